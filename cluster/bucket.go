@@ -1,0 +1,192 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Provider says where a bucket's truth lives.
+type Provider string
+
+// The providers. AWS is also written "s3", GCP also "gs".
+const (
+	AIS Provider = "ais" // native: in this cluster
+	AWS Provider = "aws"
+	GCP Provider = "gcp"
+)
+
+var providerSchemes = map[string]Provider{
+	"ais": AIS, "aws": AWS, "s3": AWS, "gcp": GCP, "gs": GCP,
+}
+
+// ParseProvider reads a provider or one of its aliases; the empty string is AIS.
+func ParseProvider(s string) (Provider, error) {
+	if s == "" {
+		return AIS, nil
+	}
+	if p, ok := providerSchemes[strings.ToLower(s)]; ok {
+		return p, nil
+	}
+	return "", fmt.Errorf("unknown provider %q", s)
+}
+
+// Bucket is the full name of a bucket. It is comparable and prints as provider://[#namespace/]name.
+type Bucket struct {
+	Provider  Provider   `json:"provider"`
+	Namespace string     `json:"namespace,omitempty"` // empty is the global one; else as AIStore: "@uuid#name"
+	Name      BucketName `json:"name"`
+}
+
+// Native returns the bucket of that name in this cluster's global namespace.
+func Native(name BucketName) Bucket { return Bucket{Provider: AIS, Name: name} }
+
+// String returns the address of the bucket as users type it.
+func (b Bucket) String() string {
+	s := string(b.Provider) + "://"
+	if b.Namespace != "" {
+		s += b.Namespace + "/"
+	}
+	return s + string(b.Name)
+}
+
+// Object returns the address of an object in b.
+func (b Bucket) Object(key ObjectKey) string { return b.String() + "/" + string(key) }
+
+// ParseAddress reads provider://[@uuid][#namespace/]name[/key]; without a scheme the provider is AIS. It does not
+// validate the bucket's name.
+func ParseAddress(s string) (Bucket, ObjectKey, error) {
+	provider, rest, found := strings.Cut(s, "://")
+	if !found {
+		provider, rest = "", s
+	}
+	p, err := ParseProvider(provider)
+	if err != nil {
+		return Bucket{}, "", err
+	}
+	b := Bucket{Provider: p}
+	if strings.HasPrefix(rest, "@") || strings.HasPrefix(rest, "#") {
+		b.Namespace, rest, _ = strings.Cut(rest, "/")
+	}
+	name, key, _ := strings.Cut(rest, "/")
+	b.Name = BucketName(name)
+	return b, ObjectKey(key), nil
+}
+
+// reservedNames would collide with the paths of the console, the S3 prefix and the native API.
+var reservedNames = map[BucketName]bool{"-": true, "s3": true, "v1": true}
+
+// ValidateBucketName applies the rules of S3 for general purpose buckets (AWS: "Bucket naming rules"), and reserves the
+// names that Aisle's own paths need.
+func ValidateBucketName(name BucketName) error {
+	s := string(name)
+	switch {
+	case len(s) < MinBucketLength || len(s) > MaxBucketLength:
+		return fmt.Errorf("bucket name %q must have %d to %d characters", s, MinBucketLength, MaxBucketLength)
+	case reservedNames[name]:
+		return fmt.Errorf("bucket name %q is reserved", s)
+	case strings.Contains(s, ".."):
+		return fmt.Errorf("bucket name %q has two adjacent periods", s)
+	case looksLikeIPv4(s):
+		return fmt.Errorf("bucket name %q has the form of an IP address", s)
+	}
+	for _, bad := range []string{"xn--", "sthree-", "amzn-s3-demo-"} {
+		if strings.HasPrefix(s, bad) {
+			return fmt.Errorf("bucket name %q has the reserved prefix %q", s, bad)
+		}
+	}
+	for _, bad := range []string{"-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"} {
+		if strings.HasSuffix(s, bad) {
+			return fmt.Errorf("bucket name %q has the reserved suffix %q", s, bad)
+		}
+	}
+	for i := range len(s) {
+		c := s[i]
+		alphanumeric := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
+		if !alphanumeric && c != '-' && c != '.' {
+			return fmt.Errorf("bucket name %q may hold only a-z, 0-9, '-' and '.'", s)
+		}
+		if !alphanumeric && (i == 0 || i == len(s)-1) {
+			return fmt.Errorf("bucket name %q must begin and end with a letter or digit", s)
+		}
+	}
+	return nil
+}
+
+func looksLikeIPv4(s string) bool {
+	parts := strings.Split(s, ".")
+	if len(parts) != 4 {
+		return false
+	}
+	for _, p := range parts {
+		if p == "" || strings.Trim(p, "0123456789") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// ChecksumType names the checksum that a bucket's objects carry.
+type ChecksumType string
+
+// The checksum types a bucket can have. Those of S3's x-amz-checksum-* headers are stored beside, when a client asks.
+const (
+	ChecksumNone      ChecksumType = "none"
+	ChecksumMD5       ChecksumType = "md5"
+	ChecksumXXHash    ChecksumType = "xxhash" // 64-bit xxHash of AIStore (seed 1103515245)
+	ChecksumXXH3      ChecksumType = "xxh3"
+	ChecksumCRC32     ChecksumType = "crc32"
+	ChecksumCRC32C    ChecksumType = "crc32c"
+	ChecksumCRC64NVME ChecksumType = "crc64nvme"
+	ChecksumSHA1      ChecksumType = "sha1"
+	ChecksumSHA256    ChecksumType = "sha256"
+	ChecksumSHA512    ChecksumType = "sha512"
+)
+
+// ChecksumTypes lists every type, in the order in which they are documented.
+var ChecksumTypes = []ChecksumType{
+	ChecksumNone, ChecksumMD5, ChecksumXXHash, ChecksumXXH3, ChecksumCRC32, ChecksumCRC32C, ChecksumCRC64NVME,
+	ChecksumSHA1, ChecksumSHA256, ChecksumSHA512,
+}
+
+// ParseChecksumType reads the name of a checksum type.
+func ParseChecksumType(s string) (ChecksumType, error) {
+	for _, t := range ChecksumTypes {
+		if string(t) == s {
+			return t, nil
+		}
+	}
+	return "", fmt.Errorf("unknown checksum type %q", s)
+}
+
+// BucketProps are the properties of a bucket that its owner can set.
+type BucketProps struct {
+	Checksum ChecksumType `json:"checksum.type"`
+	Replicas int          `json:"replicas"` // copies of each object, on as many targets; 1 until replicas are built
+}
+
+// BucketState says whether a bucket takes requests.
+type BucketState uint8
+
+const (
+	BucketActive   BucketState = iota
+	BucketDeleting             // targets refuse writes and prove it empty; then it is removed or active again
+)
+
+// String returns "active" or "deleting".
+func (s BucketState) String() string {
+	if s == BucketDeleting {
+		return "deleting"
+	}
+	return "active"
+}
+
+// BucketEntry is one row of the bucket table (AIStore: BMD).
+type BucketEntry struct {
+	ID      BucketID    `json:"id"`
+	Bucket  Bucket      `json:"bucket"`
+	Props   BucketProps `json:"props"`
+	Created time.Time   `json:"created"`
+	Creator AccessKeyID `json:"creator"`
+	State   BucketState `json:"state"`
+}

@@ -1,0 +1,177 @@
+package cluster
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Roles is the set of parts that a node plays.
+type Roles uint8
+
+// The roles. Most nodes play both.
+const (
+	Proxy  Roles = 1 << iota // a gateway: takes any client's request
+	Target                   // holds objects on its mountpaths
+)
+
+// Has reports whether all of want are in r.
+func (r Roles) Has(want Roles) bool { return r&want == want }
+
+// String returns "proxy", "target" or "proxy,target".
+func (r Roles) String() string {
+	var names []string
+	if r.Has(Proxy) {
+		names = append(names, "proxy")
+	}
+	if r.Has(Target) {
+		names = append(names, "target")
+	}
+	return strings.Join(names, ",")
+}
+
+// ParseRoles reads what Roles.String wrote.
+func ParseRoles(s string) (Roles, error) {
+	var r Roles
+	for name := range strings.SplitSeq(s, ",") {
+		switch strings.TrimSpace(name) {
+		case "proxy":
+			r |= Proxy
+		case "target":
+			r |= Target
+		default:
+			return 0, fmt.Errorf("unknown role %q: want proxy, target or proxy,target", name)
+		}
+	}
+	return r, nil
+}
+
+// Mountpath is a mountpath as the map registers it.
+type Mountpath struct {
+	ID     MountpathID `json:"id"`
+	Path   string      `json:"path"`
+	Weight uint32      `json:"weight"` // of HRW within the target; fixed when attached
+}
+
+// Node is a member of the cluster as the map registers it.
+type Node struct {
+	ID          NodeID      `json:"id"`
+	Roles       Roles       `json:"roles"`
+	Zone        string      `json:"zone"`        // the failure domain; empty means one of its own
+	PublicURL   string      `json:"public_url"`  // http(s)://host:port that clients use; may be empty for a redirect-less node
+	IntraAddr   string      `json:"intra_addr"`  // host:port of raft, control and data between nodes
+	GossipAddr  string      `json:"gossip_addr"` // host:port of memberlist
+	Weight      uint32      `json:"weight"`      // of HRW among targets; fixed when attached
+	Incarnation Incarnation `json:"incarnation,string"`
+	Mountpaths  []Mountpath `json:"mountpaths,omitempty"`
+}
+
+// Holder is a target that keeps a copy of a slot.
+type Holder struct {
+	Node     NodeID `json:"node"`
+	InSync   bool   `json:"in_sync"`  // false while it catches up
+	Admitted Epoch  `json:"admitted"` // the epoch that admitted it; what it lacks from before, it drops when it reconciles
+}
+
+// SlotState is what the map says of one slot. The first holder is the owner; a slot without holders has no owner yet.
+type SlotState struct {
+	Epoch   Epoch    `json:"epoch"`
+	Holders []Holder `json:"holders"`
+}
+
+// Owner returns the target that orders the slot's operations, or "" when there is none.
+func (s SlotState) Owner() NodeID {
+	if len(s.Holders) == 0 {
+		return ""
+	}
+	return s.Holders[0].Node
+}
+
+// Map is one version of the cluster map. It is immutable once published: whoever changes it works on a Clone.
+type Map struct {
+	Version   MapVersion       `json:"version"`
+	ClusterID string           `json:"cluster_id"`
+	Created   time.Time        `json:"created"`
+	Nodes     []Node           `json:"nodes"` // ordered by ID
+	Slots     [Slots]SlotState `json:"slots"`
+	Removed   map[NodeID]bool  `json:"removed,omitempty"` // ids refused for ever
+}
+
+// Clone returns a copy whose nodes and slots can be changed. Holder slices are shared: replace them, never write into them.
+func (m *Map) Clone() *Map {
+	c := *m
+	c.Nodes = slices.Clone(m.Nodes)
+	c.Removed = make(map[NodeID]bool, len(m.Removed))
+	for id := range m.Removed {
+		c.Removed[id] = true
+	}
+	return &c
+}
+
+// Node returns the member of that id.
+func (m *Map) Node(id NodeID) (Node, bool) {
+	i, ok := slices.BinarySearchFunc(m.Nodes, id, func(n Node, id NodeID) int { return cmp.Compare(n.ID, id) })
+	if !ok {
+		return Node{}, false
+	}
+	return m.Nodes[i], true
+}
+
+// SetNode adds a member or replaces the one of the same id.
+func (m *Map) SetNode(n Node) {
+	i, ok := slices.BinarySearchFunc(m.Nodes, n.ID, func(n Node, id NodeID) int { return cmp.Compare(n.ID, id) })
+	if ok {
+		m.Nodes[i] = n
+		return
+	}
+	m.Nodes = slices.Insert(m.Nodes, i, n)
+}
+
+// RemoveNode takes a member out and refuses its id from then on.
+func (m *Map) RemoveNode(id NodeID) {
+	m.Nodes = slices.DeleteFunc(m.Nodes, func(n Node) bool { return n.ID == id })
+	m.Removed[id] = true
+}
+
+// Targets returns the members that hold objects, ordered by ID.
+func (m *Map) Targets() []Node { return m.with(Target) }
+
+// Proxies returns the members that take clients' requests, ordered by ID.
+func (m *Map) Proxies() []Node { return m.with(Proxy) }
+
+func (m *Map) with(role Roles) []Node {
+	var nodes []Node
+	for _, n := range m.Nodes {
+		if n.Roles.Has(role) {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
+}
+
+// Owner returns the owner of a slot and the slot's epoch; the owner is "" when the slot has none yet.
+func (m *Map) Owner(s Slot) (NodeID, Epoch) {
+	st := &m.Slots[s]
+	return st.Owner(), st.Epoch
+}
+
+// OwnedBy returns how many slots each target owns.
+func (m *Map) OwnedBy() map[NodeID]int {
+	counts := make(map[NodeID]int)
+	for i := range m.Slots {
+		if owner := m.Slots[i].Owner(); owner != "" {
+			counts[owner]++
+		}
+	}
+	return counts
+}
+
+// String returns a line for logs and transcripts.
+func (m *Map) String() string {
+	counts := m.OwnedBy()
+	b, _ := json.Marshal(counts)
+	return fmt.Sprintf("map v%d nodes=%d slots=%s", m.Version, len(m.Nodes), b)
+}

@@ -1,0 +1,37 @@
+package cluster
+
+import (
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+// ValidateKey checks an object key: valid UTF-8, 1 to MaxKeyLength bytes. Every such key is served, "..", control
+// characters and trailing slashes included: keys never become file names.
+func ValidateKey(key ObjectKey) error {
+	switch {
+	case len(key) == 0:
+		return fmt.Errorf("the key is empty")
+	case len(key) > MaxKeyLength:
+		return fmt.Errorf("the key has %d bytes, more than %d", len(key), MaxKeyLength)
+	case !utf8.ValidString(string(key)):
+		return fmt.Errorf("the key is not valid UTF-8")
+	}
+	return nil
+}
+
+// Entry is one line of a list: an object, or a common prefix when Prefix is set.
+type Entry struct {
+	Key          ObjectKey    `json:"k" msg:"k"`
+	Prefix       bool         `json:"p,omitempty" msg:"p,omitempty"`
+	Size         int64        `json:"s,omitempty" msg:"s,omitempty"`
+	ETag         string       `json:"e,omitempty" msg:"e,omitempty"` // without quotes
+	Modified     time.Time    `json:"m" msg:"m"`
+	Accessed     time.Time    `json:"a" msg:"a"`
+	Version      int64        `json:"v,omitempty" msg:"v,omitempty"` // AIStore's integer counter of the key
+	ChecksumType ChecksumType `json:"t,omitempty" msg:"t,omitempty"`
+	Checksum     string       `json:"c,omitempty" msg:"c,omitempty"` // hexadecimal
+	S3Checksums  []string     `json:"x,omitempty" msg:"x,omitempty"` // S3 names of the additional checksums stored, as "CRC32"
+	Owner        AccessKeyID  `json:"o,omitempty" msg:"o,omitempty"`
+	UploadID     UploadID     `json:"u,omitempty" msg:"u,omitempty"` // of a multipart upload, in lists of uploads
+}
