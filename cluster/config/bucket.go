@@ -1,0 +1,89 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+// The properties of a bucket.
+var (
+	BucketChecksum = choice(Setting{Name: "checksum.type", Scope: ScopeBucket, Default: "xxhash",
+		Help: "checksum that each object carries; buckets made through S3 have md5 (new objects only)"}, checksumNames()...)
+	BucketReplicas = key(Setting{Name: "replicas", Scope: ScopeBucket, Type: "number", Default: "1",
+		Help: "copies of each object, each on another target; more than 1 is not implemented yet and refused"}, parseReplicas)
+)
+
+func checksumNames() []string {
+	names := make([]string, len(cluster.ChecksumTypes))
+	for i, t := range cluster.ChecksumTypes {
+		names[i] = string(t)
+	}
+	return names
+}
+
+func parseReplicas(v string) (int, error) {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%q is not a number of copies", v)
+	}
+	return n, nil
+}
+
+// DefaultProps returns the properties of a bucket made through the native API; through S3 its checksum type is md5.
+func DefaultProps() cluster.BucketProps {
+	none := func(string) string { return "" }
+	return cluster.BucketProps{
+		Checksum: cluster.ChecksumType(BucketChecksum.Get(none)),
+		Replicas: BucketReplicas.Get(none),
+	}
+}
+
+// refusedProps are properties of AIStore or of later versions that change how data is kept: they are refused, not ignored.
+var refusedProps = []string{"ec", "mirror", "min_copies", "versioning", "lru", "backend_bck", "write_policy", "chunks", "rate_limit"}
+
+// SetProps changes p by name=value pairs. What is not supported is KindNotImplemented, what is wrong KindInvalid.
+func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketProps, error) {
+	const op = "cluster/config.SetProps"
+	for name, value := range changes {
+		var err error
+		switch name {
+		case BucketChecksum.Name:
+			var s string
+			s, err = BucketChecksum.Parse(value)
+			p.Checksum = cluster.ChecksumType(s)
+		case BucketReplicas.Name:
+			p.Replicas, err = BucketReplicas.Parse(value)
+			if err == nil && p.Replicas != 1 {
+				return p, cluster.Fail(op, name, cluster.KindNotImplemented, "replicas="+value+" is not implemented yet: only 1")
+			}
+		default:
+			return p, refuseProp(name)
+		}
+		if err != nil {
+			return p, cluster.E(op, "", cluster.KindInvalid, err)
+		}
+	}
+	return p, nil
+}
+
+func refuseProp(name string) error {
+	const op = "cluster/config.SetProps"
+	section, _, _ := strings.Cut(name, ".")
+	for _, refused := range refusedProps {
+		if section == refused {
+			return cluster.Fail(op, name, cluster.KindNotImplemented, "this property is not implemented yet")
+		}
+	}
+	return cluster.Fail(op, name, cluster.KindInvalid, "there is no such bucket property; there are "+strings.Join(namesOf(Bucket()), ", "))
+}
+
+// PropsMap returns the properties as name=value pairs.
+func PropsMap(p cluster.BucketProps) map[string]string {
+	return map[string]string{
+		BucketChecksum.Name: string(p.Checksum),
+		BucketReplicas.Name: strconv.Itoa(p.Replicas),
+	}
+}
