@@ -1,0 +1,158 @@
+package store
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+// Call names one attempt of one client request.
+type Call struct {
+	Request cluster.RequestID // the same on every attempt; an outcome is remembered under it
+	Epoch   cluster.Epoch     // the epoch of the key's slot as the gateway saw it; another one refuses the attempt
+}
+
+// Sum is one checksum in its raw bytes.
+type Sum struct {
+	Type  cluster.ChecksumType
+	Value []byte
+}
+
+// Sums is a small set of checksums, at most one of each type.
+type Sums []Sum
+
+// Get returns the checksum of a type, or nil.
+func (s Sums) Get(t cluster.ChecksumType) []byte {
+	for i := range s {
+		if s[i].Type == t {
+			return s[i].Value
+		}
+	}
+	return nil
+}
+
+// SumSource gives the checksums that a request states only after its body (trailers). The store calls it once, after the
+// body returned io.EOF.
+type SumSource interface {
+	Sums() (Sums, error)
+}
+
+// Pair is one name and value, of user metadata or of custom properties.
+type Pair struct{ Name, Value string }
+
+// Headers are the content headers kept with an object, as the client sent them.
+type Headers struct {
+	Type, Encoding, Disposition, Language, CacheControl, Expires string
+}
+
+// Metadata is what a client says of an object beside its bytes.
+type Metadata struct {
+	Headers Headers
+	User    []Pair // x-amz-meta-*, in the order in which they came
+	Custom  []Pair // AIStore's custom properties
+}
+
+// Info is what is known of a visible object.
+type Info struct {
+	Key        cluster.ObjectKey
+	Size       int64
+	ETag       string // without quotes
+	Modified   time.Time
+	Accessed   time.Time // zero when the object was never read since it was written
+	Generation cluster.Generation
+	Version    int64 // AIStore's counter of the key: 1 for the first write
+	Sums       Sums
+	Composite  bool // the sums but the bucket's are checksums of the parts' checksums; the S3 form has "-N"
+	Parts      []PartInfo
+	Owner      cluster.AccessKeyID
+	Metadata
+}
+
+// PartInfo is what is known of a part: of an upload, or of an object that an upload made.
+type PartInfo struct {
+	Number   int
+	Size     int64
+	ETag     string
+	Sums     Sums
+	Modified time.Time
+}
+
+// PutRequest asks for one object to be written.
+type PutRequest struct {
+	Call
+	Bucket  cluster.BucketEntry
+	Key     cluster.ObjectKey
+	Body    io.Reader // the decoded bytes; any error but io.EOF ends the request and is returned
+	Size    int64     // what Body will give, else KindInvalid; -1 when it is not known
+	Owner   cluster.AccessKeyID
+	Want    []cluster.ChecksumType // checksums to compute and keep, besides the bucket's own
+	Expect  Sums                   // checksums that the bytes must have
+	Trailer SumSource              // more of them, known after the body; nil for none. A type in Want makes them cheap: name it there
+	If      Conditions             // judged under the key's lock against the visible object
+	Metadata
+}
+
+// GetRequest asks for an object, or what is known of it.
+type GetRequest struct {
+	Call
+	Bucket cluster.BucketEntry
+	Key    cluster.ObjectKey
+	If     Conditions
+	Range  *Range // nil for the whole object
+}
+
+// Range is a byte range as the Range header writes it.
+type Range struct {
+	First int64 // -1: the last Last bytes
+	Last  int64 // inclusive; -1: to the end
+}
+
+// DeleteRequest asks for an object to be gone.
+type DeleteRequest struct {
+	Call
+	Bucket cluster.BucketEntry
+	Key    cluster.ObjectKey
+	If     Conditions
+}
+
+// DeleteResult says what a delete found.
+type DeleteResult struct {
+	Existed bool // false: the key was absent and nothing was written
+}
+
+// UpdateRequest asks for an object's metadata to be changed without touching its bytes.
+type UpdateRequest struct {
+	Call
+	Bucket cluster.BucketEntry
+	Key    cluster.ObjectKey
+	If     Conditions
+	Edit   func(*Metadata) // changes the metadata in place, under the key's lock; may be called more than once
+}
+
+// Run is a piece of an object's bytes: in memory when File is nil, else a range of a file to be sent without copying.
+type Run struct {
+	Bytes  []byte
+	File   *os.File
+	Offset int64
+	Length int64
+}
+
+// ListRequest asks for the entries of a bucket in the order of their keys' bytes.
+type ListRequest struct {
+	Bucket      cluster.BucketEntry
+	Map         cluster.MapVersion // the map the gateway lists at; the store refuses when it has activated another
+	Prefix      string
+	Delimiter   string // keys with it after the prefix are rolled up into one entry with Prefix set
+	After       string // only entries behind this key; a common prefix that equals it is left out
+	AfterUpload cluster.UploadID // Uploads: of the key After, only uploads behind this one; empty leaves out all of that key
+}
+
+// MountpathStatus is what the store says of one of its mountpaths.
+type MountpathStatus struct {
+	cluster.Mountpath
+	Err   error  // why it does not serve; nil when it does
+	Total uint64 // bytes of the file system
+	Free  uint64 // bytes that writes may still use
+}
