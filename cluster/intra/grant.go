@@ -1,0 +1,47 @@
+package intra
+
+import (
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+// Dialect is the protocol that the client of a granted request speaks.
+type Dialect uint8
+
+const (
+	S3     Dialect = iota // S3 at / and /s3
+	Native                // the native API at /v1
+	Node                  // a node's own call under /-/node/
+)
+
+// Grant says what a gateway has established about one request: who sent it, what it is about, and under which map. The
+// owner acts on it without authenticating again, and refuses it when Owner, Epoch or BucketID is not what it knows.
+type Grant struct {
+	Request    cluster.RequestID   `msg:"r"` // the request's id for its whole life
+	Identity   cluster.AccessKeyID `msg:"i"` // the key it is bound to; "" is anonymous
+	Root       bool                `msg:"R"`
+	Dialect    Dialect             `msg:"d"`
+	Operation  string              `msg:"o"` // as routed: the name of the S3 or native operation
+	Bucket     cluster.Bucket      `msg:"b"`
+	BucketID   cluster.BucketID    `msg:"B"`
+	Key        cluster.ObjectKey   `msg:"k"` // decoded; "" for calls that are not about one object
+	Slot       cluster.Slot        `msg:"s"`
+	Owner      cluster.NodeID      `msg:"O"` // the node this grant is for
+	Epoch      cluster.Epoch       `msg:"e"` // of the slot, as the gateway sees it
+	MapVersion cluster.MapVersion  `msg:"m"`
+	Gateway    cluster.NodeID      `msg:"g"` // who grants
+	Write      bool                `msg:"w"` // the request changes something: its ticket is good once
+	Payload    Payload             `msg:"p"`
+	Expires    time.Time           `msg:"x"` // set by Seal
+}
+
+// Payload is what the gateway learnt from the signature about the request's body. The owner verifies the body with it.
+type Payload struct {
+	Mode   string `msg:"m"` // the value of x-amz-content-sha256, or "" when the request had none
+	SHA256 string `msg:"h"` // the hash the whole body must have, hexadecimal; "" when the mode declares none
+	Length int64  `msg:"l"` // of the decoded body; -1 when unknown
+	Seed   string `msg:"s"` // the seed signature of signed chunks, hexadecimal
+	Scope  string `msg:"c"` // the credential scope: date/region/service/aws4_request
+	Date   string `msg:"d"` // the timestamp of the signature, as 20060102T150405Z
+}

@@ -1,0 +1,74 @@
+package intra
+
+import (
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+// The paths of the calls between nodes. All are POST with a msgpack body and a ticket.
+const (
+	PathPrefix = "/-/node/"
+	PathList   = PathPrefix + "list"
+	PathDelete = PathPrefix + "delete"
+	PathStat   = PathPrefix + "stat"
+)
+
+// ListRequest asks a target for its part of a page: the entries of one bucket that it owns, in order of their bytes.
+type ListRequest struct {
+	MapVersion cluster.MapVersion `msg:"m"` // the version the gateway lists at; a target on another refuses (KindUnavailable)
+	BucketID   cluster.BucketID   `msg:"b"`
+	Uploads    bool               `msg:"u"` // multipart uploads instead of objects
+	Prefix     string             `msg:"p"`
+	Delimiter  string             `msg:"d"`
+	After      string             `msg:"a"` // entries after this key or common prefix; "" from the start
+	AfterID    cluster.UploadID   `msg:"i"` // with Uploads: and after this upload of key After
+	Limit      int                `msg:"l"` // of entries, common prefixes included
+}
+
+// ListReply is one target's part of a page.
+type ListReply struct {
+	MapVersion cluster.MapVersion `msg:"m"`
+	Entries    []cluster.Entry    `msg:"e"`
+	More       bool               `msg:"o"` // there is more after the last entry
+}
+
+// DeleteItem is one object of a batch.
+type DeleteItem struct {
+	Key          cluster.ObjectKey `msg:"k"`
+	Epoch        cluster.Epoch     `msg:"e"` // of the key's slot, as the gateway sees it
+	Version      cluster.VersionID `msg:"v"`
+	IfMatch      string            `msg:"m"` // ETag, "" without condition
+	IfSize       *int64            `msg:"s"`
+	IfModifiedAt *time.Time        `msg:"t"`
+}
+
+// DeleteRequest deletes several objects of one bucket, all owned by the target. Request ids of the items are the batch's
+// id with "." and the item's index.
+type DeleteRequest struct {
+	BucketID cluster.BucketID `msg:"b"`
+	Items    []DeleteItem     `msg:"i"`
+}
+
+// DeleteResult is the outcome of one item; Kind is empty when it is deleted (or was not there).
+type DeleteResult struct {
+	Kind    string `msg:"k"` // the name of a cluster.Kind
+	Message string `msg:"m"`
+}
+
+// DeleteReply holds one result for each item, in order.
+type DeleteReply struct {
+	Results []DeleteResult `msg:"r"`
+}
+
+// StatRequest asks for the entry of one object.
+type StatRequest struct {
+	BucketID cluster.BucketID  `msg:"b"`
+	Key      cluster.ObjectKey `msg:"k"`
+	Epoch    cluster.Epoch     `msg:"e"`
+}
+
+// StatReply is the entry of one object.
+type StatReply struct {
+	Entry cluster.Entry `msg:"e"`
+}
