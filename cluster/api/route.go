@@ -1,0 +1,41 @@
+package api
+
+// Route is one operation of the native API. Every path, action and value of "what" that has no route is refused with
+// KindNotImplemented.
+type Route struct {
+	Method string
+	Path   string // with {bucket} and {key}
+	Action string // of the ActionMsg in the body, if it has one
+	What   string // value of the query parameter "what", if it needs one
+	Help   string
+	Answer string
+}
+
+// Routes returns every operation of the native API, in the order of the documentation.
+func Routes() []Route {
+	bucket, object := Buckets+"/{bucket}", Objects+"/{bucket}/{key}"
+	return []Route{
+		{"GET", Buckets, ActionList, "", "list the buckets", "JSON: [BucketName]"},
+		{"POST", bucket, ActionCreateBucket, "", "create a bucket; the value may hold properties", "nothing"},
+		{"HEAD", bucket, "", "", "properties of a bucket", "header " + HeaderBucketProps},
+		{"PATCH", bucket, ActionSetProps, "", "change properties of a bucket", "nothing"},
+		{"DELETE", bucket, ActionDestroyBucket, "", "delete an empty bucket", "nothing"},
+		{"GET", bucket, ActionList, "", "list objects; the value is a ListMsg", "JSON or MessagePack: ListResult"},
+		{"PUT", object, "", "", "write an object; " + HeaderChecksumType + " and " + HeaderChecksumValue + " are verified", "headers of the object"},
+		{"PUT", object + "?" + QueryObjectTo, "", "", "copy the object to " + QueryObjectTo + " = PROVIDER/@#/BUCKET/KEY", "nothing"},
+		{"GET", object, "", "", "read an object, or a Range of it", "the bytes, headers of the object"},
+		{"HEAD", object, "", "", "properties of an object, all or those in " + QueryProps, "headers of the object"},
+		{"DELETE", object, "", "", "delete an object", "nothing"},
+		{"GET", Daemon, "", WhatSmap, "the cluster map", "JSON: Smap"},
+		{"GET", Cluster, "", WhatSmap, "the cluster map", "JSON: Smap"},
+		{"GET", Daemon, "", WhatBMD, "the bucket table", "JSON: BMD"},
+		{"GET", Cluster, "", WhatBMD, "the bucket table", "JSON: BMD"},
+		{"GET", Daemon, "", WhatNodeStatus, "state of the node that is asked", "JSON: NodeStatus"},
+		{"GET", Reverse, "", WhatNodeStatus, "state of the node in " + HeaderNodeID, "JSON: NodeStatus"},
+		{"GET", Cluster, "", WhatClusterConfig, "the cluster settings", "JSON: sections, and \"settings\" by full name"},
+		{"PUT", Cluster, ActionSetConfig, "", "change cluster settings", "nothing"},
+		{"PUT", SetConfig, "", "", "change cluster settings given as query parameters", "nothing"},
+		{"PUT", Cluster, ActionResetConfig, "", "set all cluster settings back to their defaults", "nothing"},
+		{"GET", Health, "", "", "200 when the node may answer, else 503; needs no key", "nothing"},
+	}
+}
