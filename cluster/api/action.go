@@ -23,16 +23,11 @@ type ActionMsg struct {
 }
 
 // NewAction returns the body of a control request; value may be nil.
-func NewAction(action string, value any) []byte {
-	msg := struct {
+func NewAction(action string, value any) ([]byte, error) {
+	return json.Marshal(struct {
 		Action string `json:"action"`
 		Value  any    `json:"value,omitempty"`
-	}{action, value}
-	body, err := json.Marshal(msg)
-	if err != nil {
-		panic(fmt.Sprintf("cluster/api: %T cannot be JSON: %v", value, err)) // a fault of the caller's type, not of data
-	}
-	return body
+	}{action, value})
 }
 
 // ParseAction reads the body of a control request. An empty body is the empty action.

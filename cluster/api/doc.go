@@ -4,3 +4,5 @@
 //
 // Supported are exactly the operations that the routes in Routes name; every other path and action is refused with 501.
 package api
+
+//go:generate go test . -run TestDocumentation -update

@@ -7,3 +7,5 @@
 //	mode := config.S3Redirect.Get(view.Setting)
 //	node, err := config.LoadNode(source)
 package config
+
+//go:generate go test . -run TestDocumentation -update
