@@ -1,0 +1,95 @@
+package meta
+
+import (
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+)
+
+//go:generate go tool msgp -file record.go -o record_gen.go -tests=false -unexported
+
+//msgp:shim cluster.ChecksumType as:string using:string/cluster.ChecksumType
+//msgp:shim cluster.AccessKeyID as:string using:string/cluster.AccessKeyID
+//msgp:shim cluster.RequestID as:string using:string/cluster.RequestID
+//msgp:ignore Record
+//msgp:tuple Sum Pair Replaced
+
+// Record is what the index knows of one generation of an object, an upload, a part or a tombstone. Ref is its key; the rest
+// is its value.
+type Record struct {
+	Ref
+	Fields
+}
+
+// Fields are the value of a record. A name on disk is never used for another meaning; fields that a reader does not know are
+// skipped.
+type Fields struct {
+	Size        int64                  `msg:"s,omitempty"`
+	Created     time.Time              `msg:"c,omitempty"` // of the first generation of this object
+	Modified    time.Time              `msg:"m,omitempty"` // S3's Last-Modified
+	ETag        string                 `msg:"e,omitempty"` // without quotes
+	Counter     int64                  `msg:"v,omitempty"` // AIStore's version: 1 for the first write of the key
+	Sums        []Sum                  `msg:"k,omitempty"`
+	Composite   bool                   `msg:"kc,omitempty"` // the sums are of the parts' sums, not of the whole object
+	Want        []cluster.ChecksumType `msg:"kw,omitempty"` // of an upload: the sums that its parts and the object get
+	Owner       cluster.AccessKeyID    `msg:"o,omitempty"`
+	Headers     []Pair                 `msg:"h,omitempty"` // content headers, as "Content-Type"
+	Metadata    []Pair                 `msg:"u,omitempty"` // x-amz-meta-*, without that prefix
+	Tags        []Pair                 `msg:"t,omitempty"`
+	Custom      []Pair                 `msg:"x,omitempty"` // AIStore's custom properties
+	Request     cluster.RequestID      `msg:"r,omitempty"` // that made this generation
+	Replaced    []Replaced             `msg:"rr,omitempty"`
+	Place       disk.Place             `msg:"p"`
+	Inline      []byte                 `msg:"d,omitempty"`  // the data itself, when it has no place
+	Parts       []Part                 `msg:"n,omitempty"`  // of an object made by an upload, in order; see Index.Parts
+	PartCount   int                    `msg:"nc,omitempty"` // how many parts there are, also when the manifest holds them
+	HasManifest bool                   `msg:"nm,omitempty"` // the parts are in the manifest, not here; set by Batch.Put
+}
+
+// Sum is one checksum in its raw bytes.
+type Sum struct {
+	Type  cluster.ChecksumType
+	Value []byte
+}
+
+// Pair is one name and value.
+type Pair struct{ Name, Value string }
+
+// Replaced names a request whose visible record this one replaced, and when. It is kept for the gateways' retry window.
+type Replaced struct {
+	Request cluster.RequestID
+	At      time.Time
+}
+
+// Part is one part of an object that an upload made.
+type Part struct {
+	Number   int        `msg:"n"`
+	Size     int64      `msg:"s"`
+	ETag     string     `msg:"e,omitempty"`
+	Modified time.Time  `msg:"m,omitempty"`
+	Sums     []Sum      `msg:"k,omitempty"`
+	Place    disk.Place `msg:"p"`
+	Inline   []byte     `msg:"d,omitempty"`
+}
+
+// manifest is the value beside a record of many parts.
+type manifest struct {
+	Parts []Part `msg:"n"`
+}
+
+// footer is what a record looks like beside its data, for salvage: with its key.
+type footer struct {
+	Key    []byte `msg:"k"`
+	Fields Fields `msg:"f"`
+}
+
+// Sum returns the checksum of a type, or nil.
+func (f *Fields) Sum(t cluster.ChecksumType) []byte {
+	for i := range f.Sums {
+		if f.Sums[i].Type == t {
+			return f.Sums[i].Value
+		}
+	}
+	return nil
+}
