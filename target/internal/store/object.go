@@ -2,10 +2,11 @@ package store
 
 import (
 	"io"
-	"os"
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/meta"
 )
 
 // Call names one attempt of one client request.
@@ -15,10 +16,7 @@ type Call struct {
 }
 
 // Sum is one checksum in its raw bytes.
-type Sum struct {
-	Type  cluster.ChecksumType
-	Value []byte
-}
+type Sum = meta.Sum
 
 // Sums is a small set of checksums, at most one of each type.
 type Sums []Sum
@@ -39,18 +37,13 @@ type SumSource interface {
 	Sums() (Sums, error)
 }
 
-// Pair is one name and value, of user metadata or of custom properties.
-type Pair struct{ Name, Value string }
-
-// Headers are the content headers kept with an object, as the client sent them.
-type Headers struct {
-	Type, Encoding, Disposition, Language, CacheControl, Expires string
-}
+// Pair is one name and value, of a content header, of user metadata or of custom properties.
+type Pair = meta.Pair
 
 // Metadata is what a client says of an object beside its bytes.
 type Metadata struct {
-	Headers Headers
-	User    []Pair // x-amz-meta-*, in the order in which they came
+	Headers []Pair // content headers as the client sent them, under their canonical names: "Content-Type"
+	User    []Pair // x-amz-meta-*, without that prefix, in the order in which they came
 	Custom  []Pair // AIStore's custom properties
 }
 
@@ -132,20 +125,15 @@ type UpdateRequest struct {
 }
 
 // Run is a piece of an object's bytes: in memory when File is nil, else a range of a file to be sent without copying.
-type Run struct {
-	Bytes  []byte
-	File   *os.File
-	Offset int64
-	Length int64
-}
+type Run = disk.Run
 
 // ListRequest asks for the entries of a bucket in the order of their keys' bytes.
 type ListRequest struct {
 	Bucket      cluster.BucketEntry
 	Map         cluster.MapVersion // the map the gateway lists at; the store refuses when it has activated another
 	Prefix      string
-	Delimiter   string // keys with it after the prefix are rolled up into one entry with Prefix set
-	After       string // only entries behind this key; a common prefix that equals it is left out
+	Delimiter   string           // keys with it after the prefix are rolled up into one entry with Prefix set
+	After       string           // only entries behind this key; a common prefix that equals it is left out
 	AfterUpload cluster.UploadID // Uploads: of the key After, only uploads behind this one; empty leaves out all of that key
 }
 
