@@ -1,0 +1,72 @@
+package control
+
+import (
+	"maps"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/internal/state"
+)
+
+// View is everything a node has applied. It is immutable.
+type View struct {
+	state *state.State
+	keys  map[cluster.AccessKeyID]Key
+	next  chan struct{} // closed when a later view is published
+}
+
+// Key is an access key with its secret in the clear.
+type Key struct {
+	ID     cluster.AccessKeyID
+	Secret string
+	Root   bool
+}
+
+// Index returns the index of the last command applied.
+func (v *View) Index() uint64 { return v.state.Index }
+
+// Map returns the active map, by which slots are served. Before the node has joined it is an empty one of version 0.
+func (v *View) Map() *cluster.Map { return v.state.Active }
+
+// Pending returns the map that is being changed to, or nil.
+func (v *View) Pending() *cluster.Map { return v.state.Pending }
+
+// Bucket returns the bucket of that name, deleting ones included.
+func (v *View) Bucket(b cluster.Bucket) (cluster.BucketEntry, bool) {
+	return entry(v.state.Bucket(b))
+}
+
+// BucketByID returns the bucket of that id, deleting ones included.
+func (v *View) BucketByID(id cluster.BucketID) (cluster.BucketEntry, bool) {
+	return entry(v.state.BucketByID(id))
+}
+
+func entry(e *cluster.BucketEntry, ok bool) (cluster.BucketEntry, bool) {
+	if !ok {
+		return cluster.BucketEntry{}, false
+	}
+	return *e, true
+}
+
+// Buckets returns all buckets, ordered by name.
+func (v *View) Buckets() []cluster.BucketEntry {
+	all := make([]cluster.BucketEntry, len(v.state.Buckets))
+	for i, e := range v.state.Buckets {
+		all[i] = *e
+	}
+	return all
+}
+
+// BMDVersion returns the version of the bucket table.
+func (v *View) BMDVersion() uint64 { return v.state.BMDVersion }
+
+// Key returns an access key.
+func (v *View) Key(id cluster.AccessKeyID) (Key, bool) {
+	k, ok := v.keys[id]
+	return k, ok
+}
+
+// Setting returns the value of a cluster-wide setting, or "" when it was never set.
+func (v *View) Setting(name string) string { return v.state.Settings[name] }
+
+// Settings returns the cluster-wide settings that were set.
+func (v *View) Settings() map[string]string { return maps.Clone(v.state.Settings) }

@@ -1,0 +1,164 @@
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+// CommandVersion is the version of the commands that this build writes and the newest that it applies.
+const CommandVersion = 1
+
+// Command is one entry of the replicated log. Exactly one of its actions is set.
+type Command struct {
+	Version int               `json:"v"`
+	Time    time.Time         `json:"time"`              // of the leader that proposed it
+	Request cluster.RequestID `json:"request,omitempty"` // the request of a user that it carries out
+
+	Form           *Form           `json:"form,omitempty"`
+	Propose        *Propose        `json:"propose,omitempty"`
+	Activate       *Activate       `json:"activate,omitempty"`
+	Cancel         *Cancel         `json:"cancel,omitempty"`
+	CreateBucket   *CreateBucket   `json:"create_bucket,omitempty"`
+	SetBucketProps *SetBucketProps `json:"set_bucket_props,omitempty"`
+	BeginDelete    *BeginDelete    `json:"begin_delete,omitempty"`
+	EndDelete      *EndDelete      `json:"end_delete,omitempty"`
+	SetSettings    *SetSettings    `json:"set_settings,omitempty"`
+}
+
+type (
+	// Form makes the cluster: map 1, in which the first node owns every slot if it is a target.
+	Form struct {
+		ClusterID string            `json:"cluster_id"`
+		Format    uint32            `json:"format"`
+		Node      cluster.Node      `json:"node"`
+		Keys      []Key             `json:"keys"`
+		Settings  map[string]string `json:"settings,omitempty"`
+	}
+	// Propose makes a pending map out of the active one. Moves gives slots to new owners; it was computed by the proposer,
+	// since floating point may differ between machines.
+	Propose struct {
+		Base  cluster.MapVersion          `json:"base"`            // the active map that it was made for
+		Nodes []cluster.Node              `json:"nodes,omitempty"` // that join, or come back with another incarnation
+		Leave cluster.NodeID              `json:"leave,omitempty"` // that leaves for ever
+		Moves map[cluster.NodeID]*SlotSet `json:"moves,omitempty"`
+	}
+	// Activate makes the pending map active, except that the slots in Kept stay with their owner.
+	Activate struct {
+		Version cluster.MapVersion `json:"version"`
+		Kept    *SlotSet           `json:"kept"`
+	}
+	// Cancel drops the pending map.
+	Cancel struct {
+		Version cluster.MapVersion `json:"version"`
+	}
+	// CreateBucket makes a bucket.
+	CreateBucket struct {
+		Bucket  cluster.Bucket      `json:"bucket"`
+		Props   cluster.BucketProps `json:"props"`
+		Creator cluster.AccessKeyID `json:"creator"`
+	}
+	// SetBucketProps replaces the properties of a bucket.
+	SetBucketProps struct {
+		Bucket cluster.Bucket      `json:"bucket"`
+		Props  cluster.BucketProps `json:"props"`
+	}
+	// BeginDelete makes a bucket refuse writes, so that the targets can prove it empty.
+	BeginDelete struct {
+		Bucket cluster.Bucket `json:"bucket"`
+	}
+	// EndDelete removes the bucket of a deletion, or makes it active again and says why.
+	EndDelete struct {
+		Deletion uint64 `json:"deletion"`
+		Refusal  Result `json:"refusal"` // zero to remove
+	}
+	// SetSettings sets cluster-wide settings; an empty value goes back to the default.
+	SetSettings struct {
+		Values map[string]string `json:"values"`
+	}
+)
+
+// FatalError says that this build cannot apply a command or read a snapshot. Whoever skipped it would hold another state
+// than the rest of the cluster, so the node must stop.
+type FatalError struct{ Reason string }
+
+// Error returns the reason and the cure.
+func (e *FatalError) Error() string {
+	return e.Reason + "; this build would get out of step with the cluster: install the version that the other nodes run"
+}
+
+// Encode returns the log form of a command.
+func (c Command) Encode() ([]byte, error) {
+	c.Version = CommandVersion
+	if n := c.actions(); n != 1 {
+		return nil, fmt.Errorf("a command has %d actions, want 1", n)
+	}
+	return json.Marshal(c)
+}
+
+// Decode reads what Encode wrote. Every error is a *FatalError.
+func Decode(data []byte) (Command, error) {
+	var version struct {
+		Version int `json:"v"`
+	}
+	if err := json.Unmarshal(data, &version); err != nil {
+		return Command{}, &FatalError{Reason: "a command cannot be read: " + err.Error()}
+	}
+	if version.Version != CommandVersion {
+		return Command{}, &FatalError{Reason: fmt.Sprintf("a command has version %d, and this build knows version %d", version.Version, CommandVersion)}
+	}
+	var c Command
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return Command{}, &FatalError{Reason: "a command cannot be read: " + err.Error()}
+	}
+	if n := c.actions(); n != 1 {
+		return Command{}, &FatalError{Reason: fmt.Sprintf("a command has %d actions", n)}
+	}
+	return c, nil
+}
+
+// actions counts the actions that are set.
+func (c Command) actions() int {
+	n := 0
+	for _, set := range []bool{
+		c.Form != nil, c.Propose != nil, c.Activate != nil, c.Cancel != nil, c.CreateBucket != nil,
+		c.SetBucketProps != nil, c.BeginDelete != nil, c.EndDelete != nil, c.SetSettings != nil,
+	} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
+// Result is the answer to a command. It crosses the wire and is kept as an outcome.
+type Result struct {
+	Kind    string               `json:"kind,omitempty"`    // of the refusal; empty means that the command was carried out
+	Subject string               `json:"subject,omitempty"` // what the refusal is about
+	Message string               `json:"message,omitempty"` // of the refusal
+	Bucket  *cluster.BucketEntry `json:"bucket,omitempty"`  // the bucket as it is now
+	Version cluster.MapVersion   `json:"version,omitempty"` // of the map that was proposed or activated
+	Begun   bool                 `json:"begun,omitempty"`   // a deletion is under way and has no outcome yet
+}
+
+// Refused reports whether the command was refused.
+func (r Result) Refused() bool { return r.Kind != "" }
+
+// Err returns the refusal as an error of the given operation, or nil.
+func (r Result) Err(op string) error {
+	if !r.Refused() {
+		return nil
+	}
+	return cluster.E(op, r.Subject, cluster.ParseKind(r.Kind), errors.New(r.Message))
+}
+
+// Refuse returns the result of a command that is refused.
+func Refuse(kind cluster.Kind, subject, message string) Result {
+	return Result{Kind: kind.String(), Subject: subject, Message: message}
+}

@@ -1,0 +1,109 @@
+package state
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+// Format is the newest cluster format that this build understands. A cluster has the format of the build that formed it.
+const Format = 1
+
+// State is everything that is replicated. It and all that it refers to are immutable.
+type State struct {
+	Index       uint64             // of the last command applied
+	Time        time.Time          // the latest time that a command carried
+	Format      uint32             // zero until the cluster is formed
+	Active      *cluster.Map       // the map by which slots are served; version zero until the cluster is formed
+	Pending     *cluster.Map       // the map that is being changed to, or nil
+	LastVersion cluster.MapVersion // the highest map version ever given out
+	Buckets     []*cluster.BucketEntry
+	LastBucket  cluster.BucketID // the highest bucket id ever given out
+	BMDVersion  uint64           // grows with every change of the bucket table
+	Deletions   []Deletion       // under way, ordered by index
+	Settings    map[string]string
+	Keys        []Key     // ordered by id
+	Outcomes    []Outcome // of recent requests, oldest first
+}
+
+// Key is an access key as the state holds it: the secret is sealed under the cluster key and opaque here.
+type Key struct {
+	ID     cluster.AccessKeyID `json:"id"`
+	Sealed []byte              `json:"sealed"`
+	Root   bool                `json:"root"`
+}
+
+// Deletion is a bucket deletion under way. Its index, that of the command that began it, names it.
+type Deletion struct {
+	Index   uint64            `json:"index"`
+	Bucket  cluster.BucketID  `json:"bucket"`
+	Request cluster.RequestID `json:"request"`
+}
+
+// Outcome is what became of a request, kept so that a copy of it gets the same answer.
+type Outcome struct {
+	Request cluster.RequestID `json:"request"`
+	Time    time.Time         `json:"time"`
+	Result  Result            `json:"result"`
+}
+
+// New returns the state before the first command.
+func New() *State {
+	return &State{Active: &cluster.Map{Removed: map[cluster.NodeID]bool{}}}
+}
+
+// Formed reports whether the cluster exists.
+func (s *State) Formed() bool { return s.Active.Version > 0 }
+
+// Bucket returns the bucket of that name.
+func (s *State) Bucket(b cluster.Bucket) (*cluster.BucketEntry, bool) {
+	i, ok := slices.BinarySearchFunc(s.Buckets, b, func(e *cluster.BucketEntry, b cluster.Bucket) int { return compareBuckets(e.Bucket, b) })
+	if !ok {
+		return nil, false
+	}
+	return s.Buckets[i], true
+}
+
+// BucketByID returns the bucket of that id.
+func (s *State) BucketByID(id cluster.BucketID) (*cluster.BucketEntry, bool) {
+	for _, e := range s.Buckets {
+		if e.ID == id {
+			return e, true
+		}
+	}
+	return nil, false
+}
+
+// Key returns the access key of that id.
+func (s *State) Key(id cluster.AccessKeyID) (Key, bool) {
+	i, ok := slices.BinarySearchFunc(s.Keys, id, func(k Key, id cluster.AccessKeyID) int { return cmp.Compare(k.ID, id) })
+	if !ok {
+		return Key{}, false
+	}
+	return s.Keys[i], true
+}
+
+// Deletion returns the deletion that the request began, while it is under way.
+func (s *State) Deletion(req cluster.RequestID) (Deletion, bool) {
+	i := slices.IndexFunc(s.Deletions, func(d Deletion) bool { return d.Request == req })
+	if i < 0 {
+		return Deletion{}, false
+	}
+	return s.Deletions[i], true
+}
+
+// Outcome returns what became of a request, while it is remembered.
+func (s *State) Outcome(req cluster.RequestID) (Result, bool) {
+	i := slices.IndexFunc(s.Outcomes, func(o Outcome) bool { return o.Request == req })
+	if i < 0 {
+		return Result{}, false
+	}
+	return s.Outcomes[i].Result, true
+}
+
+// compareBuckets orders buckets as lists show them: by name, then provider and namespace.
+func compareBuckets(a, b cluster.Bucket) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Namespace, b.Namespace))
+}
