@@ -1,0 +1,64 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/api"
+)
+
+func what(op, path, part string) *request {
+	return &request{op: op, method: http.MethodGet, path: path, query: url.Values{api.QueryWhat: {part}}}
+}
+
+// Smap returns the cluster map.
+func (c *Client) Smap(ctx context.Context) (api.Smap, error) {
+	var s api.Smap
+	err := c.call(ctx, what("proxy/client.Smap", api.Daemon, api.WhatSmap), &s)
+	return s, err
+}
+
+// BMD returns the bucket table.
+func (c *Client) BMD(ctx context.Context) (api.BMD, error) {
+	var b api.BMD
+	err := c.call(ctx, what("proxy/client.BMD", api.Daemon, api.WhatBMD), &b)
+	return b, err
+}
+
+// NodeStatus asks one node, through the gateway, how it is.
+func (c *Client) NodeStatus(ctx context.Context, id cluster.NodeID) (api.NodeStatus, error) {
+	r := what("proxy/client.NodeStatus", api.Reverse, api.WhatNodeStatus)
+	r.header = []Header{{"ais-node-id", string(id)}}
+	var s api.NodeStatus
+	err := c.call(ctx, r, &s)
+	return s, err
+}
+
+// Settings returns every cluster setting with its value.
+func (c *Client) Settings(ctx context.Context) (map[string]string, error) {
+	var body struct {
+		Settings map[string]string `json:"settings"`
+	}
+	err := c.call(ctx, what("proxy/client.Settings", api.Cluster, api.WhatClusterConfig), &body)
+	return body.Settings, err
+}
+
+// SetSettings changes cluster settings; an empty value sets the default again.
+func (c *Client) SetSettings(ctx context.Context, changes map[string]string) error {
+	r, err := action("proxy/client.SetSettings", http.MethodPut, api.Cluster, nil, api.ActionSetConfig, changes)
+	if err != nil {
+		return err
+	}
+	return c.call(ctx, r, nil)
+}
+
+// ResetSettings sets every cluster setting back to its default.
+func (c *Client) ResetSettings(ctx context.Context) error {
+	r, err := action("proxy/client.ResetSettings", http.MethodPut, api.Cluster, nil, api.ActionResetConfig, nil)
+	if err != nil {
+		return err
+	}
+	return c.call(ctx, r, nil)
+}
