@@ -59,7 +59,7 @@ func (s *State) Formed() bool { return s.Active.Version > 0 }
 
 // Bucket returns the bucket of that name.
 func (s *State) Bucket(b cluster.Bucket) (*cluster.BucketEntry, bool) {
-	i, ok := slices.BinarySearchFunc(s.Buckets, b, func(e *cluster.BucketEntry, b cluster.Bucket) int { return compareBuckets(e.Bucket, b) })
+	i, ok := s.findBucket(b)
 	if !ok {
 		return nil, false
 	}

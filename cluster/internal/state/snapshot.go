@@ -1,0 +1,40 @@
+package state
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// snapshotVersion is the version of the snapshots that this build writes and the newest that it reads.
+const snapshotVersion = 1
+
+// Snapshot returns the whole state, as Restore takes it.
+func (s *State) Snapshot() ([]byte, error) {
+	return json.Marshal(snapshot{Version: snapshotVersion, State: s})
+}
+
+type snapshot struct {
+	Version int    `json:"v"`
+	State   *State `json:"state"`
+}
+
+// Restore returns the state of a snapshot. An error for a snapshot of a later build is a *FatalError.
+func Restore(data []byte) (*State, error) {
+	var version struct {
+		Version int `json:"v"`
+	}
+	if err := json.Unmarshal(data, &version); err != nil {
+		return nil, fmt.Errorf("read snapshot: %w", err)
+	}
+	if version.Version != snapshotVersion {
+		return nil, &FatalError{Reason: fmt.Sprintf("a snapshot has version %d, and this build knows version %d", version.Version, snapshotVersion)}
+	}
+	in := snapshot{State: New()}
+	if err := json.Unmarshal(data, &in); err != nil {
+		return nil, fmt.Errorf("read snapshot: %w", err)
+	}
+	if in.State.Format > Format {
+		return nil, newerFormat(in.State.Format)
+	}
+	return in.State, nil
+}

@@ -1,0 +1,256 @@
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+var update = flag.Bool("update", false, "rewrite the transcripts in testdata with what the code says now")
+
+// TestTranscripts runs the commands of each transcript and compares what the state machine says, line by line. A
+// transcript is a list of "> command" lines, each followed by its output.
+func TestTranscripts(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := replay(t, string(want))
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			} else if got != string(want) {
+				t.Errorf("%s: the state machine says otherwise (rewrite with -update and read the difference):\n%s", path, got)
+			}
+		})
+	}
+}
+
+func replay(t *testing.T, script string) string {
+	in := &interpreter{t: t, s: New(), index: 10, now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}
+	var out strings.Builder
+	for line := range strings.Lines(script) {
+		line = strings.TrimSuffix(line, "\n")
+		switch {
+		case strings.HasPrefix(line, "#") || line == "":
+			fmt.Fprintln(&out, line)
+		case strings.HasPrefix(line, "> "):
+			fmt.Fprintf(&out, "%s\n%s", line, in.run(strings.Fields(line[2:])))
+		}
+	}
+	return out.String()
+}
+
+// interpreter turns the words of a transcript into commands.
+type interpreter struct {
+	t     *testing.T
+	s     *State
+	index uint64
+	now   time.Time
+}
+
+func (in *interpreter) run(words []string) string {
+	var c Command
+	arg := arguments(words[1:])
+	switch words[0] {
+	case "after":
+		d, err := time.ParseDuration(words[1])
+		if err != nil {
+			in.t.Fatal(err)
+		}
+		in.now = in.now.Add(d)
+		return ""
+	case "snapshot":
+		return in.snapshot()
+	case "raw":
+		return in.apply([]byte(strings.Join(words[1:], " ")))
+	case "restore":
+		_, err := Restore([]byte(strings.Join(words[1:], " ")))
+		return fmt.Sprintf("  error: %v\n", err)
+	case "show":
+		return in.show()
+	case "form":
+		n := in.nodes(arg["node"])[0]
+		c.Form = &Form{ClusterID: "c1", Format: Format, Node: n, Keys: []Key{{ID: "root", Sealed: []byte{1}, Root: true}}}
+	case "propose":
+		nodes, leave := in.nodes(arg["nodes"]), cluster.NodeID(arg["leave"])
+		c.Propose = &Propose{Base: cluster.MapVersion(number(in.t, arg["base"])), Nodes: nodes, Leave: leave, Moves: Moves(in.s.Active, nodes, leave, roundRobin)}
+	case "activate":
+		c.Activate = &Activate{Version: cluster.MapVersion(number(in.t, arg["version"])), Kept: in.kept(arg["keep"])}
+	case "cancel":
+		c.Cancel = &Cancel{Version: cluster.MapVersion(number(in.t, arg["version"]))}
+	case "create":
+		c.CreateBucket = &CreateBucket{Bucket: in.bucket(arg), Props: props(arg), Creator: "root"}
+	case "props":
+		c.SetBucketProps = &SetBucketProps{Bucket: in.bucket(arg), Props: props(arg)}
+	case "begin-delete":
+		c.BeginDelete = &BeginDelete{Bucket: in.bucket(arg)}
+	case "end-delete":
+		c.EndDelete = &EndDelete{Deletion: number(in.t, arg["deletion"])}
+		if arg["restore"] != "" {
+			c.EndDelete.Refusal = Refuse(cluster.ParseKind(arg["restore"]), "", "because")
+		}
+	case "set":
+		c.SetSettings = &SetSettings{Values: map[string]string{arg["name"]: arg["value"]}}
+	default:
+		in.t.Fatalf("unknown command %q", words[0])
+	}
+	c.Time, c.Request = in.now, cluster.RequestID(arg["request"])
+	data, err := c.Encode()
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	return in.apply(data)
+}
+
+func arguments(words []string) map[string]string {
+	arg := make(map[string]string)
+	for _, w := range words {
+		name, value, _ := strings.Cut(w, "=")
+		arg[name] = value
+	}
+	return arg
+}
+
+func number(t *testing.T, s string) uint64 {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// nodes reads "a/1,b/7/proxy": id, incarnation and, unless both, roles.
+func (in *interpreter) nodes(list string) []cluster.Node {
+	var nodes []cluster.Node
+	for w := range strings.SplitSeq(list, ",") {
+		if w == "" {
+			continue
+		}
+		parts := strings.Split(w, "/")
+		n := cluster.Node{ID: cluster.NodeID(parts[0]), Roles: cluster.Proxy | cluster.Target, Weight: 1, Incarnation: cluster.Incarnation(number(in.t, parts[1]))}
+		if len(parts) > 2 {
+			n.Roles, _ = cluster.ParseRoles(parts[2])
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
+func (in *interpreter) bucket(arg map[string]string) cluster.Bucket {
+	return cluster.Native(cluster.BucketName(arg["bucket"]))
+}
+
+func props(arg map[string]string) cluster.BucketProps {
+	return cluster.BucketProps{Checksum: cluster.ChecksumType(arg["checksum"]), Replicas: 1}
+}
+
+// kept reads "a:3,b:all": how many of the slots that each node would lose stay.
+func (in *interpreter) kept(list string) *SlotSet {
+	var kept SlotSet
+	for w := range strings.SplitSeq(list, ",") {
+		id, count, ok := strings.Cut(w, ":")
+		if !ok {
+			continue
+		}
+		taken := slices.Collect(Taken(in.s.Active, in.s.Pending, cluster.NodeID(id)).All())
+		if count != "all" {
+			taken = taken[:number(in.t, count)]
+		}
+		kept.AddAll(Slots(taken...))
+	}
+	return &kept
+}
+
+// roundRobin keeps transcripts small: numbers of slots that one can check in the head.
+func roundRobin(s cluster.Slot, targets []cluster.Node) []cluster.NodeID {
+	return []cluster.NodeID{targets[int(s)%len(targets)].ID}
+}
+
+func (in *interpreter) apply(data []byte) string {
+	in.index++
+	before, _ := in.s.Snapshot()
+	next, result, err := in.s.Apply(in.index, data)
+	if after, _ := in.s.Snapshot(); !bytes.Equal(before, after) {
+		in.t.Errorf("command %d changed the state that it was applied to: %s", in.index, data)
+	}
+	if fatal := (*FatalError)(nil); errors.As(err, &fatal) {
+		return fmt.Sprintf("  %d fatal: %v\n", in.index, err)
+	}
+	in.s = next
+	line, _ := json.Marshal(result)
+	return fmt.Sprintf("  %d %s\n", in.index, line)
+}
+
+func (in *interpreter) snapshot() string {
+	data, err := in.s.Snapshot()
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	restored, err := Restore(data)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	again, _ := restored.Snapshot()
+	in.s = restored
+	return fmt.Sprintf("  same after restore: %v\n", bytes.Equal(data, again))
+}
+
+func (in *interpreter) show() string {
+	var b strings.Builder
+	showMap(&b, "active", in.s.Active)
+	if in.s.Pending != nil {
+		showMap(&b, "pending", in.s.Pending)
+	}
+	for _, e := range in.s.Buckets {
+		fmt.Fprintf(&b, "  bucket %d %s %s %s\n", e.ID, e.Bucket, e.Props.Checksum, e.State)
+	}
+	for _, d := range in.s.Deletions {
+		fmt.Fprintf(&b, "  deletion %d of bucket %d\n", d.Index, d.Bucket)
+	}
+	for name, value := range in.s.Settings {
+		fmt.Fprintf(&b, "  setting %s=%s\n", name, value)
+	}
+	fmt.Fprintf(&b, "  bmd %d, %d outcomes\n", in.s.BMDVersion, len(in.s.Outcomes))
+	return b.String()
+}
+
+// showMap prints a map, and how many slots each owner has at each epoch.
+func showMap(b *strings.Builder, name string, m *cluster.Map) {
+	fmt.Fprintf(b, "  %s v%d:", name, m.Version)
+	for _, n := range m.Nodes {
+		fmt.Fprintf(b, " %s/%d", n.ID, n.Incarnation)
+		epochs := make(map[cluster.Epoch]int)
+		last := cluster.Epoch(0)
+		for i := range m.Slots {
+			if owner, epoch := m.Owner(cluster.Slot(i)); owner == n.ID {
+				epochs[epoch]++
+				last = max(last, epoch)
+			}
+		}
+		for e := cluster.Epoch(0); e <= last; e++ {
+			if epochs[e] > 0 {
+				fmt.Fprintf(b, " %dx@%d", epochs[e], e)
+			}
+		}
+	}
+	fmt.Fprintln(b)
+}
