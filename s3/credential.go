@@ -1,0 +1,174 @@
+package s3
+
+import (
+	"strings"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+// credential is an access key with the scope it signs for.
+type credential struct {
+	accessKey    cluster.AccessKeyID
+	day          string // 20060102
+	region       string
+	service      string
+	terminatedBy string
+}
+
+// scope returns the credential scope as it is signed.
+func (c *credential) scope() string {
+	return c.day + "/" + c.region + "/" + c.service + "/" + c.terminatedBy
+}
+
+// parseCredential splits KEY/DAY/REGION/SERVICE/aws4_request; the key itself may hold slashes.
+func parseCredential(s string) (credential, bool) {
+	parts := strings.Split(s, "/")
+	n := len(parts)
+	if n < 5 {
+		return credential{}, false
+	}
+	c := credential{
+		accessKey: cluster.AccessKeyID(strings.Join(parts[:n-4], "/")),
+		day:       parts[n-4], region: parts[n-3], service: parts[n-2], terminatedBy: parts[n-1],
+	}
+	return c, c.accessKey != ""
+}
+
+// credentialFault is the error about a credential, in the words of the place where the client put it.
+func credentialFault(op string, cl *claim, text string, fields ...Field) error {
+	if cl.presigned {
+		return NewFault(op, AuthorizationQueryParametersError, "Error parsing the X-Amz-Credential parameter; "+text, fields...)
+	}
+	return NewFault(op, AuthorizationHeaderMalformed, "The authorization header is malformed; "+text, fields...)
+}
+
+// check verifies the scope's parts against the time of the signature.
+func (cl *claim) checkScope() error {
+	const op = "s3.claim.checkScope"
+	if cl.service != service {
+		return credentialFault(op, cl, `incorrect service "`+cl.service+`". This endpoint belongs to "s3".`)
+	}
+	if cl.terminatedBy != terminator {
+		return credentialFault(op, cl, `incorrect terminal "`+cl.terminatedBy+`". This endpoint uses "aws4_request".`)
+	}
+	if cl.region == "" {
+		return credentialFault(op, cl, "a non-empty region must be provided in the credential.")
+	}
+	day, err := time.Parse("20060102", cl.day)
+	if err != nil || len(cl.day) != 8 {
+		return credentialFault(op, cl, `incorrect date format "`+cl.day+`". This date in the credential must be in the format "yyyyMMdd".`)
+	}
+	if day.Format("20060102") != cl.date.Format("20060102") {
+		return credentialFault(op, cl, `Invalid credential date "`+cl.day+`". This date is not the same as X-Amz-Date: "`+cl.date.Format("20060102")+`".`)
+	}
+	return nil
+}
+
+// headerClaim reads the Authorization header.
+func headerClaim(c *Call, authorization string) (*claim, error) {
+	const op = "s3.headerClaim"
+	scheme, rest, _ := strings.Cut(authorization, " ")
+	switch {
+	case scheme == algorithm:
+	case scheme == "AWS":
+		return nil, oldMechanism(op)
+	case strings.HasPrefix(scheme, "AWS4-"):
+		return nil, oldMechanism(op)
+	default:
+		return nil, invalidArgument(op, "Authorization", authorization, "Unsupported Authorization Type")
+	}
+	cl := &claim{}
+	fields, err := authorizationFields(rest)
+	if err != nil {
+		return nil, err
+	}
+	if cl.credential, err = headerCredential(cl, fields["Credential"]); err != nil {
+		return nil, err
+	}
+	cl.signed = strings.Split(strings.ToLower(fields["SignedHeaders"]), ";")
+	cl.signature = fields["Signature"]
+	if cl.date, err = requestDate(c); err != nil {
+		return nil, err
+	}
+	if err := cl.checkScope(); err != nil {
+		return nil, err
+	}
+	cl.payload, err = headerPayload(c)
+	return cl, err
+}
+
+func headerCredential(cl *claim, s string) (credential, error) {
+	const op = "s3.headerCredential"
+	cred, ok := parseCredential(s)
+	if !ok {
+		return cred, credentialFault(op, cl, `the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".`)
+	}
+	return cred, nil
+}
+
+// authorizationFields splits "Credential=…, SignedHeaders=…, Signature=…"; all three must be there, once.
+func authorizationFields(s string) (map[string]string, error) {
+	const op = "s3.authorizationFields"
+	malformed := func(text string) error {
+		return NewFault(op, AuthorizationHeaderMalformed, "The authorization header is malformed; "+text)
+	}
+	fields := make(map[string]string, 3)
+	for part := range strings.SplitSeq(s, ",") {
+		part = strings.Trim(part, " \t")
+		if part == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(part, "=")
+		if !ok {
+			return nil, malformed("a field is not of the form name=value.")
+		}
+		name = strings.TrimRight(name, " \t")
+		if _, twice := fields[name]; twice {
+			return nil, malformed("the field " + name + " is given twice.")
+		}
+		fields[name] = strings.TrimLeft(value, " \t")
+	}
+	for _, name := range []string{"Credential", "SignedHeaders", "Signature"} {
+		if fields[name] == "" {
+			return nil, malformed("missing " + name + ".")
+		}
+	}
+	return fields, nil
+}
+
+// requestDate returns the time of a request signed by header: x-amz-date, else Date.
+func requestDate(c *Call) (time.Time, error) {
+	const op = "s3.requestDate"
+	if s := c.Header.Get("x-amz-date"); s != "" {
+		if t, err := time.Parse(timeAmz, s); err == nil {
+			return t, nil
+		}
+		if t, ok := parseHTTPDate(s); ok {
+			return t, nil
+		}
+		return time.Time{}, NewFault(op, AccessDenied, "AWS authentication requires a valid Date or x-amz-date header")
+	}
+	s := c.Header.Get("Date")
+	if t, err := time.Parse(timeAmz, s); err == nil {
+		return t, nil
+	}
+	if t, ok := parseHTTPDate(s); ok {
+		return t, nil
+	}
+	return time.Time{}, NewFault(op, AccessDenied, "AWS authentication requires a valid Date or x-amz-date header")
+}
+
+// headerPayload returns the payload line of a request signed by header. Without x-amz-content-sha256 the body must be
+// empty: its hash is known then.
+func headerPayload(c *Call) (string, error) {
+	const op = "s3.headerPayload"
+	mode := c.Header.Get("x-amz-content-sha256")
+	if mode != "" {
+		return mode, nil
+	}
+	if c.Length == 0 {
+		return emptySHA, nil
+	}
+	return "", NewFault(op, InvalidRequest, "Missing required header for this request: x-amz-content-sha256")
+}

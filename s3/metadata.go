@@ -1,0 +1,166 @@
+package s3
+
+import (
+	"encoding/base64"
+	"mime"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxUserMetadata is the limit of the sum of all names and values of x-amz-meta-* headers, in bytes.
+const MaxUserMetadata = 2048
+
+// metaPrefix begins the headers of user metadata.
+const metaPrefix = "x-amz-meta-"
+
+// ContentHeaders are the headers that an object keeps and gives back.
+type ContentHeaders struct {
+	Type, Encoding, Disposition, Language, CacheControl, Expires string
+}
+
+// DefaultContentType is the type of an object that was stored without one.
+const DefaultContentType = "binary/octet-stream"
+
+// ReadContentHeaders returns the content headers of a request. The token aws-chunked describes the body's framing, not
+// the object, and is taken out of Content-Encoding.
+func ReadContentHeaders(c *Call) ContentHeaders {
+	return ContentHeaders{
+		Type:         c.Header.Get("Content-Type"),
+		Encoding:     withoutChunked(c.Header.Get("Content-Encoding")),
+		Disposition:  c.Header.Get("Content-Disposition"),
+		Language:     c.Header.Get("Content-Language"),
+		CacheControl: c.Header.Get("Cache-Control"),
+		Expires:      c.Header.Get("Expires"),
+	}
+}
+
+func withoutChunked(encoding string) string {
+	if !strings.Contains(strings.ToLower(encoding), "aws-chunked") {
+		return encoding
+	}
+	var kept []string
+	for token := range strings.SplitSeq(encoding, ",") {
+		if token = strings.TrimSpace(token); token != "" && !strings.EqualFold(token, "aws-chunked") {
+			kept = append(kept, token)
+		}
+	}
+	return strings.Join(kept, ",")
+}
+
+// Headers returns the content headers of a reply; a missing type is DefaultContentType.
+func (h ContentHeaders) Headers() []Field {
+	fields := make([]Field, 0, 6)
+	contentType := h.Type
+	if contentType == "" {
+		contentType = DefaultContentType
+	}
+	fields = append(fields, Field{"Content-Type", contentType})
+	for _, f := range []Field{
+		{"Content-Encoding", h.Encoding}, {"Content-Disposition", h.Disposition}, {"Content-Language", h.Language},
+		{"Cache-Control", h.CacheControl}, {"Expires", h.Expires},
+	} {
+		if f.Value != "" {
+			fields = append(fields, f)
+		}
+	}
+	return fields
+}
+
+// ReadUserMetadata returns the x-amz-meta-* headers of a request: names in lower case without the prefix, repeated ones
+// joined by commas, RFC 2047 words decoded.
+func ReadUserMetadata(c *Call) ([]Field, error) {
+	const op = "s3.ReadUserMetadata"
+	var fields []Field
+	size := 0
+	for name, value := range c.amzHeaders() {
+		name, ok := strings.CutPrefix(name, metaPrefix)
+		if !ok {
+			continue
+		}
+		value = decodeWords(value)
+		if i := fieldIndex(fields, name); i >= 0 {
+			fields[i].Value += "," + value
+			size += 1 + len(value)
+			continue
+		}
+		fields = append(fields, Field{name, value})
+		size += len(name) + len(value)
+	}
+	if size > MaxUserMetadata {
+		return nil, NewFault(op, MetadataTooLarge, "", Field{"Size", itoa(size)}, Field{"MaxSizeAllowed", itoa(MaxUserMetadata)})
+	}
+	return fields, nil
+}
+
+func fieldIndex(fields []Field, name string) int {
+	for i := range fields {
+		if fields[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// decodeWords decodes RFC 2047 words, in which clients send values beyond ASCII; what cannot be decoded stays as it is.
+func decodeWords(value string) string {
+	if !strings.Contains(value, "=?") {
+		return value
+	}
+	decoded, err := new(mime.WordDecoder).DecodeHeader(value)
+	if err != nil || !utf8.ValidString(decoded) {
+		return value
+	}
+	return decoded
+}
+
+// UserMetadataHeaders returns the headers of a reply that carry user metadata. Values that a header cannot hold as they
+// are travel as RFC 2047 words in UTF-8, as AWS sends them.
+func UserMetadataHeaders(fields []Field) []Field {
+	headers := make([]Field, 0, len(fields))
+	for _, f := range fields {
+		headers = append(headers, Field{metaPrefix + f.Name, encodeWords(f.Value)})
+	}
+	return headers
+}
+
+func encodeWords(value string) string {
+	for i := range len(value) {
+		if value[i] < 0x20 && value[i] != '\t' || value[i] >= 0x7f {
+			return "=?UTF-8?B?" + base64.StdEncoding.EncodeToString([]byte(value)) + "?="
+		}
+	}
+	return value
+}
+
+// ResponseOverrides returns the headers that response-* parameters of a read replace.
+func ResponseOverrides(c *Call) []Field {
+	var fields []Field
+	for _, o := range responseOverrides {
+		if v, ok := c.Params.Lookup(o.Name); ok && v != "" && !strings.ContainsAny(v, "\r\n\x00") {
+			fields = append(fields, Field{o.Value, v})
+		}
+	}
+	return fields
+}
+
+// Directive is how a copy treats metadata.
+type Directive uint8
+
+// The directives.
+const (
+	CopyMetadata Directive = iota
+	ReplaceMetadata
+)
+
+// MetadataDirective reads x-amz-metadata-directive.
+func MetadataDirective(c *Call) (Directive, error) {
+	const op = "s3.MetadataDirective"
+	switch s := c.Get("x-amz-metadata-directive"); s {
+	case "", "COPY":
+		return CopyMetadata, nil
+	case "REPLACE":
+		return ReplaceMetadata, nil
+	default:
+		return 0, invalidArgument(op, "x-amz-metadata-directive", s, "Unknown metadata directive.")
+	}
+}

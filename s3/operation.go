@@ -1,0 +1,319 @@
+package s3
+
+import "strings"
+
+// Operation is an operation of the S3 API that Aisle has built, by AWS's name.
+type Operation uint8
+
+// The operations. Those from PutObject on act on one object or upload and run at its owner.
+const (
+	NoOperation Operation = iota
+	ListBuckets
+	CreateBucket
+	HeadBucket
+	DeleteBucket
+	GetBucketLocation
+	ListObjects
+	ListObjectsV2
+	ListMultipartUploads
+	DeleteObjects
+	PutObject
+	GetObject
+	HeadObject
+	DeleteObject
+	CopyObject
+	CreateMultipartUpload
+	UploadPart
+	UploadPartCopy
+	ListParts
+	CompleteMultipartUpload
+	AbortMultipartUpload
+	operationEnd
+)
+
+var operationNames = [...]string{
+	NoOperation:             "Unknown",
+	ListBuckets:             "ListBuckets",
+	CreateBucket:            "CreateBucket",
+	HeadBucket:              "HeadBucket",
+	DeleteBucket:            "DeleteBucket",
+	GetBucketLocation:       "GetBucketLocation",
+	ListObjects:             "ListObjects",
+	ListObjectsV2:           "ListObjectsV2",
+	ListMultipartUploads:    "ListMultipartUploads",
+	DeleteObjects:           "DeleteObjects",
+	PutObject:               "PutObject",
+	GetObject:               "GetObject",
+	HeadObject:              "HeadObject",
+	DeleteObject:            "DeleteObject",
+	CopyObject:              "CopyObject",
+	CreateMultipartUpload:   "CreateMultipartUpload",
+	UploadPart:              "UploadPart",
+	UploadPartCopy:          "UploadPartCopy",
+	ListParts:               "ListParts",
+	CompleteMultipartUpload: "CompleteMultipartUpload",
+	AbortMultipartUpload:    "AbortMultipartUpload",
+}
+
+// String returns AWS's name of the operation.
+func (o Operation) String() string {
+	if o < operationEnd {
+		return operationNames[o]
+	}
+	return operationNames[NoOperation]
+}
+
+// OnObject reports whether the operation acts on one key and therefore runs at the key's owner.
+func (o Operation) OnObject() bool { return o >= PutObject && o < operationEnd }
+
+// Writes reports whether the operation changes anything.
+func (o Operation) Writes() bool {
+	switch o {
+	case CreateBucket, DeleteBucket, DeleteObjects, PutObject, DeleteObject, CopyObject, CreateMultipartUpload,
+		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload:
+		return true
+	}
+	return false
+}
+
+// ParseOperation returns the operation of that name, or NoOperation.
+func ParseOperation(name string) Operation {
+	for o, n := range operationNames {
+		if n == name {
+			return Operation(o)
+		}
+	}
+	return NoOperation
+}
+
+// scope is what a path names.
+type scope uint8
+
+const (
+	onService scope = iota
+	onBucket
+	onObject
+)
+
+// resource is one row of the table of sub-resources: a query name that turns a request into another operation. methods
+// maps each method that S3 defines for it to what Aisle makes of it: an operation, or NoOperation for "known, not built".
+type resource struct {
+	name    string // as in the query
+	title   string // AWS's ResourceType in errors
+	methods map[string]Operation
+}
+
+func notBuilt(methods ...string) map[string]Operation {
+	m := make(map[string]Operation, len(methods))
+	for _, method := range methods {
+		m[method] = NoOperation
+	}
+	return m
+}
+
+// bucketResources are the sub-resources of a bucket in AWS's API reference.
+var bucketResources = []resource{
+	{"abac", "ABAC", notBuilt("GET", "PUT")},
+	{"accelerate", "ACCELERATE", notBuilt("GET", "PUT")},
+	{"acl", "ACL", notBuilt("GET", "PUT")},
+	{"analytics", "ANALYTICS", notBuilt("GET", "PUT", "DELETE")},
+	{"cors", "CORS", notBuilt("GET", "PUT", "DELETE")},
+	{"delete", "MULTI_OBJECT_REQUEST", map[string]Operation{"POST": DeleteObjects}},
+	{"encryption", "ENCRYPTION", notBuilt("GET", "PUT", "DELETE")},
+	{"intelligent-tiering", "INTELLIGENT_TIERING", notBuilt("GET", "PUT", "DELETE")},
+	{"inventory", "INVENTORY", notBuilt("GET", "PUT", "DELETE")},
+	{"lifecycle", "LIFECYCLE", notBuilt("GET", "PUT", "DELETE")},
+	{"location", "LOCATION", map[string]Operation{"GET": GetBucketLocation}},
+	{"logging", "LOGGING_STATUS", notBuilt("GET", "PUT")},
+	{"metadataConfiguration", "METADATA_CONFIGURATION", notBuilt("GET", "POST", "DELETE")},
+	{"metadataInventoryTable", "METADATA_INVENTORY_TABLE", notBuilt("PUT")},
+	{"metadataJournalTable", "METADATA_JOURNAL_TABLE", notBuilt("PUT")},
+	{"metadataTable", "METADATA_TABLE", notBuilt("GET", "POST", "DELETE")},
+	{"metrics", "METRICS", notBuilt("GET", "PUT", "DELETE")},
+	{"notification", "NOTIFICATION", notBuilt("GET", "PUT")},
+	{"object-lock", "OBJECT_LOCK", notBuilt("GET", "PUT")},
+	{"ownershipControls", "OWNERSHIP_CONTROLS", notBuilt("GET", "PUT", "DELETE")},
+	{"policy", "POLICY", notBuilt("GET", "PUT", "DELETE")},
+	{"policyStatus", "POLICY_STATUS", notBuilt("GET")},
+	{"publicAccessBlock", "PUBLIC_ACCESS_BLOCK", notBuilt("GET", "PUT", "DELETE")},
+	{"replication", "REPLICATION", notBuilt("GET", "PUT", "DELETE")},
+	{"requestPayment", "REQUEST_PAYMENT", notBuilt("GET", "PUT")},
+	{"session", "SESSION", notBuilt("GET")},
+	{"tagging", "TAGGING", notBuilt("GET", "PUT", "DELETE")},
+	{"uploads", "UPLOADS", map[string]Operation{"GET": ListMultipartUploads}},
+	{"versioning", "VERSIONING", notBuilt("GET", "PUT")},
+	{"versions", "VERSIONS", notBuilt("GET")},
+	{"website", "WEBSITE", notBuilt("GET", "PUT", "DELETE")},
+}
+
+// objectResources are the sub-resources of an object in AWS's API reference.
+var objectResources = []resource{
+	{"acl", "ACL", notBuilt("GET", "PUT")},
+	{"attributes", "ATTRIBUTES", notBuilt("GET")},
+	{"encryption", "ENCRYPTION", notBuilt("PUT")},
+	{"legal-hold", "LEGAL_HOLD", notBuilt("GET", "PUT")},
+	{"renameObject", "RENAME", notBuilt("PUT")},
+	{"restore", "RESTORE", notBuilt("POST")},
+	{"retention", "RETENTION", notBuilt("GET", "PUT")},
+	{"select", "SELECT", notBuilt("POST")},
+	{"tagging", "TAGGING", notBuilt("GET", "PUT", "DELETE")},
+	{"torrent", "TORRENT", notBuilt("GET")},
+	{"uploadId", "UPLOAD", map[string]Operation{
+		"GET": ListParts, "PUT": UploadPart, "POST": CompleteMultipartUpload, "DELETE": AbortMultipartUpload,
+	}},
+	{"uploads", "UPLOADS", map[string]Operation{"POST": CreateMultipartUpload}},
+}
+
+// plain operations: what a method does to a path without a sub-resource.
+var plainOperations = [...]map[string]Operation{
+	onService: {"GET": ListBuckets},
+	onBucket: {
+		"GET": ListObjects, "HEAD": HeadBucket, "PUT": CreateBucket, "DELETE": DeleteBucket,
+		"POST": NoOperation, "OPTIONS": NoOperation, // POST of a browser's form, CORS preflight
+	},
+	onObject: {
+		"GET": GetObject, "HEAD": HeadObject, "PUT": PutObject, "DELETE": DeleteObject, "OPTIONS": NoOperation,
+	},
+}
+
+// scopeTitles are AWS's ResourceType of a path without a sub-resource.
+var scopeTitles = [...]string{onService: "SERVICE", onBucket: "BUCKET", onObject: "OBJECT"}
+
+// responseOverrides are the query parameters of GET and HEAD that replace headers of the reply.
+var responseOverrides = []Field{
+	{"response-cache-control", "Cache-Control"},
+	{"response-content-disposition", "Content-Disposition"},
+	{"response-content-encoding", "Content-Encoding"},
+	{"response-content-language", "Content-Language"},
+	{"response-content-type", "Content-Type"},
+	{"response-expires", "Expires"},
+}
+
+var overrideNames = func() []string {
+	names := make([]string, len(responseOverrides))
+	for i, o := range responseOverrides {
+		names[i] = o.Name
+	}
+	return names
+}()
+
+// operationParams are the query names, beside its sub-resource, that an operation takes. A name that is neither here nor
+// harmless is refused: it may be a sub-resource of a later S3, and such a request must not touch the object.
+var operationParams = map[Operation][]string{
+	ListBuckets:          {"bucket-region", "continuation-token", "max-buckets", "prefix"},
+	ListObjects:          {"delimiter", "encoding-type", "marker", "max-keys", "prefix", "start-after", "continuation-token", "fetch-owner", "list-type"},
+	ListObjectsV2:        {"continuation-token", "delimiter", "encoding-type", "fetch-owner", "list-type", "marker", "max-keys", "prefix", "start-after"},
+	ListMultipartUploads: {"delimiter", "encoding-type", "key-marker", "max-uploads", "prefix", "upload-id-marker"},
+	GetObject:            overrideNames,
+	HeadObject:           overrideNames,
+	UploadPart:           {"partNumber"},
+	UploadPartCopy:       {"partNumber"},
+	ListParts:            {"encoding-type", "max-parts", "part-number-marker"},
+}
+
+// knownUnbuiltParams are query names of S3 that Aisle knows but has not built; the refusal can say so.
+var knownUnbuiltParams = map[string]bool{"versionId": true, "partNumber": true}
+
+// harmless reports whether a query name never changes what a request means: signatures, and the operation's name that
+// SDKs repeat in x-id.
+func harmless(name string) bool {
+	if name == "x-id" {
+		return true
+	}
+	return len(name) > 6 && strings.EqualFold(name[:6], "x-amz-")
+}
+
+// route finds the operation of a call whose bucket, key and query are set.
+func route(c *Call) (Operation, error) {
+	const op = "s3.route"
+	where, table := onService, []resource(nil)
+	switch {
+	case c.Key != "":
+		where, table = onObject, objectResources
+	case c.Bucket != "":
+		where, table = onBucket, bucketResources
+	}
+	sub, err := subResource(c.Params, table)
+	if err != nil {
+		return NoOperation, err
+	}
+	methods, title := plainOperations[where], scopeTitles[where]
+	if sub != nil {
+		methods, title = sub.methods, sub.title
+	}
+	o, known := methods[c.Method]
+	if !known {
+		return NoOperation, NewFault(op, MethodNotAllowed, "", Field{"Method", c.Method}, Field{"ResourceType", title})
+	}
+	if o == NoOperation {
+		return NoOperation, notImplemented(op, "The operation "+c.Method+" "+title+" is not implemented.")
+	}
+	o = refine(o, c)
+	if err := checkParams(o, sub, c.Params); err != nil {
+		return NoOperation, err
+	}
+	return o, checkHeaders(o, c)
+}
+
+// refine tells apart the operations that share method and sub-resource.
+func refine(o Operation, c *Call) Operation {
+	switch o {
+	case ListObjects:
+		if c.Params.Get("list-type") == "2" {
+			return ListObjectsV2
+		}
+	case PutObject:
+		if c.Get("x-amz-copy-source") != "" {
+			return CopyObject
+		}
+	case UploadPart:
+		if c.Get("x-amz-copy-source") != "" {
+			return UploadPartCopy
+		}
+	}
+	return o
+}
+
+// subResource returns the one sub-resource among the parameters, or nil.
+func subResource(q Query, table []resource) (*resource, error) {
+	const op = "s3.subResource"
+	var found *resource
+	for _, p := range q {
+		for i := range table {
+			if table[i].name != p.Name || found == &table[i] {
+				continue
+			}
+			if found != nil {
+				return nil, invalidArgument(op, "ResourceType", found.name,
+					"Conflicting query string parameters: "+found.name+", "+p.Name)
+			}
+			found = &table[i]
+		}
+	}
+	return found, nil
+}
+
+// checkParams refuses every query name that the operation does not take.
+func checkParams(o Operation, sub *resource, q Query) error {
+	const op = "s3.checkParams"
+next:
+	for _, p := range q {
+		if harmless(p.Name) || sub != nil && sub.name == p.Name {
+			continue
+		}
+		for _, name := range operationParams[o] {
+			if name == p.Name {
+				continue next
+			}
+		}
+		if knownUnbuiltParams[p.Name] {
+			return notImplemented(op, "The query parameter "+p.Name+" is not implemented for "+o.String()+".")
+		}
+		return notImplemented(op, "The query parameter "+p.Name+" is unknown to "+o.String()+".")
+	}
+	return nil
+}
+
+func notImplemented(op, message string, fields ...Field) error {
+	return NewFault(op, NotImplemented, message, fields...)
+}

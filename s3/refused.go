@@ -1,0 +1,102 @@
+package s3
+
+import "strings"
+
+// refusedHeaders are request headers that ask for something Aisle has not built. A request that carries one is refused
+// with 501, unless the value is in the list, which asks for nothing beyond what is done anyway.
+var refusedHeaders = []struct {
+	name    string
+	allowed []string
+}{
+	{"x-amz-acl", []string{"private", "bucket-owner-full-control", "bucket-owner-read"}},
+	{"x-amz-bucket-object-lock-enabled", []string{"false"}},
+	{"x-amz-bypass-governance-retention", []string{"false"}},
+	{"x-amz-expected-bucket-owner", nil},
+	{"x-amz-mfa", nil},
+	{"x-amz-source-expected-bucket-owner", nil},
+	{"x-amz-tagging", nil},
+	{"x-amz-tagging-directive", []string{"COPY"}},
+	{"x-amz-website-redirect-location", nil},
+	{"x-amz-write-offset-bytes", nil},
+	{"x-amz-object-ownership", []string{"BucketOwnerEnforced"}},
+	{"x-amz-bucket-namespace", []string{"global"}},
+	{"x-amz-if-match-last-modified-time", nil},
+	{"x-amz-if-match-size", nil},
+	{"x-amz-if-match-initiated-time", nil},
+}
+
+// refusedPrefixes are families of headers that Aisle has not built.
+var refusedPrefixes = []string{
+	"x-amz-copy-source-server-side-encryption",
+	"x-amz-grant-",
+	"x-amz-object-lock-",
+	"x-amz-rename-source",
+	"x-amz-server-side-encryption",
+}
+
+// storageClasses are the classes of AWS; Aisle has one.
+var storageClasses = []string{
+	"REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER", "DEEP_ARCHIVE", "OUTPOSTS",
+	"GLACIER_IR", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP",
+}
+
+// checkHeaders refuses what the headers of a request ask for beyond what is built. Reads pass the headers that would
+// only have told the server what to write.
+func checkHeaders(o Operation, c *Call) error {
+	const op = "s3.checkHeaders"
+	for name, value := range c.amzHeaders() {
+		if refusedHeader(name, value) {
+			return notImplemented(op, "A header you provided implies functionality that is not implemented",
+				Field{"Header", name})
+		}
+	}
+	class := c.Get("x-amz-storage-class")
+	if class == "" || class == "STANDARD" {
+		return nil
+	}
+	for _, known := range storageClasses {
+		if class == known {
+			return notImplemented(op, "The storage class "+class+" is not implemented.", Field{"Header", "x-amz-storage-class"})
+		}
+	}
+	return NewFault(op, InvalidStorageClass, "", Field{"StorageClassRequested", class})
+}
+
+// amzHeaders yields every x-amz-* header, those hoisted into the query included, by lower-case name.
+func (c *Call) amzHeaders() func(yield func(name, value string) bool) {
+	return func(yield func(name, value string) bool) {
+		for name, value := range c.Header.All() {
+			if len(name) > 6 && strings.EqualFold(name[:6], "x-amz-") && !yield(strings.ToLower(name), value) {
+				return
+			}
+		}
+		for _, p := range c.Params {
+			if len(p.Name) > 6 && strings.EqualFold(p.Name[:6], "x-amz-") && !yield(strings.ToLower(p.Name), p.Value) {
+				return
+			}
+		}
+	}
+}
+
+func refusedHeader(name, value string) bool {
+	for _, prefix := range refusedPrefixes {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	for _, h := range refusedHeaders {
+		if h.name != name {
+			continue
+		}
+		if value == "" {
+			return false
+		}
+		for _, allowed := range h.allowed {
+			if value == allowed {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}

@@ -1,0 +1,87 @@
+package s3
+
+import (
+	"net"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+// Prefix is the path under which S3 is served beside the root, for clients that were written for AIStore.
+const Prefix = "/s3"
+
+// Router turns requests into calls.
+type Router struct {
+	// Domain, when set, is the suffix of virtual-hosted requests: bucket.Domain. Hosts outside of it are path style.
+	Domain string
+}
+
+// Parse finds resource, parameters and operation. Also with an error the call has what was understood so far, for the
+// error's XML. The bucket's name is not validated: a name that no bucket can have just does not exist.
+func (r *Router) Parse(req Request) (*Call, error) {
+	const op = "s3.Router.Parse"
+	c := &Call{Request: req}
+	if err := r.resource(c); err != nil {
+		return c, cluster.E(op, "", cluster.KindOther, err)
+	}
+	var err error
+	if c.Params, err = ParseQuery(req.Query); err != nil {
+		return c, cluster.E(op, "", cluster.KindOther, err)
+	}
+	if c.Op, err = route(c); err != nil {
+		return c, cluster.E(op, string(c.Bucket), cluster.KindOther, err)
+	}
+	return c, nil
+}
+
+// resource splits the path (and host) into bucket and key.
+func (r *Router) resource(c *Call) error {
+	const op = "s3.Router.resource"
+	path := c.Path
+	if !strings.HasPrefix(path, "/") {
+		return NewFault(op, InvalidURI, "")
+	}
+	if rest, ok := strings.CutPrefix(path, Prefix); ok && (rest == "" || rest[0] == '/') {
+		path = rest
+	}
+	path = strings.TrimPrefix(path, "/")
+	bucket := r.hostBucket(c.Host)
+	if bucket == "" {
+		var err error
+		bucket, path, _ = strings.Cut(path, "/")
+		if bucket, err = unescape(bucket, false); err != nil {
+			return NewFault(op, InvalidURI, "")
+		}
+	}
+	key, err := unescape(path, false)
+	if err != nil {
+		return NewFault(op, InvalidURI, "")
+	}
+	c.Bucket, c.Key = cluster.BucketName(bucket), cluster.ObjectKey(key)
+	switch {
+	case bucket == "" && key != "":
+		return NewFault(op, InvalidURI, "")
+	case len(key) > cluster.MaxKeyLength:
+		return NewFault(op, KeyTooLong, "", Field{"Size", itoa(len(key))}, Field{"MaxSizeAllowed", itoa(cluster.MaxKeyLength)})
+	case !utf8.ValidString(key):
+		return NewFault(op, InvalidURI, "")
+	}
+	return nil
+}
+
+// hostBucket returns the bucket of a virtual-hosted request, or "".
+func (r *Router) hostBucket(host string) string {
+	if r.Domain == "" {
+		return ""
+	}
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.ToLower(host)
+	bucket, ok := strings.CutSuffix(host, "."+strings.ToLower(r.Domain))
+	if !ok {
+		return ""
+	}
+	return bucket
+}

@@ -1,0 +1,229 @@
+package s3
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+// MaxSkew is how far a request's time may be from ours.
+const MaxSkew = 15 * time.Minute
+
+// MaxPresign is the longest life of a presigned URL.
+const MaxPresign = 7 * 24 * time.Hour
+
+const (
+	algorithm  = "AWS4-HMAC-SHA256"
+	terminator = "aws4_request"
+	service    = "s3"
+	timeAmz    = "20060102T150405Z"
+	emptySHA   = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+)
+
+// Auth is what a valid signature establishes.
+type Auth struct {
+	AccessKey cluster.AccessKeyID
+	Presigned bool
+	Time      time.Time // when it was signed
+	Payload   Payload
+}
+
+// Payload is how a request's body is protected: all that is needed, beside the secret key, to verify it elsewhere.
+type Payload struct {
+	Mode   string // the value of x-amz-content-sha256
+	SHA256 string // the hash that the whole body must have, hexadecimal; "" when the mode declares none
+	Length int64  // of the decoded body; -1 when unknown
+	Seed   string // the request's signature, hexadecimal: the first link of signed chunks
+	Scope  string // the credential scope: date/region/service/aws4_request
+	Date   string // the time of the signature, as 20060102T150405Z
+}
+
+// VerifierOptions are what a Verifier is built from.
+type VerifierOptions struct {
+	// Secret returns the secret of an access key, and whether there is such a key.
+	Secret func(cluster.AccessKeyID) (string, bool)
+	// Region, when set, is the only one accepted in credential scopes; empty accepts every region.
+	Region string
+	// Keys caches derived signing keys; nil makes a cache.
+	Keys *SigningKeys
+}
+
+// Verifier checks Signature Version 4, in the Authorization header and in presigned URLs.
+type Verifier struct{ o VerifierOptions }
+
+// NewVerifier returns a verifier.
+func NewVerifier(o VerifierOptions) *Verifier {
+	if o.Keys == nil {
+		o.Keys = NewSigningKeys()
+	}
+	return &Verifier{o: o}
+}
+
+// Keys returns the verifier's cache, for whoever opens bodies in the same process.
+func (v *Verifier) Keys() *SigningKeys { return v.o.Keys }
+
+// claim is a signature as the request states it, not yet verified.
+type claim struct {
+	credential
+	presigned bool
+	date      time.Time
+	signed    []string // names of the signed headers, lower case, as listed
+	signature string
+	expires   time.Duration // presigned
+	payload   string        // the canonical request's last line
+	param     string        // what an error about the credential calls it
+}
+
+// Verify checks the request's signature against its time and key. A request without any is AccessDenied.
+func (v *Verifier) Verify(c *Call, now time.Time) (Auth, error) {
+	const op = "s3.Verifier.Verify"
+	cl, err := readClaim(c)
+	if err != nil {
+		return Auth{}, cluster.E(op, "", cluster.KindOther, err)
+	}
+	if err := v.checkClaim(c, cl, now); err != nil {
+		return Auth{}, cluster.E(op, string(cl.accessKey), cluster.KindOther, err)
+	}
+	if err := v.checkSignature(c, cl); err != nil {
+		return Auth{}, cluster.E(op, string(cl.accessKey), cluster.KindOther, err)
+	}
+	a := Auth{AccessKey: cl.accessKey, Presigned: cl.presigned, Time: cl.date}
+	a.Payload, err = payloadOf(c, cl)
+	if err != nil {
+		return Auth{}, cluster.E(op, string(cl.accessKey), cluster.KindOther, err)
+	}
+	return a, nil
+}
+
+// readClaim finds the one signature of a request.
+func readClaim(c *Call) (*claim, error) {
+	const op = "s3.readClaim"
+	authorization := c.Header.Get("Authorization")
+	presigned := c.Params.Has("X-Amz-Algorithm") || c.Params.Has("X-Amz-Signature") || c.Params.Has("X-Amz-Credential")
+	oldPresigned := c.Params.Has("Signature") && c.Params.Has("AWSAccessKeyId")
+	switch {
+	case authorization != "" && (presigned || oldPresigned):
+		return nil, invalidArgument(op, "Authorization", authorization, "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, "+
+			"Signature query string parameter or the Authorization header should be specified")
+	case authorization != "":
+		return headerClaim(c, authorization)
+	case presigned:
+		return queryClaim(c)
+	case oldPresigned:
+		return nil, oldMechanism(op)
+	}
+	return nil, NewFault(op, AccessDenied, "")
+}
+
+func oldMechanism(op string) error {
+	return NewFault(op, InvalidRequest, "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
+}
+
+// checkClaim verifies everything of a claim but the signature itself.
+func (v *Verifier) checkClaim(c *Call, cl *claim, now time.Time) error {
+	const op = "s3.Verifier.checkClaim"
+	if v.o.Region != "" && cl.region != v.o.Region {
+		return credentialFault(op, cl, "the region '"+cl.region+"' is wrong; expecting '"+v.o.Region+"'", Field{"Region", v.o.Region})
+	}
+	if cl.presigned {
+		if err := checkPresignedTime(cl, now); err != nil {
+			return err
+		}
+	} else if skew := now.Sub(cl.date).Abs(); skew > MaxSkew {
+		return NewFault(op, RequestTimeTooSkewed, "", Field{"RequestTime", cl.date.Format(timeAmz)},
+			Field{"ServerTime", now.UTC().Format(time.RFC3339)}, Field{"MaxAllowedSkewMilliseconds", "900000"})
+	}
+	if c.Get("x-amz-security-token") != "" {
+		return NewFault(op, InvalidToken, "")
+	}
+	return checkSignedHeaders(c, cl)
+}
+
+// checkPresignedTime refuses a URL before its time and after its end.
+func checkPresignedTime(cl *claim, now time.Time) error {
+	const op = "s3.checkPresignedTime"
+	if cl.date.Sub(now) > MaxSkew {
+		return NewFault(op, AccessDenied, "Request is not yet valid", Field{"RequestTime", cl.date.Format(timeAmz)},
+			Field{"ServerTime", now.UTC().Format(time.RFC3339)})
+	}
+	end := cl.date.Add(cl.expires)
+	if now.After(end) {
+		return NewFault(op, AccessDenied, "Request has expired", Field{"X-Amz-Expires", itoa(int(cl.expires / time.Second))},
+			Field{"Expires", end.Format(time.RFC3339)}, Field{"ServerTime", now.UTC().Format(time.RFC3339)})
+	}
+	return nil
+}
+
+// checkSignedHeaders demands that the signature covers the host and every x-amz-* header: what it does not cover could
+// have been added by anyone on the way.
+func checkSignedHeaders(c *Call, cl *claim) error {
+	const op = "s3.checkSignedHeaders"
+	covered := func(name string) bool {
+		for _, s := range cl.signed {
+			if len(s) == len(name) && strings.EqualFold(s, name) {
+				return true
+			}
+		}
+		return false
+	}
+	var missing []string
+	if !covered("host") {
+		missing = append(missing, "host")
+	}
+	for name := range c.Header.All() {
+		if len(name) > 6 && strings.EqualFold(name[:6], "x-amz-") && !covered(name) && !exemptHeader(cl, name) {
+			missing = append(missing, strings.ToLower(name))
+		}
+	}
+	if missing != nil {
+		return NewFault(op, AccessDenied, "There were headers present in the request which were not signed",
+			Field{"HeadersNotSigned", strings.Join(missing, ", ")})
+	}
+	return nil
+}
+
+// exemptHeader names the headers that carry the signature's own data and may stay unsigned.
+func exemptHeader(cl *claim, name string) bool {
+	return cl.presigned && strings.EqualFold(name, "x-amz-content-sha256")
+}
+
+// checkSignature recomputes the signature. The path is tried in AWS's canonical form and, when that is another string, as
+// it was sent: some clients sign what they send, and that too binds every byte of it.
+func (v *Verifier) checkSignature(c *Call, cl *claim) error {
+	const op = "s3.Verifier.checkSignature"
+	secret, ok := v.o.Secret(cl.accessKey)
+	if !ok {
+		return NewFault(op, InvalidAccessKeyID, "", Field{"AWSAccessKeyId", string(cl.accessKey)})
+	}
+	key := v.o.Keys.Get(cl.accessKey, secret, cl.scope())
+	canonical := canonicalRequest(c, cl, canonicalPath(c.Path))
+	toSign := stringToSign(cl, canonical)
+	if sameSignature(key, toSign, cl.signature) {
+		return nil
+	}
+	if canonicalPath(c.Path) != c.Path && sameSignature(key, stringToSign(cl, canonicalRequest(c, cl, c.Path)), cl.signature) {
+		return nil
+	}
+	return NewFault(op, SignatureDoesNotMatch, "", Field{"AWSAccessKeyId", string(cl.accessKey)},
+		Field{"StringToSign", toSign}, Field{"SignatureProvided", cl.signature}, Field{"CanonicalRequest", canonical})
+}
+
+// sameSignature compares in constant time.
+func sameSignature(key []byte, toSign, signature string) bool {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(toSign))
+	var sum [sha256.Size]byte
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], mac.Sum(sum[:0]))
+	return hmac.Equal(text[:], []byte(signature))
+}
+
+// stringToSign is the second step of SigV4.
+func stringToSign(cl *claim, canonical string) string {
+	hash := sha256.Sum256([]byte(canonical))
+	return algorithm + "\n" + cl.date.Format(timeAmz) + "\n" + cl.scope() + "\n" + hex.EncodeToString(hash[:])
+}
