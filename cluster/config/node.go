@@ -52,8 +52,10 @@ var (
 var (
 	Endpoint = text(Setting{Name: "endpoint", Scope: ScopeClient, Type: "url", EnvOnly: true,
 		Help: "URL of any node that is a proxy; several may be given, separated by commas"})
-	Profile = text(Setting{Name: "profile", Scope: ScopeClient, EnvOnly: true, Default: "default",
-		Help: "profile of `aisle login` to use"})
+	Profile = text(Setting{Name: "profile", Scope: ScopeClient, EnvOnly: true,
+		Help: "profile of `aisle login` to use (default: the one of the last login)"})
+	CAFile = text(Setting{Name: "ca-file", Scope: ScopeClient, Type: "path", EnvOnly: true,
+		Help: "certificates (PEM) that https endpoints may be signed with, besides the system's"})
 	Token = text(Setting{Name: "token", Scope: ScopeClient, Secret: true, EnvOnly: true,
 		Help: "bearer token to use instead of a key pair"})
 )

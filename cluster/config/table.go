@@ -33,7 +33,7 @@ func Bucket() []*Setting {
 
 // Client returns the settings of the command line client, in the order of the documentation.
 func Client() []*Setting {
-	return []*Setting{Endpoint.Setting, Profile.Setting, Token.Setting}
+	return []*Setting{Endpoint.Setting, Profile.Setting, Token.Setting, CAFile.Setting}
 }
 
 // CheckCluster checks changes of cluster settings; an empty value means "back to the default".
