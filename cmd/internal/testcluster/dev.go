@@ -18,8 +18,8 @@ import (
 type Dev struct {
 	Dir string // what --dir names
 
-	t        testing.TB
-	guardian *exec.Cmd
+	t       testing.TB
+	release func() // lets the guardian go and waits for it
 }
 
 // State is the content of DIR/cluster.json.
@@ -45,8 +45,8 @@ type DevNode struct {
 func StartDev(t testing.TB, args ...string) *Dev {
 	t.Helper()
 	d := &Dev{Dir: filepath.Join(scratch(t), "dev"), t: t}
-	t.Cleanup(d.close)
 	d.guard()
+	t.Cleanup(d.close)
 	port := FreePorts(t, 1)[0]
 	d.Run(append([]string{"--port", strconv.Itoa(port), "--detach"}, args...)...)
 	return d
@@ -55,20 +55,20 @@ func StartDev(t testing.TB, args ...string) *Dev {
 // guard starts a shell that ends the cluster when this process ends in whatever way: detached nodes are nobody's children,
 // but the pipe that the shell reads closes with us.
 func (d *Dev) guard() {
-	d.guardian = exec.Command("sh", "-c", `read -r _; exec "$0" dev kill --dir "$1"`, Binary(d.t), d.Dir)
-	d.guardian.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	d.guardian.Env = d.env()
-	stdin, err := d.guardian.StdinPipe()
+	guardian := exec.Command("sh", "-c", `read -r _; exec "$0" dev kill --dir "$1"`, Binary(d.t), d.Dir)
+	guardian.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	guardian.Env = d.env()
+	stdin, err := guardian.StdinPipe()
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	if err := d.guardian.Start(); err != nil {
+	if err := guardian.Start(); err != nil {
 		d.t.Fatal(err)
 	}
-	d.t.Cleanup(func() {
+	d.release = func() {
 		stdin.Close()
-		_ = d.guardian.Wait()
-	})
+		_ = guardian.Wait() // by now there is nothing left to kill, which it reports
+	}
 }
 
 // Run runs `aisle dev ARGS --dir DIR` and returns what it printed; a failure ends the test.
@@ -145,5 +145,6 @@ func (d *Dev) close() {
 			d.t.Errorf("aisle dev kill: %v\n%s", err, out)
 		}
 	}
+	d.release()
 	removeUnlessFailed(d.t, filepath.Dir(d.Dir))
 }

@@ -1,0 +1,44 @@
+//go:build e2e
+
+package e2e
+
+import (
+	_ "embed"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/aisle-store/aisle/cmd/internal/testcluster"
+)
+
+//go:embed boto3_session.py
+var boto3Session string
+
+// pythons returns every Python that has boto3: Debian's, and a newer one when PATH has it.
+func pythons(t *testing.T) map[string]string {
+	t.Helper()
+	found := make(map[string]string)
+	if exec.Command("/usr/bin/python3", "-c", "import boto3").Run() == nil {
+		found["boto3"] = "/usr/bin/python3"
+	}
+	if python, err := exec.LookPath("python3"); err == nil && python != "/usr/bin/python3" && exec.Command(python, "-c", "import boto3").Run() == nil {
+		found["boto3-newer"] = python
+	}
+	if len(found) == 0 {
+		t.Error("no Python with boto3: run make clients")
+	}
+	return found
+}
+
+func testBoto3(t *testing.T, c *testcluster.Cluster, name, python string) {
+	env := append(os.Environ(), "AWS_ACCESS_KEY_ID="+testcluster.AccessKey, "AWS_SECRET_ACCESS_KEY="+testcluster.SecretKey,
+		"AWS_DEFAULT_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true")
+	if c.CAFile != "" {
+		env = append(env, "AWS_CA_BUNDLE="+c.CAFile)
+	}
+	out, err := command(t, env, python, "-c", boto3Session, "with-"+name, strings.Join(c.Endpoints(), ","))
+	if err != nil {
+		t.Errorf("%s: %v\n%s", python, err, out)
+	}
+}

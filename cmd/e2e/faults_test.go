@@ -1,0 +1,145 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/aisle-store/aisle/cmd/internal/testcluster"
+)
+
+// calm is how long the load runs before a fault, and after it: enough for every client to do its part.
+const calm = 12 * time.Second
+
+// withFault runs the load around a fault and checks what the clients saw.
+func withFault(t *testing.T, o testcluster.Options, name string, fault func(c *testcluster.Cluster)) {
+	t.Helper()
+	t.Parallel()
+	c := testcluster.Start(t, o)
+	h := startHistory(t, c, name)
+	time.Sleep(calm)
+	h.faultBegins()
+	fault(c)
+	h.faultEnds()
+	time.Sleep(calm)
+	h.finish()
+}
+
+// TestFaultPause stops a node for a minute: far longer than any lease, so the others have gone on without it. When it
+// goes on it must not answer from what it knew.
+func TestFaultPause(t *testing.T) {
+	withFault(t, testcluster.Options{}, "fault-pause", func(c *testcluster.Cluster) {
+		n := c.Nodes[follower(t, c)]
+		n.Pause()
+		time.Sleep(60 * time.Second)
+		n.Resume()
+	})
+}
+
+// TestFaultLeader kills the leader of the control plane, waits until another leads, and brings it back.
+func TestFaultLeader(t *testing.T) {
+	withFault(t, testcluster.Options{}, "fault-leader", func(c *testcluster.Cluster) {
+		for range 2 {
+			n := c.Nodes[leader(t, c)]
+			n.Kill()
+			time.Sleep(10 * time.Second)
+			n.Start()
+		}
+	})
+}
+
+// TestFaultPauseLeader stops the leader for ten seconds, twice: it wakes up believing that it leads and holds leases.
+func TestFaultPauseLeader(t *testing.T) {
+	withFault(t, testcluster.Options{}, "fault-pause-leader", func(c *testcluster.Cluster) {
+		for range 2 {
+			n := c.Nodes[leader(t, c)]
+			n.Pause()
+			time.Sleep(10 * time.Second)
+			n.Resume()
+			time.Sleep(5 * time.Second)
+		}
+	})
+}
+
+// TestFaultKillAll kills every process at the same moment under load, twice, and starts them again.
+func TestFaultKillAll(t *testing.T) {
+	withFault(t, testcluster.Options{}, "fault-kill-all", func(c *testcluster.Cluster) {
+		for range 2 {
+			c.KillAll()
+			c.StartAll()
+			time.Sleep(3 * time.Second)
+		}
+	})
+}
+
+// TestFaultKillOne kills one node after another under load.
+func TestFaultKillOne(t *testing.T) {
+	withFault(t, testcluster.Options{}, "fault-kill-one", func(c *testcluster.Cluster) {
+		for _, n := range c.Nodes {
+			n.Kill()
+			time.Sleep(4 * time.Second)
+			n.Start()
+		}
+	})
+}
+
+// TestOneNodeKilled: a cluster of one node, killed under load, forgets nothing.
+func TestOneNodeKilled(t *testing.T) {
+	withFault(t, testcluster.Options{Nodes: 1}, "one-node", func(c *testcluster.Cluster) {
+		for range 3 {
+			c.Nodes[0].Kill()
+			c.Nodes[0].Start()
+			time.Sleep(4 * time.Second)
+		}
+	})
+}
+
+// clusterStatus is the part of a node's health report that tests need.
+type clusterStatus struct {
+	ID     string `json:"id"`
+	Leader string `json:"leader"`
+}
+
+// leader returns the index of the node that leads the control plane.
+func leader(t *testing.T, c *testcluster.Cluster) int {
+	t.Helper()
+	found := -1
+	err := testcluster.Poll(20*time.Second, func(ctx context.Context) error {
+		for i, n := range c.Nodes {
+			s, err := status(ctx, c, n)
+			if err == nil && s.Leader != "" && s.ID == s.Leader {
+				found = i
+				return nil
+			}
+		}
+		return fmt.Errorf("no node says that it leads")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// follower returns the index of a node that does not lead.
+func follower(t *testing.T, c *testcluster.Cluster) int {
+	t.Helper()
+	return (leader(t, c) + 1) % len(c.Nodes)
+}
+
+func status(ctx context.Context, c *testcluster.Cluster, n *testcluster.Node) (clusterStatus, error) {
+	var s clusterStatus
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.Endpoint+"/-/ready", nil)
+	if err != nil {
+		return s, err
+	}
+	rep, err := newClient(c).send(req)
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(rep.body, &s)
+}
