@@ -81,10 +81,16 @@ func (r *Reply) Reset() {
 }
 
 func (r *Reply) setBody(kind replyKind, b []byte, length int64, body Body) {
-	if r.body != nil {
-		r.body.Close()
-	}
+	r.closeBody()
 	r.kind, r.bytes, r.length, r.body = kind, b, length, body
+}
+
+// closeBody closes a streamed body; what it still had to say about it nobody can be told.
+func (r *Reply) closeBody() {
+	if r.body != nil {
+		_ = r.body.Close()
+		r.body = nil
+	}
 }
 
 // StatusCode returns the status that is sent: Status, or what zero means.
