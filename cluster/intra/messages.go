@@ -36,6 +36,7 @@ type ListReply struct {
 // DeleteItem is one object of a batch.
 type DeleteItem struct {
 	Key          cluster.ObjectKey `msg:"k"`
+	Request      cluster.RequestID `msg:"q"` // of this item alone, the same when it is sent again in another batch
 	Epoch        cluster.Epoch     `msg:"e"` // of the key's slot, as the gateway sees it
 	Version      cluster.VersionID `msg:"v"`
 	IfMatch      string            `msg:"m"` // ETag, "" without condition
@@ -43,8 +44,7 @@ type DeleteItem struct {
 	IfModifiedAt *time.Time        `msg:"t"`
 }
 
-// DeleteRequest deletes several objects of one bucket, all owned by the target. Request ids of the items are the batch's
-// id with "." and the item's index.
+// DeleteRequest deletes several objects of one bucket, all owned by the target.
 type DeleteRequest struct {
 	BucketID cluster.BucketID `msg:"b"`
 	Items    []DeleteItem     `msg:"i"`

@@ -1,0 +1,109 @@
+package front
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/config"
+	"github.com/aisle-store/aisle/s3"
+)
+
+// owner is how an identity shows in S3's XML.
+func owner(id cluster.AccessKeyID) s3.Owner { return s3.Owner{ID: string(id), DisplayName: string(id)} }
+
+// smallBody reads and verifies the whole body of a request that configures something.
+func (f *Front) smallBody(r *s3Request, limit int64) ([]byte, error) {
+	md5, sum, err := s3.RequestChecksums(r.call)
+	if err != nil {
+		return nil, err
+	}
+	secret, _ := f.secret(r.key)
+	body, err := s3.OpenBody(r.req.Body, s3.BodyOptions{
+		Payload: r.auth.Payload, Key: f.verifier.Keys().Get(r.key, secret, r.auth.Payload.Scope), Checksum: sum,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	data, err := s3.ReadAll(body, limit)
+	if err != nil {
+		return nil, err
+	}
+	return data, s3.CheckSmallBody(data, md5, sum)
+}
+
+func (f *Front) listBuckets(_ context.Context, r *s3Request) error {
+	params, err := s3.ReadBucketListParams(r.call)
+	if err != nil {
+		return err
+	}
+	view, err := f.o.Control.Current()
+	if err != nil {
+		return err
+	}
+	list := s3.BucketList{Owner: owner(r.key), Region: f.o.Region, Prefix: params.Prefix}
+	for _, e := range view.Buckets() {
+		name := string(e.Bucket.Name)
+		if !strings.HasPrefix(name, params.Prefix) || name <= params.After && params.After != "" {
+			continue
+		}
+		if params.MaxBuckets > 0 && len(list.Buckets) == params.MaxBuckets {
+			list.Next = string(list.Buckets[len(list.Buckets)-1].Bucket.Name)
+			break
+		}
+		list.Buckets = append(list.Buckets, e)
+	}
+	r.xml(list.XML())
+	return nil
+}
+
+// createBucket makes a bucket whose objects carry an MD5, which S3's clients expect as the ETag.
+func (f *Front) createBucket(ctx context.Context, r *s3Request) error {
+	const op = "proxy/front.createBucket"
+	if err := cluster.ValidateBucketName(r.call.Bucket); err != nil {
+		return s3.NewFault(op, s3.InvalidBucketName, err.Error())
+	}
+	body, err := f.smallBody(r, s3.MaxSmallBody)
+	if err != nil {
+		return err
+	}
+	// Any location is taken: there is one, and clients send the region that they are configured with.
+	if _, err := s3.ParseCreateBucket(body); err != nil {
+		return err
+	}
+	props := config.DefaultProps()
+	props.Checksum = cluster.ChecksumMD5
+	if _, err := f.o.Control.CreateBucket(ctx, r.req.ID, cluster.Native(r.call.Bucket), props, r.key); err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusOK
+	r.rep.SetHeader("Location", "/"+string(r.call.Bucket))
+	return nil
+}
+
+func (f *Front) headBucket(_ context.Context, r *s3Request) error {
+	if _, _, err := f.bucket(cluster.Native(r.call.Bucket)); err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusOK
+	r.rep.SetHeader("x-amz-bucket-region", f.o.Region)
+	return nil
+}
+
+func (f *Front) deleteBucket(ctx context.Context, r *s3Request) error {
+	if err := f.o.Control.DeleteBucket(ctx, r.req.ID, cluster.Native(r.call.Bucket)); err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusNoContent
+	return nil
+}
+
+func (f *Front) bucketLocation(_ context.Context, r *s3Request) error {
+	if _, _, err := f.bucket(cluster.Native(r.call.Bucket)); err != nil {
+		return err
+	}
+	r.xml(s3.LocationXML(f.o.Region))
+	return nil
+}

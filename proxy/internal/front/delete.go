@@ -1,0 +1,144 @@
+package front
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/intra"
+	"github.com/aisle-store/aisle/s3"
+)
+
+// deleteObjects deletes up to 1,000 objects of one bucket: one call to each owner, all at a time. Every key has an outcome
+// of its own.
+func (f *Front) deleteObjects(ctx context.Context, r *s3Request) error {
+	const op = "proxy/front.deleteObjects"
+	body, err := f.smallBody(r, s3.MaxDeleteBody)
+	if err != nil {
+		return err
+	}
+	items, quiet, err := s3.ParseDelete(body)
+	if err != nil {
+		return err
+	}
+	for _, item := range items {
+		if item.Version != "" && item.Version != "null" {
+			return s3.NewFault(op, s3.NotImplemented, "Versions are not implemented.")
+		}
+	}
+	outcomes, err := f.deleteAll(ctx, r, items)
+	if err != nil {
+		return err
+	}
+	r.xml(s3.DeleteResultXML(outcomes, quiet))
+	return nil
+}
+
+// deleteAll deletes every item; those that cannot be answered are tried again while the map changes.
+func (f *Front) deleteAll(ctx context.Context, r *s3Request, items []s3.DeleteItem) ([]s3.DeleteOutcome, error) {
+	b := cluster.Native(r.call.Bucket)
+	outcomes := make([]s3.DeleteOutcome, len(items))
+	open := make([]int, len(items)) // indexes of items without a certain outcome
+	for i, item := range items {
+		outcomes[i] = s3.DeleteOutcome{Key: item.Key, Version: item.Version}
+		open[i] = i
+	}
+	started := f.o.Now()
+	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
+		view, entry, err := f.bucket(b)
+		if err != nil && !cluster.Is(err, cluster.KindUnavailable) {
+			return nil, err
+		}
+		p := place{view: view, bucket: entry}
+		if err == nil {
+			f.deleteOnce(ctx, r, p, items, outcomes, open)
+			open = unavailable(outcomes, open)
+		}
+		if err == nil && len(open) == 0 {
+			return outcomes, nil
+		}
+		if !f.mayHold(p, f.o.Now().Sub(started)) || f.pause(ctx, p, pause) != nil {
+			return outcomes, err
+		}
+	}
+}
+
+// unavailable returns those of the indexes whose outcome is not certain yet.
+func unavailable(outcomes []s3.DeleteOutcome, indexes []int) []int {
+	var open []int
+	for _, i := range indexes {
+		if cluster.Is(outcomes[i].Err, cluster.KindUnavailable) {
+			open = append(open, i)
+		}
+	}
+	return open
+}
+
+// deleteOnce sends each owner its share of the open items, by one version of the map, and notes the outcomes.
+func (f *Front) deleteOnce(ctx context.Context, r *s3Request, p place, items []s3.DeleteItem, outcomes []s3.DeleteOutcome, open []int) {
+	shares := make(map[cluster.NodeID][]int)
+	for _, i := range open {
+		owner, _ := p.view.Map().Owner(cluster.SlotOf(p.bucket.ID, items[i].Key))
+		shares[owner] = append(shares[owner], i)
+	}
+	var wg sync.WaitGroup
+	for owner, share := range shares {
+		wg.Go(func() { f.deleteShare(ctx, r, p, owner, items, outcomes, share) })
+	}
+	wg.Wait()
+}
+
+// deleteShare deletes the items that one target owns.
+func (f *Front) deleteShare(ctx context.Context, r *s3Request, p place, owner cluster.NodeID, items []s3.DeleteItem, outcomes []s3.DeleteOutcome, share []int) {
+	in := &intra.DeleteRequest{BucketID: p.bucket.ID, Items: make([]intra.DeleteItem, len(share))}
+	for n, i := range share {
+		_, epoch := p.view.Map().Owner(cluster.SlotOf(p.bucket.ID, items[i].Key))
+		in.Items[n] = intra.DeleteItem{
+			Key: items[i].Key, Epoch: epoch, IfMatch: items[i].IfMatch, IfSize: items[i].IfSize, IfModifiedAt: items[i].IfModifiedAt,
+			Request: itemRequest(r.req.ID, i),
+		}
+	}
+	reply, err := f.callDelete(ctx, r, p, owner, in)
+	for n, i := range share {
+		outcomes[i].Err = err
+		if err == nil {
+			outcomes[i].Err = resultError(reply.Results[n])
+		}
+	}
+}
+
+func (f *Front) callDelete(ctx context.Context, r *s3Request, p place, owner cluster.NodeID, in *intra.DeleteRequest) (*intra.DeleteReply, error) {
+	const op = "proxy/front.callDelete"
+	g := &intra.Grant{
+		Request: r.req.ID, Identity: r.key, Root: r.root, Dialect: intra.Node, Operation: "Delete", Bucket: p.bucket.Bucket,
+		BucketID: p.bucket.ID, Owner: owner, MapVersion: p.view.Map().Version, Gateway: f.o.Self, Write: true,
+	}
+	var reply *intra.DeleteReply
+	var err error
+	if owner == f.o.Self && f.o.Local != nil {
+		reply, err = f.o.Local.Delete(ctx, g, in)
+	} else if call, ok := f.callTo(p, g); ok {
+		reply, err = f.o.Remote.Delete(ctx, call, in)
+	} else {
+		err = cluster.Fail(op, string(owner), cluster.KindUnavailable, "the owner is not in the map")
+	}
+	if err == nil && len(reply.Results) != len(in.Items) {
+		err = cluster.Fail(op, string(owner), cluster.KindUnavailable, "the owner sent another number of outcomes")
+	}
+	return reply, err
+}
+
+// itemRequest is the request id of one item: its own, and the same when it is tried again.
+func itemRequest(id cluster.RequestID, index int) cluster.RequestID {
+	return id + cluster.RequestID("."+strconv.Itoa(index))
+}
+
+// resultError is the error of one outcome, or nil.
+func resultError(r intra.DeleteResult) error {
+	if r.Kind == "" {
+		return nil
+	}
+	return cluster.E("proxy/front.delete", "", cluster.ParseKind(r.Kind), errors.New(r.Message))
+}

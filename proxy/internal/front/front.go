@@ -1,0 +1,136 @@
+// Package front is what a gateway does with a client's request: it finds out what is asked (S3 or native API), who asks,
+// whether that is allowed, and where it happens. Operations on one object happen at the owner of its slot, in this
+// process or another one (object.go, send.go); operations on buckets, lists and the cluster happen here.
+package front
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/api"
+	"github.com/aisle-store/aisle/cluster/control"
+	"github.com/aisle-store/aisle/cluster/httpd"
+	"github.com/aisle-store/aisle/cluster/intra"
+	"github.com/aisle-store/aisle/s3"
+)
+
+// Control is what a gateway needs of the control plane; *control.Control has it.
+type Control interface {
+	View() *control.View
+	Current() (*control.View, error)
+	Wait(ctx context.Context, ok func(*control.View) bool) error
+	CheckLease() error
+	CreateBucket(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps, creator cluster.AccessKeyID) (cluster.BucketEntry, error)
+	SetBucketProps(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps) (cluster.BucketEntry, error)
+	DeleteBucket(ctx context.Context, req cluster.RequestID, b cluster.Bucket) error
+	SetSettings(ctx context.Context, req cluster.RequestID, values map[string]string) error
+	Status(ctx context.Context) (control.Status, error)
+}
+
+// Local is the target in this process.
+type Local interface {
+	intra.Service
+	// ServeObject answers a granted request about one object.
+	ServeObject(ctx context.Context, g *intra.Grant, req *httpd.Request, rep *httpd.Reply) error
+}
+
+// Relay carries whole requests to other nodes; *httpd.Client has it.
+type Relay interface {
+	Relay(ctx context.Context, addr string, req *httpd.Request, rep *httpd.Reply, extra ...httpd.Field) error
+}
+
+// Remote makes the calls between nodes; *intra.Client has it.
+type Remote interface {
+	List(ctx context.Context, call intra.Call, in *intra.ListRequest) (*intra.ListReply, error)
+	Delete(ctx context.Context, call intra.Call, in *intra.DeleteRequest) (*intra.DeleteReply, error)
+}
+
+// Sealer makes tickets; *intra.Tickets has it.
+type Sealer interface {
+	Seal(g *intra.Grant, req *httpd.Request) string
+}
+
+// Options are what a Front is made of.
+type Options struct {
+	Self    cluster.NodeID
+	Control Control
+	Local   Local // nil on a node without the role target
+	Relay   Relay
+	Remote  Remote
+	Tickets Sealer
+	Metrics func(w io.Writer) error // the text exposition of the node's metrics
+	Status  func() api.NodeStatus   // how this node is
+	Region  string                  // what GetBucketLocation and HeadBucket say
+	Now     func() time.Time        // the wall clock, for signatures
+	Logger  *slog.Logger
+}
+
+// Front answers clients' requests at one gateway.
+type Front struct {
+	o        Options
+	router   s3.Router
+	verifier *s3.Verifier
+}
+
+// New returns the front of a gateway.
+func New(o Options) *Front {
+	f := &Front{o: o}
+	f.verifier = s3.NewVerifier(s3.VerifierOptions{Secret: f.secret})
+	return f
+}
+
+// secret returns the secret of an access key, as the replicated state has it.
+func (f *Front) secret(id cluster.AccessKeyID) (string, bool) {
+	key, ok := f.o.Control.View().Key(id)
+	return key.Secret, ok
+}
+
+// Serve answers one request of a client.
+func (f *Front) Serve(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
+	switch dialectOf(req.Path) {
+	case dialectSystem:
+		return f.serveSystem(req, rep)
+	case dialectNative:
+		return f.serveNative(ctx, req, rep)
+	default:
+		return f.serveS3(ctx, req, rep)
+	}
+}
+
+// WriteError fills rep for an error in the form that the request's dialect has.
+func (f *Front) WriteError(req *httpd.Request, rep *httpd.Reply, err error) {
+	if dialectOf(req.Path) == dialectS3 {
+		f.writeS3Error(req, rep, err)
+		return
+	}
+	f.writeNativeError(req, rep, err)
+}
+
+type dialect uint8
+
+const (
+	dialectS3     dialect = iota
+	dialectNative         // under /v1
+	dialectSystem         // under /-: health, metrics
+)
+
+func dialectOf(path string) dialect {
+	switch {
+	case under(path, api.Base):
+		return dialectNative
+	case under(path, systemBase):
+		return dialectSystem
+	default:
+		return dialectS3
+	}
+}
+
+// under reports whether path is base or below it. Paths are raw: "/%761" is a bucket's, not the native API's.
+func under(path, base string) bool {
+	rest, ok := strings.CutPrefix(path, base)
+	return ok && (rest == "" || rest[0] == '/')
+}

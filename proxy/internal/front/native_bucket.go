@@ -1,0 +1,175 @@
+package front
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/api"
+	"github.com/aisle-store/aisle/cluster/config"
+	"github.com/aisle-store/aisle/cluster/intra"
+)
+
+// nativeBuckets lists the buckets.
+func (f *Front) nativeBuckets(r *nativeRequest) error {
+	const op = "proxy/front.nativeBuckets"
+	if r.req.Method != http.MethodGet || r.action.Action != api.ActionList && r.action.Action != "" {
+		return r.notImplemented()
+	}
+	r.rep.Operation = "native.ListBuckets"
+	provider := cluster.Provider("")
+	if p := r.query.Get(api.QueryProvider); p != "" {
+		var err error
+		if provider, err = cluster.ParseProvider(p); err != nil {
+			return cluster.E(op, "", cluster.KindInvalid, err)
+		}
+	}
+	names := []api.BucketName{}
+	for _, e := range r.view.Buckets() {
+		if e.State == cluster.BucketActive && (provider == "" || provider == e.Bucket.Provider) {
+			names = append(names, api.NewBucketName(e.Bucket))
+		}
+	}
+	return r.json(names)
+}
+
+// nativeBucket answers the operations on one bucket. rawName is the raw path after /v1/buckets/.
+func (f *Front) nativeBucket(ctx context.Context, r *nativeRequest, rawName string) error {
+	const op = "proxy/front.nativeBucket"
+	name, err := url.PathUnescape(strings.TrimSuffix(rawName, "/"))
+	if err != nil {
+		return cluster.E(op, r.req.Path, cluster.KindInvalid, err)
+	}
+	bucket, err := api.ParseBucket(name, r.query)
+	if err != nil {
+		return err
+	}
+	method, action := r.req.Method, r.action.Action
+	switch {
+	case method == http.MethodPost && action == api.ActionCreateBucket:
+		r.rep.Operation = "native.CreateBucket"
+		return f.nativeCreateBucket(ctx, r, bucket)
+	case method == http.MethodHead && action == "":
+		r.rep.Operation = "native.HeadBucket"
+		return f.nativeHeadBucket(r, bucket)
+	case method == http.MethodPatch && action == api.ActionSetProps:
+		r.rep.Operation = "native.SetBucketProps"
+		return f.nativeSetProps(ctx, r, bucket)
+	case method == http.MethodDelete && action == api.ActionDestroyBucket:
+		r.rep.Operation = "native.DeleteBucket"
+		return f.o.Control.DeleteBucket(ctx, r.req.ID, bucket)
+	case method == http.MethodGet && action == api.ActionList:
+		r.rep.Operation = "native.ListObjects"
+		return f.nativeList(ctx, r, bucket)
+	}
+	return r.notImplemented()
+}
+
+func (f *Front) nativeCreateBucket(ctx context.Context, r *nativeRequest, b cluster.Bucket) error {
+	changes, err := r.action.Props()
+	if err != nil {
+		return err
+	}
+	props, err := config.SetProps(config.DefaultProps(), changes)
+	if err != nil {
+		return err
+	}
+	if _, err := f.o.Control.CreateBucket(ctx, r.req.ID, b, props, r.key.ID); err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusOK
+	return nil
+}
+
+func (f *Front) nativeHeadBucket(r *nativeRequest, b cluster.Bucket) error {
+	const op = "proxy/front.nativeHeadBucket"
+	entry, ok := r.view.Bucket(b)
+	if !ok {
+		return cluster.Fail(op, b.String(), cluster.KindBucketNotFound, "the bucket does not exist")
+	}
+	props, err := json.Marshal(api.NewBucketProps(entry))
+	if err != nil {
+		return cluster.E(op, b.String(), cluster.KindOther, err)
+	}
+	r.rep.Status = http.StatusOK
+	r.rep.SetHeader(api.HeaderBucketProps, string(props))
+	return nil
+}
+
+func (f *Front) nativeSetProps(ctx context.Context, r *nativeRequest, b cluster.Bucket) error {
+	const op = "proxy/front.nativeSetProps"
+	entry, ok := r.view.Bucket(b)
+	if !ok {
+		return cluster.Fail(op, b.String(), cluster.KindBucketNotFound, "the bucket does not exist")
+	}
+	changes, err := r.action.Props()
+	if err != nil {
+		return err
+	}
+	props, err := config.SetProps(entry.Props, changes)
+	if err != nil {
+		return err
+	}
+	if _, err := f.o.Control.SetBucketProps(ctx, r.req.ID, b, props); err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusOK
+	return nil
+}
+
+// nativeList answers one page of a list of objects, in JSON, or in MessagePack when the client asks for it.
+func (f *Front) nativeList(ctx context.Context, r *nativeRequest, b cluster.Bucket) error {
+	var msg api.ListMsg
+	if err := r.action.Decode(&msg); err != nil {
+		return err
+	}
+	if err := msg.Check(); err != nil {
+		return err
+	}
+	limit, err := msg.Limit()
+	if err != nil {
+		return err
+	}
+	in := intra.ListRequest{Prefix: msg.Prefix, After: max(msg.Token, msg.StartAfter), Limit: limit}
+	if msg.Flags&api.ListNoRecursion != 0 {
+		in.Delimiter = "/"
+	}
+	page, err := f.listPage(ctx, listCaller{request: r.req.ID, key: r.key.ID, root: r.key.Root}, b, in)
+	if err != nil {
+		return err
+	}
+	result := api.ListResult{UUID: msg.UUID, Entries: make([]api.ListEntry, 0, len(page.Entries))}
+	if result.UUID == "" {
+		result.UUID = string(r.req.ID)
+	}
+	for _, e := range page.Entries {
+		if e.Prefix && msg.Flags&api.ListNoDirs != 0 {
+			continue
+		}
+		result.Entries = append(result.Entries, api.NewListEntry(e, &msg))
+	}
+	if page.More {
+		result.Token = string(page.Entries[len(page.Entries)-1].Key)
+	}
+	if r.req.Header.Get("Accept") == api.MsgPack {
+		r.rep.Status = http.StatusOK
+		r.rep.Bytes(api.MsgPack, result.AppendMsgPack(nil))
+		return nil
+	}
+	return r.json(result)
+}
+
+// retryAfter returns the whole seconds after which a client should try again, at least 1.
+func retryAfter(err error) string {
+	var e *cluster.Error
+	if errors.As(err, &e) && e.RetryAfter > time.Second {
+		return strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10)
+	}
+	return "1"
+}

@@ -1,0 +1,106 @@
+package front
+
+import (
+	"context"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/control"
+	"github.com/aisle-store/aisle/cluster/httpd"
+	"github.com/aisle-store/aisle/cluster/intra"
+)
+
+// Object requests wait out changes of the map here, so that clients see latency and no errors. A request may be tried
+// again only while its body has not been consumed, and always under the same request id: the owner knows a repetition.
+const (
+	holdLimit    = 10 * time.Second      // while the map changes
+	unsureLimit  = 2 * time.Second       // while an owner, or this gateway, waits for its lease
+	retryFirst   = 10 * time.Millisecond // between two tries, unless the map changes sooner
+	retryLongest = 250 * time.Millisecond
+)
+
+// place is where a key's operations happen, by one version of the map.
+type place struct {
+	view   *control.View
+	bucket cluster.BucketEntry
+	slot   cluster.Slot
+	owner  cluster.NodeID
+	epoch  cluster.Epoch
+}
+
+// locate finds the owner of a key. What it says is certain: the view reflects every acknowledged change.
+func (f *Front) locate(bucket cluster.Bucket, key cluster.ObjectKey) (place, error) {
+	const op = "proxy/front.locate"
+	view, entry, err := f.bucket(bucket)
+	if err != nil {
+		return place{}, err
+	}
+	p := place{view: view, bucket: entry, slot: cluster.SlotOf(entry.ID, key)}
+	p.owner, p.epoch = view.Map().Owner(p.slot)
+	if p.owner == "" {
+		return p, cluster.Fail(op, bucket.Object(key), cluster.KindUnavailable, "no target has joined yet")
+	}
+	return p, nil
+}
+
+// bucket finds a bucket, or says for certain that it does not exist.
+func (f *Front) bucket(b cluster.Bucket) (*control.View, cluster.BucketEntry, error) {
+	const op = "proxy/front.bucket"
+	view, err := f.o.Control.Current()
+	if err != nil {
+		return nil, cluster.BucketEntry{}, cluster.E(op, b.String(), cluster.KindOther, err)
+	}
+	entry, ok := view.Bucket(b)
+	if !ok {
+		return view, entry, cluster.Fail(op, b.String(), cluster.KindBucketNotFound, "the bucket does not exist")
+	}
+	return view, entry, nil
+}
+
+// object takes a granted request to the owner of its key. The caller has set what it knows of the grant: identity,
+// dialect, operation, bucket, key, payload.
+func (f *Front) object(ctx context.Context, g intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
+	started := f.o.Now()
+	g.Request, g.Gateway = req.ID, f.o.Self
+	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
+		p, err := f.locate(g.Bucket, g.Key)
+		if err == nil {
+			g.BucketID, g.Slot, g.Owner, g.Epoch, g.MapVersion = p.bucket.ID, p.slot, p.owner, p.epoch, p.view.Map().Version
+			err = f.send(ctx, p, &g, req, rep)
+		}
+		if err == nil || !cluster.Is(err, cluster.KindUnavailable) || !req.Replayable() {
+			return err
+		}
+		if !f.mayHold(p, f.o.Now().Sub(started)) {
+			return err
+		}
+		if f.pause(ctx, p, pause) != nil {
+			return err
+		}
+		rep.Reset()
+	}
+}
+
+// mayHold reports whether a request that could not be answered is worth holding: while the map changes, or has changed
+// since it was sent; else only for as long as a lease takes to come back.
+func (f *Front) mayHold(p place, waited time.Duration) bool {
+	now := f.o.Control.View()
+	if now.Pending() != nil || p.view != nil && now.Map().Version != p.view.Map().Version {
+		return waited < holdLimit
+	}
+	return waited < unsureLimit
+}
+
+// pause waits until the map changes or the time is over. It returns an error when the client is gone.
+func (f *Front) pause(ctx context.Context, p place, d time.Duration) error {
+	wait, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	seen := f.o.Control.View().Map().Version
+	if p.view != nil {
+		seen = p.view.Map().Version
+	}
+	if f.o.Control.Wait(wait, func(v *control.View) bool { return v.Map().Version != seen }) == nil {
+		return nil
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,117 @@
+package front
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/httpd"
+	"github.com/aisle-store/aisle/cluster/intra"
+	"github.com/aisle-store/aisle/s3"
+)
+
+// s3Request is a request of an S3 client whose signature holds.
+type s3Request struct {
+	call *s3.Call
+	auth s3.Auth
+	key  cluster.AccessKeyID
+	root bool
+	req  *httpd.Request
+	rep  *httpd.Reply
+}
+
+// s3Handler answers an operation that is not about one object.
+type s3Handler func(f *Front, ctx context.Context, r *s3Request) error
+
+// s3Handlers has every operation that happens at the gateway; all others go to the owner of their key.
+var s3Handlers = map[s3.Operation]s3Handler{
+	s3.ListBuckets:          (*Front).listBuckets,
+	s3.CreateBucket:         (*Front).createBucket,
+	s3.HeadBucket:           (*Front).headBucket,
+	s3.DeleteBucket:         (*Front).deleteBucket,
+	s3.GetBucketLocation:    (*Front).bucketLocation,
+	s3.ListObjects:          (*Front).listObjects,
+	s3.ListObjectsV2:        (*Front).listObjects,
+	s3.ListMultipartUploads: (*Front).listUploads,
+	s3.DeleteObjects:        (*Front).deleteObjects,
+}
+
+func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
+	const op = "proxy/front.serveS3"
+	call, parseErr := f.router.Parse(s3.Request{
+		Method: req.Method, Path: req.Path, Query: req.Query, Host: req.Host, Header: &req.Header, Length: req.Length,
+	})
+	rep.Operation = call.Op.String()
+	// Without a key nobody learns more than that: also what is refused is refused only to those who may ask.
+	auth, err := f.verifier.Verify(call, f.o.Now())
+	if err != nil {
+		return err
+	}
+	rep.Identity = auth.AccessKey
+	if parseErr != nil {
+		return parseErr
+	}
+	// The signature was checked with what this node has applied; the lease says that this is the truth of the cluster.
+	view, err := f.o.Control.Current()
+	if err != nil {
+		return err
+	}
+	key, ok := view.Key(auth.AccessKey)
+	if !ok {
+		return s3.NewFault(op, s3.InvalidAccessKeyID, "")
+	}
+	if !key.Root {
+		return s3.NewFault(op, s3.AccessDenied, "")
+	}
+	r := &s3Request{call: call, auth: auth, key: key.ID, root: key.Root, req: req, rep: rep}
+	if call.Op.OnObject() {
+		return f.s3Object(ctx, r)
+	}
+	return s3Handlers[call.Op](f, ctx, r)
+}
+
+// s3Object takes an operation on one object to its owner.
+func (f *Front) s3Object(ctx context.Context, r *s3Request) error {
+	p := r.auth.Payload
+	return f.object(ctx, intra.Grant{
+		Identity:  r.key,
+		Root:      r.root,
+		Dialect:   intra.S3,
+		Operation: r.call.Op.String(),
+		Bucket:    cluster.Native(r.call.Bucket),
+		Key:       r.call.Key,
+		Write:     r.call.Op.Writes(),
+		Payload: intra.Payload{
+			Mode: p.Mode, SHA256: p.SHA256, Length: p.Length, Seed: p.Seed, Scope: p.Scope, Date: p.Date,
+		},
+	}, r.req, r.rep)
+}
+
+// writeS3Error answers with S3's XML. Replies to HEAD have the status only, as AWS's do.
+func (f *Front) writeS3Error(req *httpd.Request, rep *httpd.Reply, err error) {
+	c := s3.ErrorContext{Method: req.Method, Resource: req.Path, RequestID: req.ID, HostID: string(f.o.Self)}
+	call, _ := f.router.Parse(s3.Request{
+		Method: req.Method, Path: req.Path, Query: req.Query, Host: req.Host, Header: &req.Header, Length: req.Length,
+	})
+	if call != nil {
+		c.Bucket, c.Key, c.UploadID = call.Bucket, call.Key, cluster.UploadID(call.Params.Get("uploadId"))
+	}
+	setS3Reply(rep, s3.ErrorReply(err, c))
+}
+
+// setS3Reply turns a reply of package s3 into one of the server.
+func setS3Reply(rep *httpd.Reply, r s3.Reply) {
+	rep.Status = r.Status
+	if len(r.Body) > 0 {
+		rep.Bytes("", r.Body)
+	}
+	for _, h := range r.Header {
+		rep.SetHeader(h.Name, h.Value)
+	}
+}
+
+// xml makes a document the reply.
+func (r *s3Request) xml(document []byte) {
+	r.rep.Status = http.StatusOK
+	r.rep.Bytes(s3.ContentTypeXML, document)
+}
