@@ -26,6 +26,7 @@ import (
 type client struct {
 	http      *http.Client
 	signer    *v4.Signer
+	agent     string // User-Agent
 	accessKey string
 	secretKey string
 }
@@ -57,8 +58,17 @@ func newClient(c *testcluster.Cluster) *client {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		signer:    v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }),
+		agent:     "aisle-e2e", // unknown, so that every request is relayed
 		accessKey: testcluster.AccessKey, secretKey: testcluster.SecretKey,
 	}
+}
+
+// newFollower returns a client that calls itself an AWS SDK and, as that, follows redirects of GET and HEAD.
+func newFollower(c *testcluster.Cluster) *client {
+	f := newClient(c)
+	f.agent = "aws-sdk-go-v2/1.47.7 ua/2.1"
+	f.http.CheckRedirect = nil
+	return f
 }
 
 // request is what a test sends; the zero value is GET / of an endpoint.
@@ -133,6 +143,7 @@ func (c *client) do(ctx context.Context, r request) (reply, error) {
 }
 
 func (c *client) send(req *http.Request) (reply, error) {
+	req.Header.Set("User-Agent", c.agent)
 	res, err := c.http.Do(req)
 	if err != nil {
 		return reply{}, err

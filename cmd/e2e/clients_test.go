@@ -205,7 +205,7 @@ func (s *session) presigned(file string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	rep, err := newClient(s.cluster).send(req)
+	rep, err := newFollower(s.cluster).send(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}

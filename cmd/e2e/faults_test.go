@@ -99,25 +99,24 @@ func TestOneNodeKilled(t *testing.T) {
 	})
 }
 
-// clusterStatus is the part of a node's health report that tests need.
-type clusterStatus struct {
-	ID     string `json:"id"`
-	Leader string `json:"leader"`
-}
-
-// leader returns the index of the node that leads the control plane.
+// leader returns the index of the node that leads the control plane, as the others see it.
 func leader(t *testing.T, c *testcluster.Cluster) int {
 	t.Helper()
 	found := -1
 	err := testcluster.Poll(20*time.Second, func(ctx context.Context) error {
-		for i, n := range c.Nodes {
-			s, err := status(ctx, c, n)
-			if err == nil && s.Leader != "" && s.ID == s.Leader {
-				found = i
-				return nil
+		for _, n := range c.Nodes {
+			url, err := primary(ctx, c, n)
+			if err != nil {
+				continue
+			}
+			for i, other := range c.Nodes {
+				if other.Endpoint == url && other.Running() {
+					found = i
+					return nil
+				}
 			}
 		}
-		return fmt.Errorf("no node says that it leads")
+		return fmt.Errorf("no node says who leads")
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -131,15 +130,24 @@ func follower(t *testing.T, c *testcluster.Cluster) int {
 	return (leader(t, c) + 1) % len(c.Nodes)
 }
 
-func status(ctx context.Context, c *testcluster.Cluster, n *testcluster.Node) (clusterStatus, error) {
-	var s clusterStatus
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.Endpoint+"/-/ready", nil)
+// primary asks a node for the public URL of the leader.
+func primary(ctx context.Context, c *testcluster.Cluster, n *testcluster.Node) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	rep, err := newClient(c).do(ctx, request{endpoint: n.Endpoint, bucket: "v1", key: "cluster", query: "what=smap"})
 	if err != nil {
-		return s, err
+		return "", err
 	}
-	rep, err := newClient(c).send(req)
-	if err != nil {
-		return s, err
+	if rep.status != http.StatusOK {
+		return "", fmt.Errorf("smap: %s", rep)
 	}
-	return s, json.Unmarshal(rep.body, &s)
+	var smap struct {
+		Primary struct {
+			Public struct {
+				URL string `json:"direct_url"`
+			} `json:"public_net"`
+		} `json:"proxy_si"`
+	}
+	err = json.Unmarshal(rep.body, &smap)
+	return smap.Primary.Public.URL, err
 }

@@ -203,13 +203,13 @@ func (g *goSession) presigned(c *testcluster.Cluster) {
 	g.check(err)
 	req, err := http.NewRequestWithContext(g.ctx, signed.Method, signed.URL, nil)
 	g.check(err)
-	rep, err := newClient(c).send(req)
+	rep, err := newFollower(c).send(req)
 	g.check(err)
 	if rep.status != 200 || string(rep.body) != key {
 		g.t.Errorf("presigned GET: %s", rep)
 	}
 	req.URL.Path += "8"
-	if rep, err = newClient(c).send(req); err != nil || rep.status != 403 || rep.code() != "SignatureDoesNotMatch" {
+	if rep, err = newFollower(c).send(req); err != nil || rep.status != 403 || rep.code() != "SignatureDoesNotMatch" {
 		g.t.Errorf("a presigned URL of another key: %s, %v", rep, err)
 	}
 }

@@ -37,7 +37,8 @@ const (
 type history struct {
 	t       *testing.T
 	cluster *testcluster.Cluster
-	client  *client
+	client  *client // is relayed
+	follow  *client // may be redirected
 	bucket  string
 	began   time.Time
 	stop    context.CancelFunc
@@ -66,7 +67,7 @@ type operation struct {
 // startHistory makes the bucket and lets the clients begin.
 func startHistory(t *testing.T, c *testcluster.Cluster, bucket string) *history {
 	t.Helper()
-	h := &history{t: t, cluster: c, client: newClient(c), bucket: bucket, began: time.Now()}
+	h := &history{t: t, cluster: c, client: newClient(c), follow: newFollower(c), bucket: bucket, began: time.Now()}
 	h.client.must(t, request{method: http.MethodPut, endpoint: c.Nodes[0].Endpoint, bucket: bucket}, 200)
 	ctx, cancel := context.WithCancel(context.Background())
 	h.stop = cancel
@@ -191,7 +192,11 @@ func (h *history) send(random *rand.Rand, id int, in registerInput, text []byte)
 	ctx, cancel := context.WithTimeout(context.Background(), requestLimit)
 	defer cancel()
 	op.call = time.Since(h.began)
-	rep, err := h.client.do(ctx, r)
+	client := h.client
+	if id%2 == 1 {
+		client = h.follow
+	}
+	rep, err := client.do(ctx, r)
 	op.done = time.Since(h.began)
 	op.status = fmt.Sprint(rep.status, " ", rep.code())
 	if err != nil {
