@@ -118,6 +118,9 @@ func internMethod(m []byte) string {
 // parseFields reads the lines of a head up to and with the empty one, strictly as RFC 9112 (5) writes them: CRLF line ends,
 // no folding, no blank before the colon.
 func parseFields(text string, h *Header, limit int) error {
+	if text == "" {
+		return nil // fasthttp gives an empty head without its empty line
+	}
 	for {
 		end := strings.IndexByte(text, '\n')
 		if end < 1 || text[end-1] != '\r' {

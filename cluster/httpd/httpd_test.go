@@ -176,7 +176,7 @@ func TestBadHeads(t *testing.T) {
 	f("garbage", "\x16\x03\x01 hello\r\n\r\n", 400)
 	f("no version", "GET /\r\n\r\n", 400)
 	f("http 0.9", "GET / HTTP/0.9\r\nHost: h\r\n\r\n", 505)
-	f("http 2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400)
+	f("http 2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505)
 	f("http 1.2", "GET / HTTP/1.2\r\nHost: h\r\n\r\n", 505)
 	f("method with a bad byte", "GE(T / HTTP/1.1\r\nHost: h\r\n\r\n", 400)
 	f("two blanks", "GET  / HTTP/1.1\r\nHost: h\r\n\r\n", 400)
