@@ -1,11 +1,13 @@
 package secret
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -33,12 +35,14 @@ type request struct {
 	body    []byte
 }
 
-// wireError is a cluster.Error on the wire.
+// wireError is an error on the wire. A cluster.Error that wraps another keeps it as its cause.
 type wireError struct {
-	Subject string `json:"subject,omitempty"`
-	Kind    string `json:"kind"`
-	Message string `json:"message"`
-	Retry   int64  `json:"retry_ms,omitempty"`
+	Op      string     `json:"op,omitempty"`
+	Subject string     `json:"subject,omitempty"`
+	Kind    string     `json:"kind"`
+	Retry   int64      `json:"retry_ms,omitempty"`
+	Message string     `json:"message,omitempty"`
+	Cause   *wireError `json:"cause,omitempty"`
 }
 
 // appendRequest frames a call.
@@ -100,32 +104,59 @@ func parseAnswer(frame []byte) (body []byte, remote, err error) {
 	return nil, nil, fmt.Errorf("the answer to a control call has status %d, which this build does not know", frame[1])
 }
 
+// Bounds of an error on the wire.
+const (
+	maxCauses = 8
+	maxText   = 2048
+)
+
 func encodeError(err error) []byte {
-	w := wireError{Kind: cluster.KindOf(err).String(), Message: err.Error()}
-	var e *cluster.Error
-	if errors.As(err, &e) {
-		w.Subject, w.Retry = e.Subject, e.RetryAfter.Milliseconds()
-	}
-	w.Message = w.Message[:min(len(w.Message), frameExtra/8)]
-	w.Subject = w.Subject[:min(len(w.Subject), frameExtra/8)]
-	b, err := json.Marshal(w)
-	if err != nil {
-		panic("secret: " + err.Error()) // strings and numbers only
+	b, failed := json.Marshal(toWire(err, maxCauses))
+	if failed != nil {
+		panic("secret: " + failed.Error()) // strings and numbers only
 	}
 	return b
 }
+
+func toWire(err error, depth int) *wireError {
+	e, ok := err.(*cluster.Error)
+	if !ok || depth == 0 {
+		kind := cluster.KindOf(err)
+		if kind == cluster.KindOther && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+			kind = cluster.KindUnavailable
+		}
+		return &wireError{Kind: kind.String(), Message: clip(err.Error())}
+	}
+	w := &wireError{Op: clip(e.Op), Subject: clip(e.Subject), Kind: e.Kind.String(), Retry: e.RetryAfter.Milliseconds()}
+	if _, nested := e.Err.(*cluster.Error); nested {
+		w.Cause = toWire(e.Err, depth-1)
+	} else if e.Err != nil {
+		w.Message = clip(e.Err.Error())
+	}
+	return w
+}
+
+func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxText)], "") }
 
 func decodeError(b []byte) (remote, err error) {
 	var w wireError
 	if err := json.Unmarshal(b, &w); err != nil {
 		return nil, fmt.Errorf("the answer to a control call is an error that cannot be read: %w", err)
 	}
-	return &cluster.Error{
-		Subject:    w.Subject,
-		Kind:       cluster.ParseKind(w.Kind),
-		RetryAfter: time.Duration(max(w.Retry, 0)) * time.Millisecond,
-		Err:        errors.New(w.Message),
-	}, nil
+	return fromWire(&w), nil
+}
+
+func fromWire(w *wireError) *cluster.Error {
+	e := &cluster.Error{
+		Op: w.Op, Subject: w.Subject, Kind: cluster.ParseKind(w.Kind), RetryAfter: time.Duration(max(w.Retry, 0)) * time.Millisecond,
+	}
+	switch {
+	case w.Cause != nil:
+		e.Err = fromWire(w.Cause)
+	case w.Message != "":
+		e.Err = errors.New(w.Message)
+	}
+	return e
 }
 
 // readFrame reads one message without its length. Memory grows with what arrives, not with what the length promises.
