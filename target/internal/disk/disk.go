@@ -3,9 +3,10 @@ package disk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"iter"
-	"os"
+	"sync"
+	"sync/atomic"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -22,8 +23,8 @@ var (
 	ErrForeign = errors.New("the mountpath belongs to another cluster, node or mountpath")
 	// ErrTooNew: format.json has a format number that this binary does not know.
 	ErrTooNew = errors.New("the mountpath was written by a newer version of Aisle")
-	// ErrFormatted: Format found a mountpath that has data or a format already.
-	ErrFormatted = errors.New("the mountpath is formatted already")
+	// ErrFormatted: Format found a directory that is not empty.
+	ErrFormatted = errors.New("the mountpath is not empty")
 	// ErrGone: the place was freed before it was opened. The reader's record is old: read it again; if it still names the
 	// place, the bytes are lost (cluster.KindCorrupt).
 	ErrGone = errors.New("the bytes were freed")
@@ -31,154 +32,219 @@ var (
 	ErrClosed = errors.New("closed")
 )
 
-// Identity is what format.json says of a mountpath.
-type Identity struct {
-	Format    int                 `json:"format"`
-	Cluster   string              `json:"cluster"`
-	Node      cluster.NodeID      `json:"node"`
-	Mountpath cluster.MountpathID `json:"mountpath"`
-}
-
-// Format writes format.json into an existing directory that has none, durably. It never touches one that is formatted.
-func Format(fs vfs.FS, dir string, id Identity) error { panic("api") }
-
-// ReadIdentity reads format.json. The error is ErrMissing, ErrUnformatted, ErrTooNew or of the file system.
-func ReadIdentity(fs vfs.FS, dir string) (Identity, error) { panic("api") }
+// failuresInARow is how many operations of the file system in a row must fail until the disk counts as failed.
+const failuresInARow = 5
 
 // Disk is an open mountpath. Its methods may be called at the same time.
-type Disk struct{}
+type Disk struct {
+	fs       vfs.FS
+	dir      string
+	o        Options
+	identity Identity
+	boot     uint32
+	lock     io.Closer
+
+	segments   segments
+	blobs      blobs
+	handles    handles
+	buffers    buffers
+	space      space
+	recovery   recovery
+	background sync.WaitGroup
+
+	sequence    atomic.Uint64
+	syncs       atomic.Int64
+	synced      atomic.Int64
+	errors      atomic.Int64
+	corruptions atomic.Int64
+	failures    atomic.Int64 // of the file system, in a row
+	broken      atomic.Pointer[cluster.Error]
+}
 
 // Open takes the mountpath in dir into use: checks its identity, locks it against other processes, takes the next boot
 // number. Recover must follow.
-func Open(fs vfs.FS, dir string, o Options) (*Disk, error) { panic("api") }
+func Open(fs vfs.FS, dir string, o Options) (*Disk, error) {
+	const op = "disk.Open"
+	identity, err := ReadIdentity(fs, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := identity.check(o.Identity); err != nil {
+		return nil, refuse(op, dir, err)
+	}
+	d := &Disk{fs: fs, dir: dir, o: o.withDefaults(), identity: identity}
+	d.segments.d, d.blobs.d, d.space.d = d, d, d
+	d.buffers.limit = d.o.BufferBytes
+	if d.lock, err = fs.Lock(fs.PathJoin(dir, lockName)); err != nil {
+		return nil, refuse(op, dir, fmt.Errorf("another process has it open: %w", err))
+	}
+	if err := d.load(); err != nil {
+		return nil, refuse(op, dir, errors.Join(err, d.lock.Close()))
+	}
+	return d, nil
+}
 
-// Close waits for background work, seals the current segment and gives the mountpath up. Readers must be closed before.
-func (d *Disk) Close() error { panic("api") }
+// load reads what earlier boots left and takes the next boot number.
+func (d *Disk) load() error {
+	for _, sub := range []string{segmentsName, blobsName, indexName} {
+		if err := d.fs.MkdirAll(d.fs.PathJoin(d.dir, sub), 0o755); err != nil {
+			return err
+		}
+	}
+	last, err := d.segments.load()
+	if err != nil {
+		return err
+	}
+	lastBlob, err := d.blobs.lastBoot()
+	if err != nil {
+		return err
+	}
+	if d.boot, err = nextBoot(d.fs, d.dir, max(last, lastBlob)); err != nil {
+		return err
+	}
+	d.space.open()
+	return nil
+}
+
+// Close waits for background work, seals the current segment and gives the mountpath up. Readers and writers must be ended
+// before.
+func (d *Disk) Close() error {
+	d.segments.close()
+	d.background.Wait()
+	d.handles.close()
+	return d.lock.Close()
+}
 
 // Identity returns what format.json says.
-func (d *Disk) Identity() Identity { panic("api") }
+func (d *Disk) Identity() Identity { return d.identity }
 
 // IndexDir returns the directory in which the index of this mountpath lives.
-func (d *Disk) IndexDir() string { panic("api") }
+func (d *Disk) IndexDir() string { return d.fs.PathJoin(d.dir, indexName) }
 
-// Recover tells the disk which places the index names. It accounts the segments of earlier boots, removes the files and
-// punches out the ranges of earlier boots that nothing names, and carries out the frees that came in meanwhile. Reads,
-// writes and frees may go on at the same time; live must be a consistent view of the index that was taken after Open. When
-// live yields an error nothing is collected, now or later in this boot: an unreadable record may name any place.
-func (d *Disk) Recover(ctx context.Context, live iter.Seq2[Place, error]) (Recovered, error) {
-	panic("api")
-}
-
-// Recovered is what Recover found.
-type Recovered struct {
-	Places      int     // named by the index
-	Missing     []Place // named by the index, but their file is not there
-	Orphans     int     // files and ranges that were collected
-	OrphanBytes int64
-}
+// IndexFS returns the file system that the index must be opened on. An operation of it that finds the disk full gives up
+// the ballast and tries once more, so that deletes go through on a full disk.
+func (d *Disk) IndexFS() vfs.FS { return vfs.OnDiskFull(d.fs, d.space.exhausted) }
 
 // Free gives the bytes of a place back, at once or when its last reader closes. The caller must have made durable the batch
 // that names the place no more (or a newer generation of the key). Freeing a place twice, or Nowhere, does nothing.
-func (d *Disk) Free(p Place) { panic("api") }
-
-// Verify reads the whole of a place, header, data and footer, and checks it. The error is ErrGone, cluster.KindCorrupt, or
-// of the disk.
-func (d *Disk) Verify(ctx context.Context, p Place) error { panic("api") }
-
-// Footer returns the record that Seal wrote beside the data, for salvage.
-func (d *Disk) Footer(p Place) ([]byte, error) { panic("api") }
-
-// CheckSpace reports whether n more bytes may be written: nil, or cluster.KindNoSpace above the high watermark. Writers
-// check by themselves; records with inline data need the caller to ask. Deletes must not ask.
-func (d *Disk) CheckSpace(n int64) error { panic("api") }
-
-// Err returns nil, or why the disk counts as failed: the file system refused a run of operations in a row. Reads may still
-// work.
-func (d *Disk) Err() error { panic("api") }
-
-// Usage returns the space of the file system that the mountpath is on.
-func (d *Disk) Usage() (Usage, error) { panic("api") }
-
-// Usage is the space of a file system, in bytes.
-type Usage struct {
-	Total     int64
-	Used      int64
-	Available int64 // to this process; smaller than Total-Used where the file system reserves some
+func (d *Disk) Free(p Place) {
+	if p.Kind == Nowhere || d.recovery.postpone(d, p) {
+		return
+	}
+	d.free(p)
+	d.space.look()
 }
 
-// Stats returns counters and gauges of the disk since Open.
-func (d *Disk) Stats() Stats { panic("api") }
+func (d *Disk) free(p Place) {
+	switch p.Kind {
+	case Blob:
+		d.blobs.free(p)
+	case Extent:
+		s := d.segments.get(p.File)
+		if s == nil {
+			return
+		}
+		if span, _ := s.free(p); span > 0 {
+			d.segments.reclaim(s, p)
+		}
+	}
+}
 
-// Stats are counters and gauges of one disk.
+// Err returns nil, or why the disk counts as failed: several operations of the file system in a row failed. Reads may still
+// work. Only opening it again makes it serve again.
+func (d *Disk) Err() error {
+	if err := d.broken.Load(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// failed counts and reports an operation of the file system that failed, and returns its error.
+func (d *Disk) failed(what string, err error) error {
+	op := "disk." + what
+	if vfs.IsNoSpaceError(err) {
+		d.space.exhausted()
+		return cluster.E(op, d.dir, cluster.KindNoSpace, err)
+	}
+	d.errors.Add(1)
+	if d.failures.Add(1) >= failuresInARow {
+		d.broken.CompareAndSwap(nil, cluster.E(op, d.dir, cluster.KindUnavailable, err))
+	}
+	if d.o.Events.Failed != nil {
+		d.o.Events.Failed(what, err)
+	}
+	return cluster.E(op, d.dir, cluster.KindOther, err)
+}
+
+// worked notes that the file system did its work.
+func (d *Disk) worked() { d.failures.Store(0) }
+
+// corrupt counts and reports bytes without their checksum.
+func (d *Disk) corrupt(op string, p Place, err error) error {
+	d.corruptions.Add(1)
+	if d.o.Events.Corrupt != nil {
+		d.o.Events.Corrupt(p, err)
+	}
+	return cluster.E(op, d.fs.PathJoin(d.dir, p.String()), cluster.KindCorrupt, err)
+}
+
+func (d *Disk) nextFile() FileID { return makeFileID(d.boot, d.sequence.Add(1)) }
+
+// Stats are counters and gauges of one disk since it was opened.
 type Stats struct {
 	Boot         uint32
 	Segments     int   // segment files
-	Extents      int64 // live extents
+	Extents      int64 // live extents, as far as Recover accounted them
 	ExtentBytes  int64 // their spans
-	Pinned       int   // places that are being read
-	PendingFrees int   // freed, but pinned or waiting for Recover
+	Pinned       int   // extents that are being read
+	PendingFrees int   // waiting for Recover
 	Syncs        int64 // of segments
 	Synced       int64 // extents that those syncs served
 	Errors       int64 // failed operations of the file system
 	Corruptions  int64
 	Full         bool // writes are refused for lack of space
+	Ballast      bool // the ballast is there
+}
+
+// Stats returns counters and gauges of the disk.
+func (d *Disk) Stats() Stats {
+	st := Stats{
+		Boot:         d.boot,
+		PendingFrees: d.recovery.pending(),
+		Syncs:        d.syncs.Load(),
+		Synced:       d.synced.Load(),
+		Errors:       d.errors.Load(),
+		Corruptions:  d.corruptions.Load(),
+	}
+	st.Full, st.Ballast = d.space.state()
+	for _, s := range d.segments.all() {
+		extents, bytes, pinned := s.usage()
+		st.Segments++
+		st.Extents += extents
+		st.ExtentBytes += bytes
+		st.Pinned += pinned
+	}
+	return st
 }
 
 // Create begins to write data of the given size, or of unknown size when size is negative. Data up to Options.ExtentMax
 // becomes an extent, more a blob.
-func (d *Disk) Create(ctx context.Context, size int64) (*Writer, error) { panic("api") }
-
-// Writer receives the bytes of one object or part. It is not safe for concurrent use. Exactly one of Seal and Abort ends it
-// (Abort after Seal does nothing, so it can be deferred).
-type Writer struct{}
-
-// Write appends p. It fails when more than the declared size comes.
-func (w *Writer) Write(p []byte) (int, error) { panic("api") }
-
-// ReadFrom appends all of r, reading straight into the writer's buffers: io.Copy uses it. Errors of r are returned as they
-// are.
-func (w *Writer) ReadFrom(r io.Reader) (int64, error) { panic("api") }
-
-// Size returns how many bytes were appended.
-func (w *Writer) Size() int64 { panic("api") }
-
-// Seal makes the bytes durable, with record beside them for salvage, and returns their place. It fails when fewer bytes than
-// declared came. After a failed Seal nothing is kept; the writer is ended.
-func (w *Writer) Seal(ctx context.Context, record []byte) (Place, error) { panic("api") }
-
-// Abort drops the bytes.
-func (w *Writer) Abort() { panic("api") }
-
-// Open pins a place for reading. The error is ErrGone when it was freed already. Opening Nowhere returns an empty Reader.
-func (d *Disk) Open(p Place) (*Reader, error) { panic("api") }
-
-// Reader reads the bytes of one place, checked. It may be used by one goroutine at a time.
-type Reader struct{}
-
-// Size returns the length of the data.
-func (r *Reader) Size() int64 { panic("api") }
-
-// ReadAt reads and checks. Bytes that do not have their checksum are an error of cluster.KindCorrupt.
-func (r *Reader) ReadAt(p []byte, off int64) (int, error) { panic("api") }
-
-// Runs returns the bytes from off to off+n in pieces that a reply can send. A Reader has one Runs at a time.
-func (r *Reader) Runs(off, n int64) *Runs { panic("api") }
-
-// Close unpins the place. Bytes and files that Runs gave out are no longer valid.
-func (r *Reader) Close() error { panic("api") }
-
-// Runs walks through a range of a place.
-type Runs struct{}
-
-// Next returns the next piece, checked, or io.EOF after the last. A piece is valid until the next call or until the Reader
-// is closed.
-func (r *Runs) Next() (Run, error) { panic("api") }
-
-// Run is a piece of data: Bytes, or Length bytes of File from Offset. The file belongs to the Reader, has an offset of its
-// own that may be moved, and must not be closed.
-type Run struct {
-	Bytes  []byte
-	File   *os.File
-	Offset int64
-	Length int64 // of Bytes or of the range of File
+func (d *Disk) Create(ctx context.Context, size int64) (*Writer, error) {
+	const op = "disk.Create"
+	if err := ctx.Err(); err != nil {
+		return nil, cluster.E(op, d.dir, cluster.KindOther, err)
+	}
+	if err := d.Err(); err != nil {
+		return nil, err
+	}
+	if err := d.CheckSpace(max(size, 0)); err != nil {
+		return nil, err
+	}
+	w := &Writer{d: d, declared: size}
+	if size > d.o.ExtentMax {
+		if err := w.toBlob(); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
 }

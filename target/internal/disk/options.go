@@ -45,8 +45,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Events are optional callbacks for logs, metrics and tests. They are called without locks held, on whatever goroutine the
-// event happens, and must return soon.
+// Events are optional callbacks for logs, metrics and tests. They are called on whatever goroutine the event happens, must
+// return soon, and must not call the disk.
 type Events struct {
 	SegmentCreated func(FileID)
 	SegmentSealed  func(FileID)

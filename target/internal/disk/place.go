@@ -52,9 +52,10 @@ func (k PlaceKind) String() string {
 type Place struct {
 	Kind   PlaceKind
 	File   FileID
-	Offset int64 // of the header in the file; a multiple of 4 KiB
-	Length int64 // of the data
-	Span   int64 // of everything, header and tail included, rounded up to 4 KiB
+	Offset int64  // of the header in the file; a multiple of 4 KiB
+	Length int64  // of the data
+	Span   int64  // of everything, header and tail included, rounded up to 4 KiB
+	Sum    uint32 // CRC-32C of the table of the blocks' checksums: binds the record to these bytes and no others
 }
 
 // String returns the place for logs.

@@ -66,8 +66,8 @@ func (z *Place) DecodeMsg(dc *msgp.Reader) (err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 5 {
-		err = msgp.ArrayError{Wanted: 5, Got: zb0001}
+	if zb0001 != 6 {
+		err = msgp.ArrayError{Wanted: 6, Got: zb0001}
 		return
 	}
 	{
@@ -103,13 +103,18 @@ func (z *Place) DecodeMsg(dc *msgp.Reader) (err error) {
 		err = msgp.WrapError(err, "Span")
 		return
 	}
+	z.Sum, err = dc.ReadUint32()
+	if err != nil {
+		err = msgp.WrapError(err, "Sum")
+		return
+	}
 	return
 }
 
 // EncodeMsg implements msgp.Encodable
 func (z *Place) EncodeMsg(en *msgp.Writer) (err error) {
-	// array header, size 5
-	err = en.Append(0x95)
+	// array header, size 6
+	err = en.Append(0x96)
 	if err != nil {
 		return
 	}
@@ -138,19 +143,25 @@ func (z *Place) EncodeMsg(en *msgp.Writer) (err error) {
 		err = msgp.WrapError(err, "Span")
 		return
 	}
+	err = en.WriteUint32(z.Sum)
+	if err != nil {
+		err = msgp.WrapError(err, "Sum")
+		return
+	}
 	return
 }
 
 // MarshalMsg implements msgp.Marshaler
 func (z *Place) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 5
-	o = append(o, 0x95)
+	// array header, size 6
+	o = append(o, 0x96)
 	o = msgp.AppendUint8(o, uint8(z.Kind))
 	o = msgp.AppendUint64(o, uint64(z.File))
 	o = msgp.AppendInt64(o, z.Offset)
 	o = msgp.AppendInt64(o, z.Length)
 	o = msgp.AppendInt64(o, z.Span)
+	o = msgp.AppendUint32(o, z.Sum)
 	return
 }
 
@@ -162,8 +173,8 @@ func (z *Place) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 5 {
-		err = msgp.ArrayError{Wanted: 5, Got: zb0001}
+	if zb0001 != 6 {
+		err = msgp.ArrayError{Wanted: 6, Got: zb0001}
 		return
 	}
 	{
@@ -199,13 +210,18 @@ func (z *Place) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Span")
 		return
 	}
+	z.Sum, bts, err = msgp.ReadUint32Bytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Sum")
+		return
+	}
 	o = bts
 	return
 }
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Place) Msgsize() (s int) {
-	s = 1 + msgp.Uint8Size + msgp.Uint64Size + msgp.Int64Size + msgp.Int64Size + msgp.Int64Size
+	s = 1 + msgp.Uint8Size + msgp.Uint64Size + msgp.Int64Size + msgp.Int64Size + msgp.Int64Size + msgp.Uint32Size
 	return
 }
 
