@@ -252,7 +252,10 @@ func route(c *Call) (Operation, error) {
 	if err := checkParams(o, sub, c.Params); err != nil {
 		return NoOperation, err
 	}
-	return o, checkHeaders(o, c)
+	if err := checkHeaders(c); err != nil {
+		return NoOperation, err
+	}
+	return o, nil
 }
 
 // refine tells apart the operations that share method and sub-resource.

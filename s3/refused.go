@@ -40,9 +40,8 @@ var storageClasses = []string{
 	"GLACIER_IR", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP",
 }
 
-// checkHeaders refuses what the headers of a request ask for beyond what is built. Reads pass the headers that would
-// only have told the server what to write.
-func checkHeaders(o Operation, c *Call) error {
+// checkHeaders refuses what the headers of a request ask for beyond what is built.
+func checkHeaders(c *Call) error {
 	const op = "s3.checkHeaders"
 	for name, value := range c.amzHeaders() {
 		if refusedHeader(name, value) {
