@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/internal/state"
+	"github.com/aisle-store/aisle/cluster/secret"
 )
 
 // DefaultLease is how long a lease lasts unless Options say otherwise. All nodes must have the same.
@@ -13,15 +15,20 @@ const DefaultLease = 3 * time.Second
 
 // Options are what a Control is made of.
 type Options struct {
-	Node     cluster.Node      // this process; ID lives as long as its volume, Incarnation as long as the process
-	Join     []string          // intra-cluster addresses of members; a node without state and without these forms a cluster
-	Root     Key               // the root key of the cluster, if this node forms it
-	Settings map[string]string // the cluster-wide settings, if this node forms it
-	Lease    time.Duration     // zero means DefaultLease
-	Keyring  Keyring           // seals the secrets in the replicated state
-	Peers    Peers             // reaches other nodes
-	Clock    Clock             // what leases are measured on
-	Logger   *slog.Logger
+	Node        cluster.Node      // this process; ID lives as long as its volume, Incarnation as long as the process
+	Join        []string          // intra-cluster addresses of members; a node without state and without these forms a cluster
+	Root        Key               // the root key of the cluster, if this node forms it
+	Settings    map[string]string // the cluster-wide settings, if this node forms it
+	Lease       time.Duration     // zero means DefaultLease
+	Keys        KeyStore          // where the cluster key is kept: KeyDir
+	Replication *Replication      // how the state is replicated: OnDisk
+	Peers       Peers             // reaches other nodes
+	Gossip      Gossip            // hints where they are; may be nil
+	Clock       Clock             // what leases are measured on; nil means the machine's clock
+	Logger      *slog.Logger      // nil means silence
+
+	rank state.Rank // nil means cluster.RankTargets
+	bug  bug        // planted by a test of the simulation's checks
 }
 
 // Clock tells durations. It must go on while the machine sleeps.
@@ -31,19 +38,31 @@ type Clock interface {
 }
 
 // Peers carries calls to the HandlePeer of other nodes. Both sides prove the cluster secret; errors keep their
-// cluster.Kind.
+// cluster.Kind. secret.Client is one.
 type Peers interface {
 	Call(ctx context.Context, addr, method string, body []byte) ([]byte, error)
 }
 
-// Keyring holds the cluster key.
-type Keyring interface {
-	Create() error           // makes the key, when this node forms a cluster; keeps the one that exists
-	Export() ([]byte, error) // for a node that joins
-	Import(key []byte) error // what Export gave; durable when it returns
-	Seal(plain []byte) ([]byte, error)
-	Open(sealed []byte) ([]byte, error)
+// Gossip hints where nodes are. It is never believed in anything else.
+type Gossip interface {
+	Join(ctx context.Context, addrs []string) error    // asks the nodes at these gossip addresses
+	Address(id cluster.NodeID) (intra string, ok bool) // where a node said that it is
 }
+
+// KeyStore keeps the cluster key.
+type KeyStore interface {
+	Load() (*secret.Key, error) // KindNotFound when there is none
+	Save(*secret.Key) error     // durable when it returns; refuses to replace another key
+}
+
+// KeyDir is the KeyStore of a state directory.
+type KeyDir string
+
+// Load implements KeyStore.
+func (d KeyDir) Load() (*secret.Key, error) { return secret.LoadKey(string(d)) }
+
+// Save implements KeyStore.
+func (d KeyDir) Save(k *secret.Key) error { return k.Save(string(d)) }
 
 // Participant is what the control plane needs of the part of a node that serves slots. Fence and Activate are called by
 // one goroutine, in the order of the maps, starting with the Activate of the first map that names this incarnation.
@@ -60,3 +79,19 @@ type Participant interface {
 	// DropBucket frees what a removed bucket has left. It returns soon and may be called again.
 	DropBucket(ctx context.Context, id cluster.BucketID) error
 }
+
+// bug is a mistake that a test plants, to show that the simulation finds it.
+type bug int
+
+const (
+	noBug                  bug = iota
+	bugCountFromReceipt        // a node counts its lease from the answer, not from the request
+	bugCountUnapplied          // ... before it has applied what the answer names
+	bugRenewUnacknowledged     // the leader renews who has not acknowledged the pending map
+	bugNoVerify                // ... grants without asking a majority whether it still leads
+	bugRaftVerify              // ... asks raft's VerifyLeader
+	bugNoGrace                 // a new leader believes that nobody holds a lease
+	bugNoWait                  // a change is acknowledged when it is committed
+	bugMoveUnacknowledged      // slots of an owner that did not acknowledge move too
+	bugSkipSilent              // a target that cannot be asked counts as empty
+)

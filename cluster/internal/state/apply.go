@@ -52,10 +52,10 @@ func (s *State) apply(c Command) Result {
 		return r
 	}
 	r := s.run(c)
-	if !r.Begun {
-		s.remember(c.Request, r)
+	if r.Begun {
+		return r
 	}
-	return r
+	return s.remember(c.Request, r)
 }
 
 // run is the table of commands.
@@ -80,13 +80,15 @@ func (s *State) run(c Command) Result {
 	}
 }
 
-// remember keeps the outcome of a request and forgets old ones.
-func (s *State) remember(req cluster.RequestID, r Result) {
+// remember keeps the outcome of a request, which is decided now, and forgets old ones.
+func (s *State) remember(req cluster.RequestID, r Result) Result {
+	r.Index = s.Index
 	first := 0
 	for first < len(s.Outcomes) && (len(s.Outcomes)-first >= outcomeLimit || s.Time.Sub(s.Outcomes[first].Time) > outcomeWindow) {
 		first++
 	}
 	s.Outcomes = append(slices.Clone(s.Outcomes[first:]), Outcome{Request: req, Time: s.Time, Result: r})
+	return r
 }
 
 func (s *State) form(f Form) Result {

@@ -145,6 +145,7 @@ type Result struct {
 	Bucket  *cluster.BucketEntry `json:"bucket,omitempty"`  // the bucket as it is now
 	Version cluster.MapVersion   `json:"version,omitempty"` // of the map that was proposed or activated
 	Begun   bool                 `json:"begun,omitempty"`   // a deletion is under way and has no outcome yet
+	Index   uint64               `json:"index,omitempty"`   // at which the outcome of a request was decided
 }
 
 // Refused reports whether the command was refused.

@@ -1,0 +1,111 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/internal/state"
+)
+
+// changeTimeout bounds a control change whose caller sets no limit of its own.
+const changeTimeout = 15 * time.Second
+
+// CreateBucket makes a bucket and returns when it exists at every node that may answer. A copy of the same request gets
+// the same answer. Without a clear outcome within the context's time the error is KindUnavailable.
+func (c *Control) CreateBucket(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps, creator cluster.AccessKeyID) (cluster.BucketEntry, error) {
+	const op = "control.CreateBucket"
+	return c.changeBucket(ctx, op, b, state.Command{Request: req, CreateBucket: &state.CreateBucket{Bucket: b, Props: p, Creator: creator}})
+}
+
+// SetBucketProps replaces the properties of a bucket; see CreateBucket.
+func (c *Control) SetBucketProps(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps) (cluster.BucketEntry, error) {
+	const op = "control.SetBucketProps"
+	return c.changeBucket(ctx, op, b, state.Command{Request: req, SetBucketProps: &state.SetBucketProps{Bucket: b, Props: p}})
+}
+
+// DeleteBucket removes a bucket that is empty: the targets stop its writes and prove it empty, then it is removed
+// everywhere, or active again with KindBucketNotEmpty, or KindUnavailable when a target could not be asked.
+func (c *Control) DeleteBucket(ctx context.Context, req cluster.RequestID, b cluster.Bucket) error {
+	const op = "control.DeleteBucket"
+	_, err := c.changeBucket(ctx, op, b, state.Command{Request: req, BeginDelete: &state.BeginDelete{Bucket: b}})
+	return err
+}
+
+// SetSettings sets cluster-wide settings; an empty value goes back to the default. See CreateBucket.
+func (c *Control) SetSettings(ctx context.Context, req cluster.RequestID, values map[string]string) error {
+	const op = "control.SetSettings"
+	a, err := c.change(ctx, state.Command{Request: req, SetSettings: &state.SetSettings{Values: values}})
+	if err != nil {
+		return cluster.E(op, "", cluster.KindOther, err)
+	}
+	return a.Result.Err(op)
+}
+
+func (c *Control) changeBucket(ctx context.Context, op string, b cluster.Bucket, cmd state.Command) (cluster.BucketEntry, error) {
+	a, err := c.change(ctx, cmd)
+	if err == nil {
+		err = a.Result.Err(op)
+	}
+	if err != nil {
+		return cluster.BucketEntry{}, cluster.E(op, b.String(), cluster.KindOther, err)
+	}
+	e, _ := entry(a.Result.Bucket, a.Result.Bucket != nil)
+	return e, nil
+}
+
+// change has the leader carry a command out, whoever leads, and returns when its result is certain everywhere, here too.
+// The same command is sent again until then: its request id makes that safe.
+func (c *Control) change(ctx context.Context, cmd state.Command) (changed, error) {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	question := change{Version: messageVersion, Command: cmd}
+	for {
+		a, err := c.tryChange(ctx, question)
+		if err == nil {
+			// If this node does not get there in time it is out of touch, and says so to whoever asks.
+			c.Wait(ctx, func(v *View) bool { return v.Index() >= a.Result.Index })
+			return a, nil
+		}
+		if definite(err) {
+			return changed{}, err
+		}
+		if !sleep(ctx, retryPause) {
+			return changed{}, cluster.E("control.change", "", cluster.KindUnavailable, err)
+		}
+	}
+}
+
+// tryChange makes one attempt. It may take as long as a lease that has to end.
+func (c *Control) tryChange(ctx context.Context, question change) (a changed, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.options.Lease*3/2)
+	defer cancel()
+	err = c.callLeader(ctx, methodChange, question, &a)
+	return a, err
+}
+
+// definite reports whether an error of a call says that the call cannot succeed anywhere.
+func definite(err error) bool {
+	return cluster.Is(err, cluster.KindInvalid) || cluster.Is(err, cluster.KindNotImplemented) ||
+		cluster.Is(err, cluster.KindDenied) || cluster.Is(err, cluster.KindConflict)
+}
+
+// handleChange carries a control change out on the leader.
+func (c *Control) handleChange(ctx context.Context, q change) (changed, error) {
+	const op = "control.handleChange"
+	t := c.term.Load()
+	if t == nil {
+		return changed{}, noLeader()
+	}
+	if q.Command.Request == "" {
+		return changed{}, cluster.Fail(op, "", cluster.KindInvalid, "a control change needs a request id")
+	}
+	result, err := t.propose(ctx, q.Command)
+	if err == nil && result.Begun {
+		result, err = t.outcome(ctx, q.Command.Request)
+	}
+	if err == nil {
+		err = t.everywhere(ctx, result.Index)
+	}
+	return changed{Version: messageVersion, Result: result}, err
+}

@@ -1,0 +1,96 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/internal/state"
+)
+
+// sealTimeout is how long a deletion waits for the targets before the bucket is restored.
+const sealTimeout = 10 * time.Second
+
+// driveDeletions takes up every deletion that is under way, those that an earlier leader began included.
+func (t *term) driveDeletions() {
+	for t.life.Err() == nil {
+		v := t.View()
+		for _, d := range v.state.Deletions {
+			t.mu.Lock()
+			driven := t.mu.deletions[d.Index]
+			t.mu.deletions[d.Index] = true
+			t.mu.Unlock()
+			if !driven {
+				t.work.Go(func() { t.driveDeletion(d) })
+			}
+		}
+		select {
+		case <-v.next:
+		case <-t.life.Done():
+		}
+	}
+}
+
+// driveDeletion decides one deletion.
+func (t *term) driveDeletion(d state.Deletion) {
+	ctx, cancel := context.WithTimeout(t.life, sealTimeout)
+	defer cancel()
+	refusal := t.sealEverywhere(ctx, d)
+	for t.life.Err() == nil {
+		if _, err := t.propose(t.life, state.Command{EndDelete: &state.EndDelete{Deletion: d.Index, Refusal: refusal}}); err == nil {
+			return
+		}
+		sleep(t.life, retryPause)
+	}
+}
+
+// sealEverywhere returns the zero Result when every target has proved the bucket empty, and else why it is to stay.
+func (t *term) sealEverywhere(ctx context.Context, d state.Deletion) state.Result {
+	if err := t.everywhere(ctx, d.Index); err != nil {
+		return state.Refuse(cluster.KindUnavailable, "", "the deletion could not be made known everywhere")
+	}
+	var mu sync.Mutex
+	var refusal state.Result
+	var asking sync.WaitGroup
+	for _, n := range t.View().Map().Targets() {
+		asking.Go(func() {
+			r := t.seal(ctx, d, n)
+			mu.Lock()
+			defer mu.Unlock()
+			if r.Refused() && refusal.Kind != cluster.KindBucketNotEmpty.String() {
+				refusal = r
+			}
+		})
+	}
+	asking.Wait()
+	return refusal
+}
+
+// seal asks one target until it answers or the time is over.
+func (t *term) seal(ctx context.Context, d state.Deletion, n cluster.Node) state.Result {
+	question := sealing{Version: messageVersion, Incarnation: n.Incarnation, Bucket: d.Bucket, Index: d.Index}
+	for {
+		var answer sealed
+		err := t.trySeal(ctx, n.ID, question, &answer)
+		switch {
+		case err == nil && answer.Empty:
+			return state.Result{}
+		case err == nil:
+			return state.Refuse(cluster.KindBucketNotEmpty, "", "the bucket is not empty")
+		}
+		if !sleep(ctx, retryPause) {
+			if t.options.bug == bugSkipSilent {
+				return state.Result{}
+			}
+			return state.Refuse(cluster.KindUnavailable, "", fmt.Sprintf("target %s cannot say whether the bucket is empty: %v", n.ID, err))
+		}
+	}
+}
+
+func (t *term) trySeal(ctx context.Context, id cluster.NodeID, question sealing, answer *sealed) error {
+	ctx, cancel := context.WithTimeout(ctx, sealTimeout/4)
+	defer cancel()
+	return t.callNode(ctx, id, methodSeal, question, answer)
+}

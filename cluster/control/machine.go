@@ -1,0 +1,66 @@
+package control
+
+import (
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/internal/raftnode"
+	"github.com/aisle-store/aisle/cluster/internal/state"
+)
+
+// machine fits the state machine to the engine: it publishes every state as a View.
+type machine struct{ *Control }
+
+// Apply implements raftnode.FSM. The result is a state.Result.
+func (m machine) Apply(index uint64, data []byte) any {
+	next, result, err := m.View().state.Apply(index, data)
+	if err != nil {
+		return raftnode.Halt{Err: err}
+	}
+	m.publish(next)
+	return result
+}
+
+// Snapshot implements raftnode.FSM.
+func (m machine) Snapshot() ([]byte, error) { return m.View().state.Snapshot() }
+
+// Restore implements raftnode.FSM.
+func (m machine) Restore(data []byte) error {
+	restored, err := state.Restore(data)
+	if err != nil {
+		return err
+	}
+	m.publish(restored)
+	return nil
+}
+
+// publish replaces the view, and only then lets leases count that name it.
+func (c *Control) publish(s *state.State) {
+	old := c.view.Swap(&View{state: s, open: c.openKey, next: make(chan struct{})})
+	c.lease.applied(s.Index)
+	close(old.next)
+	c.tell()
+}
+
+// tell makes the renewer report to the leader at once.
+func (c *Control) tell() {
+	select {
+	case c.report <- struct{}{}:
+	default:
+	}
+}
+
+// openKey opens the sealed secret of an access key.
+func (c *Control) openKey(k state.Key) (Key, bool) {
+	key := c.clusterKey.Load()
+	if key == nil {
+		return Key{}, false // not before Start has returned
+	}
+	plain, err := key.Open(k.Sealed, sealContext(k.ID))
+	if err != nil {
+		c.log.Error("cannot open an access key", "key", string(k.ID), "error", err)
+		return Key{}, false
+	}
+	return Key{ID: k.ID, Secret: string(plain), Root: k.Root}, true
+}
+
+// sealContext binds a sealed secret to its access key.
+func sealContext(id cluster.AccessKeyID) string { return "access key " + string(id) }

@@ -1,0 +1,308 @@
+package control
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/internal/state"
+)
+
+// How long the leader waits in map changes.
+const (
+	mapTimeout    = 10 * time.Second // for a node that joins or leaves to acknowledge
+	candidateLife = 5 * time.Second  // after which a node that wanted to enter must have said so again
+	gatherTime    = time.Second      // for the others, when a whole cluster starts again
+)
+
+// candidate is a process that wants to enter.
+type candidate struct {
+	node        cluster.Node
+	first, last time.Duration // clock times at which it asked
+}
+
+// enter makes a node a member of raft, so that it gets the log, and queues it for the next map.
+func (t *term) enter(ctx context.Context, n cluster.Node) error {
+	const op = "control.enter"
+	v := t.View()
+	switch {
+	case !v.state.Formed():
+		return cluster.Fail(op, string(n.ID), cluster.KindUnavailable, "the cluster is not formed yet")
+	case v.Map().Removed[n.ID]:
+		return cluster.Fail(op, string(n.ID), cluster.KindDenied, "this node has left the cluster for ever; start it with an empty directory to get a new id")
+	case names(v.Map(), processOf(n)):
+		return nil
+	}
+	isMember := slices.ContainsFunc(t.engine.Members(), func(m memberType) bool { return m.ID == n.ID })
+	if !isMember {
+		if err := t.engine.AddNonvoter(ctx, n.ID); err != nil {
+			return cluster.E(op, string(n.ID), cluster.KindOther, err)
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.clock.Now()
+	queued, ok := t.mu.entering[n.ID]
+	if !ok || queued.node.Incarnation != n.Incarnation {
+		queued.first = now
+	}
+	queued.node, queued.last = n, now
+	t.mu.entering[n.ID] = queued
+	t.changed.raise()
+	return nil
+}
+
+// handleLeaving takes a node out of the cluster and returns when the map without it is active.
+func (c *Control) handleLeaving(ctx context.Context, q leaving) (nothing, error) {
+	t := c.term.Load()
+	if t == nil {
+		return nothing{}, noLeader()
+	}
+	t.mu.Lock()
+	t.mu.leaving[q.Node] = nil
+	t.mu.Unlock()
+	t.changed.raise()
+	for {
+		news := t.changed.wait()
+		v := t.View()
+		if _, ok := v.Map().Node(q.Node); !ok {
+			return nothing{Version: messageVersion}, nil
+		}
+		t.mu.Lock()
+		refused := t.mu.leaving[q.Node]
+		t.mu.Unlock()
+		if refused != nil {
+			return nothing{}, refused
+		}
+		if err := t.pause(ctx, news, time.Second); err != nil {
+			return nothing{}, err
+		}
+	}
+}
+
+// driveMaps forms the cluster, and makes one map change after the other while there is something to change.
+func (t *term) driveMaps() {
+	var since time.Duration // clock time since which the pending map waits in this term
+	var version cluster.MapVersion
+	for t.life.Err() == nil {
+		news, v := t.changed.wait(), t.View()
+		if p := v.Pending(); p != nil && p.Version != version {
+			since, version = t.clock.Now(), p.Version
+		}
+		cmd, wait := t.nextCommand(v, since)
+		if cmd != nil {
+			t.proposeMap(*cmd)
+			continue
+		}
+		timer := time.NewTimer(max(wait, time.Millisecond))
+		select {
+		case <-news:
+		case <-v.next:
+		case <-timer.C:
+		case <-t.life.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// nextCommand decides what is to be done about the map now, or after which time to look again.
+func (t *term) nextCommand(v *View, since time.Duration) (*state.Command, time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forgetStrangers(v)
+	switch {
+	case !v.state.Formed():
+		return t.formCommand()
+	case v.Pending() != nil:
+		return t.settlePending(v, since)
+	}
+	return t.proposal(v)
+}
+
+func (t *term) proposeMap(cmd state.Command) {
+	ctx, cancel := context.WithTimeout(t.life, mapTimeout)
+	defer cancel()
+	result, err := t.propose(ctx, cmd)
+	switch {
+	case err != nil:
+		t.log.Info("cannot change the map now", "error", err)
+		sleep(t.life, retryPause)
+	case result.Refused():
+		t.log.Warn("a map change was refused", "reason", result.Message)
+		t.refuseLeave(cmd, result)
+		sleep(t.life, retryPause)
+	}
+	t.changed.raise()
+}
+
+// refuseLeave tells who wanted to leave that the state machine refused it.
+func (t *term) refuseLeave(cmd state.Command, result state.Result) {
+	if cmd.Propose == nil || cmd.Propose.Leave == "" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mu.leaving[cmd.Propose.Leave] = result.Err("control.Leave")
+}
+
+// formCommand forms the cluster of this one node.
+func (t *term) formCommand() (*state.Command, time.Duration) {
+	key := t.clusterKey.Load()
+	if key == nil {
+		return nil, retryPause
+	}
+	root := state.Key{ID: t.options.Root.ID, Root: true}
+	root.Sealed = key.Seal([]byte(t.options.Root.Secret), sealContext(root.ID))
+	return &state.Command{Form: &state.Form{
+		ClusterID: rand.Text(), Format: state.Format, Node: t.options.Node, Keys: []state.Key{root}, Settings: t.options.Settings,
+	}}, 0
+}
+
+// proposal makes a pending map of what is queued.
+func (t *term) proposal(v *View) (*state.Command, time.Duration) {
+	now, active := t.clock.Now(), v.Map()
+	maps.DeleteFunc(t.mu.entering, func(_ cluster.NodeID, q candidate) bool {
+		return now-q.last > candidateLife || names(active, processOf(q.node))
+	})
+	if len(t.mu.entering) > 0 {
+		if wait := t.gather(active, now); wait > 0 {
+			return nil, wait
+		}
+		nodes := make([]cluster.Node, 0, len(t.mu.entering))
+		for _, id := range slices.Sorted(maps.Keys(t.mu.entering)) {
+			nodes = append(nodes, t.mu.entering[id].node)
+		}
+		return t.proposeCommand(active, nodes, ""), 0
+	}
+	for _, id := range slices.Sorted(maps.Keys(t.mu.leaving)) {
+		if _, ok := active.Node(id); ok && t.mu.leaving[id] == nil {
+			return t.proposeCommand(active, nil, id), 0
+		}
+	}
+	return nil, time.Second
+}
+
+func (t *term) proposeCommand(active *cluster.Map, nodes []cluster.Node, leave cluster.NodeID) *state.Command {
+	return &state.Command{Propose: &state.Propose{
+		Base: active.Version, Nodes: nodes, Leave: leave, Moves: state.Moves(active, nodes, leave, t.options.rank),
+	}}
+}
+
+// gather gives the other nodes a moment to come back when a whole cluster starts again, so that one change brings all of
+// them. It returns how long to wait yet.
+func (t *term) gather(active *cluster.Map, now time.Duration) time.Duration {
+	first := now
+	for _, q := range t.mu.entering {
+		first = min(first, q.first)
+	}
+	for _, n := range active.Nodes {
+		_, back := t.mu.entering[n.ID]
+		h := t.mu.holders[processOf(n)]
+		if !back && (h == nil || !h.met) {
+			return first + gatherTime - now
+		}
+	}
+	return 0
+}
+
+// settlePending activates or cancels the pending map, if it is time.
+func (t *term) settlePending(v *View, since time.Duration) (*state.Command, time.Duration) {
+	active, pending, now := v.Map(), v.Pending(), t.clock.Now()
+	late := now-since > mapTimeout
+	if id, reason, refused := t.stays(active, pending, late); refused {
+		t.mu.leaving[id] = reason
+		return &state.Command{Cancel: &state.Cancel{Version: pending.Version}}, 0
+	}
+	if missing := t.unacknowledged(active, pending); len(missing) > 0 {
+		if !late {
+			return nil, since + mapTimeout - now
+		}
+		for _, id := range missing {
+			delete(t.mu.entering, id) // unless it asks again
+		}
+		return &state.Command{Cancel: &state.Cancel{Version: pending.Version}}, 0
+	}
+	if wait, held := t.heldUp(pending, now); held {
+		return nil, wait
+	}
+	return &state.Command{Activate: &state.Activate{Version: pending.Version, Kept: t.keptSlots(active, pending)}}, 0
+}
+
+// stays reports whether a node that wants to leave cannot, and why.
+func (t *term) stays(active, pending *cluster.Map, late bool) (id cluster.NodeID, reason error, refused bool) {
+	const op = "control.Leave"
+	for _, n := range active.Nodes {
+		if _, ok := pending.Node(n.ID); ok {
+			continue
+		}
+		h := t.mu.holders[processOf(n)]
+		acknowledged := h != nil && h.ack.Map == pending.Version
+		switch {
+		case acknowledged && h.ack.Kept.Len() > 0:
+			return n.ID, cluster.Fail(op, string(n.ID), cluster.KindConflict,
+				fmt.Sprintf("the node holds the only copy of what is in %d slots, which would be lost", h.ack.Kept.Len())), true
+		case !acknowledged && late:
+			return n.ID, cluster.Fail(op, string(n.ID), cluster.KindConflict, "the node did not say what it would take away"), true
+		case !acknowledged:
+			return "", nil, false
+		}
+	}
+	return "", nil, false
+}
+
+// unacknowledged returns the nodes whose word must be waited for: those that are in the change as joining, coming back or
+// leaving. The lease of any other can end.
+func (t *term) unacknowledged(active, pending *cluster.Map) []cluster.NodeID {
+	var missing []cluster.NodeID
+	wants := func(n cluster.Node) {
+		if h := t.mu.holders[processOf(n)]; h == nil || h.ack.Map != pending.Version {
+			missing = append(missing, n.ID)
+		}
+	}
+	for _, n := range pending.Nodes {
+		if !names(active, processOf(n)) {
+			wants(n)
+		}
+	}
+	for _, n := range active.Nodes {
+		if _, ok := pending.Node(n.ID); !ok {
+			wants(n)
+		}
+	}
+	return missing
+}
+
+// heldUp reports whether a lease still lasts whose holder has not acknowledged the pending map, or is not in it.
+func (t *term) heldUp(pending *cluster.Map, now time.Duration) (wait time.Duration, held bool) {
+	for p, h := range t.mu.holders {
+		rest, leased := h.leased(now)
+		if leased && (h.ack.Map != pending.Version || !names(pending, p)) {
+			wait, held = max(wait, rest), true
+		}
+	}
+	return wait, held
+}
+
+// keptSlots are those that stay: what the owners keep, and all that is to be taken from an owner that did not acknowledge.
+func (t *term) keptSlots(active, pending *cluster.Map) *state.SlotSet {
+	var kept state.SlotSet
+	for _, n := range active.Targets() {
+		h := t.mu.holders[processOf(n)]
+		taken := state.Taken(active, pending, n.ID)
+		switch {
+		case h != nil && h.ack.Map == pending.Version:
+			for slot := range h.ack.Kept.All() {
+				if taken.Has(slot) {
+					kept.Add(slot)
+				}
+			}
+		case t.options.bug != bugMoveUnacknowledged:
+			kept.AddAll(taken)
+		}
+	}
+	return &kept
+}
