@@ -2,7 +2,6 @@ package httpd
 
 import (
 	"io"
-	"net"
 	"os"
 	"sync"
 )
@@ -17,12 +16,12 @@ type Section struct {
 	Offset int64
 	Length int64
 
-	conn *net.TCPConn // a relay's other side: Length bytes are spliced from it
+	peer *peerBody // a relay's other side: Length bytes are spliced from its connection
 }
 
 // Size returns the number of bytes of the section.
 func (s *Section) Size() int64 {
-	if s.File != nil || s.conn != nil {
+	if s.File != nil || s.peer != nil {
 		return s.Length
 	}
 	return int64(len(s.Bytes))
@@ -128,9 +127,10 @@ func (s *Section) read(p []byte) (n int, err error) {
 		p = p[:min(int64(len(p)), s.Length)]
 		n, err = s.File.ReadAt(p, s.Offset)
 		s.Offset += int64(n)
-	case s.conn != nil:
+	case s.peer != nil:
 		p = p[:min(int64(len(p)), s.Length)]
-		n, err = s.conn.Read(p)
+		n, err = s.peer.p.src.Read(p)
+		s.peer.left -= int64(n)
 	default:
 		n = copy(p, s.Bytes)
 		s.Bytes = s.Bytes[n:]

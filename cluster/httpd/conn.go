@@ -239,7 +239,7 @@ func (c *conn) startBody(f framing) {
 	if f.length == 0 {
 		return
 	}
-	c.body = &requestBody{c: c, chunked: f.length < 0, left: max(f.length, 0), expect: f.expect}
+	c.body = &requestBody{c: c, chunked: f.length < 0, chunks: chunkReader{br: c.br}, left: max(f.length, 0), expect: f.expect}
 	c.req.Body, c.req.body = c.body, c.body
 }
 

@@ -110,7 +110,7 @@ func TestUnreadBody(t *testing.T) {
 	t.Run("small, comes late", func(t *testing.T) {
 		c := ts.dial().send(fmt.Sprintf("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", len(smuggled)))
 		c.want("PUT", 200, "hello /a")
-		c.send(smuggled + next).want("GET", 200, "hello /next")
+		c.send(smuggled+next).want("GET", 200, "hello /next")
 	})
 	t.Run("chunked", func(t *testing.T) {
 		c := ts.dial().send("PUT /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + next)
@@ -120,7 +120,7 @@ func TestUnreadBody(t *testing.T) {
 	t.Run("exactly the limit", func(t *testing.T) {
 		c := ts.dial().send(fmt.Sprintf("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", drainLimit))
 		c.want("PUT", 200, "hello /a")
-		c.send(strings.Repeat("x", drainLimit) + next).want("GET", 200, "hello /next")
+		c.send(strings.Repeat("x", drainLimit)+next).want("GET", 200, "hello /next")
 	})
 	t.Run("large", func(t *testing.T) {
 		c := ts.dial().send("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n" + smuggled)

@@ -252,7 +252,7 @@ var (
 // sendSection sends a section, and the head before it when it is due.
 func (w *writer) sendSection(s *Section, headDue, last bool) error {
 	switch {
-	case s.conn != nil && w.tcp != nil:
+	case s.peer != nil && w.tcp != nil:
 		if headDue {
 			if err := w.sendHead(); err != nil {
 				return err
@@ -266,7 +266,7 @@ func (w *writer) sendSection(s *Section, headDue, last bool) error {
 			}
 		}
 		return w.sendFile(s)
-	case s.File != nil || s.conn != nil:
+	case s.File != nil || s.peer != nil:
 		return w.sendByReading(s, headDue)
 	case headDue:
 		return w.writeWithHead(s.Bytes)
