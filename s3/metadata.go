@@ -13,25 +13,28 @@ const MaxUserMetadata = 2048
 // metaPrefix begins the headers of user metadata.
 const metaPrefix = "x-amz-meta-"
 
-// ContentHeaders are the headers that an object keeps and gives back.
-type ContentHeaders struct {
-	Type, Encoding, Disposition, Language, CacheControl, Expires string
-}
-
 // DefaultContentType is the type of an object that was stored without one.
 const DefaultContentType = "binary/octet-stream"
 
+// contentHeaders are the headers that an object keeps and gives back.
+var contentHeaders = []string{
+	"Content-Type", "Content-Encoding", "Content-Disposition", "Content-Language", "Cache-Control", "Expires",
+}
+
 // ReadContentHeaders returns the content headers of a request. The token aws-chunked describes the body's framing, not
 // the object, and is taken out of Content-Encoding.
-func ReadContentHeaders(c *Call) ContentHeaders {
-	return ContentHeaders{
-		Type:         c.Header.Get("Content-Type"),
-		Encoding:     withoutChunked(c.Header.Get("Content-Encoding")),
-		Disposition:  c.Header.Get("Content-Disposition"),
-		Language:     c.Header.Get("Content-Language"),
-		CacheControl: c.Header.Get("Cache-Control"),
-		Expires:      c.Header.Get("Expires"),
+func ReadContentHeaders(c *Call) []Field {
+	var kept []Field
+	for _, name := range contentHeaders {
+		value := c.Header.Get(name)
+		if name == "Content-Encoding" {
+			value = withoutChunked(value)
+		}
+		if value != "" {
+			kept = append(kept, Field{name, value})
+		}
 	}
+	return kept
 }
 
 func withoutChunked(encoding string) string {
@@ -45,25 +48,6 @@ func withoutChunked(encoding string) string {
 		}
 	}
 	return strings.Join(kept, ",")
-}
-
-// Headers returns the content headers of a reply; a missing type is DefaultContentType.
-func (h ContentHeaders) Headers() []Field {
-	fields := make([]Field, 0, 6)
-	contentType := h.Type
-	if contentType == "" {
-		contentType = DefaultContentType
-	}
-	fields = append(fields, Field{"Content-Type", contentType})
-	for _, f := range []Field{
-		{"Content-Encoding", h.Encoding}, {"Content-Disposition", h.Disposition}, {"Content-Language", h.Language},
-		{"Cache-Control", h.CacheControl}, {"Expires", h.Expires},
-	} {
-		if f.Value != "" {
-			fields = append(fields, f)
-		}
-	}
-	return fields
 }
 
 // ReadUserMetadata returns the x-amz-meta-* headers of a request: names in lower case without the prefix, repeated ones

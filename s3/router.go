@@ -35,6 +35,21 @@ func (r *Router) Parse(req Request) (*Call, error) {
 	return c, nil
 }
 
+// Granted parses a request whose bucket and key another node has found out already: the host and path of a request that
+// was sent on need not name them.
+func Granted(req Request, bucket cluster.BucketName, key cluster.ObjectKey) (*Call, error) {
+	const op = "s3.Granted"
+	c := &Call{Request: req, Bucket: bucket, Key: key}
+	var err error
+	if c.Params, err = ParseQuery(req.Query); err != nil {
+		return c, cluster.E(op, "", cluster.KindOther, err)
+	}
+	if c.Op, err = route(c); err != nil {
+		return c, cluster.E(op, string(bucket), cluster.KindOther, err)
+	}
+	return c, nil
+}
+
 // resource splits the path (and host) into bucket and key.
 func (r *Router) resource(c *Call) error {
 	const op = "s3.Router.resource"
