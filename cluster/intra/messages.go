@@ -24,6 +24,7 @@ type ListRequest struct {
 	After      string             `msg:"a"` // entries after this key or common prefix; "" from the start
 	AfterID    cluster.UploadID   `msg:"i"` // with Uploads: and after this upload of key After
 	Limit      int                `msg:"l"` // of entries, common prefixes included
+	Details    bool               `msg:"D"` // also access times and the values of checksums, which cost more to read
 }
 
 // ListReply is one target's part of a page.
