@@ -13,7 +13,7 @@ import (
 //msgp:shim cluster.AccessKeyID as:string using:string/cluster.AccessKeyID
 //msgp:shim cluster.RequestID as:string using:string/cluster.RequestID
 //msgp:ignore Record
-//msgp:tuple Sum Pair Replaced
+//msgp:tuple Sum Pair
 
 // Record is what the index knows of one generation of an object, an upload, a part or a tombstone. Ref is its key; the rest
 // is its value.
@@ -39,7 +39,6 @@ type Fields struct {
 	Tags        []Pair                 `msg:"t,omitempty"`
 	Custom      []Pair                 `msg:"x,omitempty"` // AIStore's custom properties
 	Request     cluster.RequestID      `msg:"r,omitempty"` // that made this generation
-	Replaced    []Replaced             `msg:"rr,omitempty"`
 	Place       disk.Place             `msg:"p"`
 	Inline      []byte                 `msg:"d,omitempty"`  // the data itself, when it has no place
 	Parts       []Part                 `msg:"n,omitempty"`  // of an object made by an upload, in order; see Index.Parts
@@ -55,12 +54,6 @@ type Sum struct {
 
 // Pair is one name and value.
 type Pair struct{ Name, Value string }
-
-// Replaced names a request whose visible record this one replaced, and when. It is kept for the gateways' retry window.
-type Replaced struct {
-	Request cluster.RequestID
-	At      time.Time
-}
 
 // Part is one part of an object that an upload made.
 type Part struct {

@@ -280,44 +280,6 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				}
 				z.Request = cluster.RequestID(zb0016)
 			}
-		case "rr":
-			var zb0017 uint32
-			zb0017, err = dc.ReadArrayHeader()
-			if err != nil {
-				err = msgp.WrapError(err, "Replaced")
-				return
-			}
-			if cap(z.Replaced) >= int(zb0017) {
-				z.Replaced = (z.Replaced)[:zb0017]
-			} else {
-				z.Replaced = make([]Replaced, zb0017)
-			}
-			for za0007 := range z.Replaced {
-				var zb0018 uint32
-				zb0018, err = dc.ReadArrayHeader()
-				if err != nil {
-					err = msgp.WrapError(err, "Replaced", za0007)
-					return
-				}
-				if zb0018 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0018}
-					return
-				}
-				{
-					var zb0019 string
-					zb0019, err = dc.ReadString()
-					if err != nil {
-						err = msgp.WrapError(err, "Replaced", za0007, "Request")
-						return
-					}
-					z.Replaced[za0007].Request = cluster.RequestID(zb0019)
-				}
-				z.Replaced[za0007].At, err = dc.ReadTime()
-				if err != nil {
-					err = msgp.WrapError(err, "Replaced", za0007, "At")
-					return
-				}
-			}
 		case "p":
 			err = z.Place.DecodeMsg(dc)
 			if err != nil {
@@ -331,21 +293,21 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				return
 			}
 		case "n":
-			var zb0020 uint32
-			zb0020, err = dc.ReadArrayHeader()
+			var zb0017 uint32
+			zb0017, err = dc.ReadArrayHeader()
 			if err != nil {
 				err = msgp.WrapError(err, "Parts")
 				return
 			}
-			if cap(z.Parts) >= int(zb0020) {
-				z.Parts = (z.Parts)[:zb0020]
+			if cap(z.Parts) >= int(zb0017) {
+				z.Parts = (z.Parts)[:zb0017]
 			} else {
-				z.Parts = make([]Part, zb0020)
+				z.Parts = make([]Part, zb0017)
 			}
-			for za0008 := range z.Parts {
-				err = z.Parts[za0008].DecodeMsg(dc)
+			for za0007 := range z.Parts {
+				err = z.Parts[za0007].DecodeMsg(dc)
 				if err != nil {
-					err = msgp.WrapError(err, "Parts", za0008)
+					err = msgp.WrapError(err, "Parts", za0007)
 					return
 				}
 			}
@@ -375,8 +337,8 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 // EncodeMsg implements msgp.Encodable
 func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 	// check for omitted fields
-	zb0001Len := uint32(20)
-	var zb0001Mask uint32 /* 20 bits */
+	zb0001Len := uint32(19)
+	var zb0001Mask uint32 /* 19 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -434,25 +396,21 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 		zb0001Len--
 		zb0001Mask |= 0x2000
 	}
-	if z.Replaced == nil {
-		zb0001Len--
-		zb0001Mask |= 0x4000
-	}
 	if z.Inline == nil {
 		zb0001Len--
-		zb0001Mask |= 0x10000
+		zb0001Mask |= 0x8000
 	}
 	if z.Parts == nil {
 		zb0001Len--
-		zb0001Mask |= 0x20000
+		zb0001Mask |= 0x10000
 	}
 	if z.PartCount == 0 {
 		zb0001Len--
-		zb0001Mask |= 0x40000
+		zb0001Mask |= 0x20000
 	}
 	if z.HasManifest == false {
 		zb0001Len--
-		zb0001Mask |= 0x80000
+		zb0001Mask |= 0x40000
 	}
 	// variable map header, size zb0001Len
 	err = en.WriteMapHeader(zb0001Len)
@@ -722,35 +680,6 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x4000) == 0 { // if not omitted
-			// write "rr"
-			err = en.Append(0xa2, 0x72, 0x72)
-			if err != nil {
-				return
-			}
-			err = en.WriteArrayHeader(uint32(len(z.Replaced)))
-			if err != nil {
-				err = msgp.WrapError(err, "Replaced")
-				return
-			}
-			for za0007 := range z.Replaced {
-				// array header, size 2
-				err = en.Append(0x92)
-				if err != nil {
-					return
-				}
-				err = en.WriteString(string(z.Replaced[za0007].Request))
-				if err != nil {
-					err = msgp.WrapError(err, "Replaced", za0007, "Request")
-					return
-				}
-				err = en.WriteTime(z.Replaced[za0007].At)
-				if err != nil {
-					err = msgp.WrapError(err, "Replaced", za0007, "At")
-					return
-				}
-			}
-		}
 		// write "p"
 		err = en.Append(0xa1, 0x70)
 		if err != nil {
@@ -761,7 +690,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 			err = msgp.WrapError(err, "Place")
 			return
 		}
-		if (zb0001Mask & 0x10000) == 0 { // if not omitted
+		if (zb0001Mask & 0x8000) == 0 { // if not omitted
 			// write "d"
 			err = en.Append(0xa1, 0x64)
 			if err != nil {
@@ -773,7 +702,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x20000) == 0 { // if not omitted
+		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// write "n"
 			err = en.Append(0xa1, 0x6e)
 			if err != nil {
@@ -784,15 +713,15 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				err = msgp.WrapError(err, "Parts")
 				return
 			}
-			for za0008 := range z.Parts {
-				err = z.Parts[za0008].EncodeMsg(en)
+			for za0007 := range z.Parts {
+				err = z.Parts[za0007].EncodeMsg(en)
 				if err != nil {
-					err = msgp.WrapError(err, "Parts", za0008)
+					err = msgp.WrapError(err, "Parts", za0007)
 					return
 				}
 			}
 		}
-		if (zb0001Mask & 0x40000) == 0 { // if not omitted
+		if (zb0001Mask & 0x20000) == 0 { // if not omitted
 			// write "nc"
 			err = en.Append(0xa2, 0x6e, 0x63)
 			if err != nil {
@@ -804,7 +733,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x80000) == 0 { // if not omitted
+		if (zb0001Mask & 0x40000) == 0 { // if not omitted
 			// write "nm"
 			err = en.Append(0xa2, 0x6e, 0x6d)
 			if err != nil {
@@ -824,8 +753,8 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(20)
-	var zb0001Mask uint32 /* 20 bits */
+	zb0001Len := uint32(19)
+	var zb0001Mask uint32 /* 19 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -883,25 +812,21 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 		zb0001Len--
 		zb0001Mask |= 0x2000
 	}
-	if z.Replaced == nil {
-		zb0001Len--
-		zb0001Mask |= 0x4000
-	}
 	if z.Inline == nil {
 		zb0001Len--
-		zb0001Mask |= 0x10000
+		zb0001Mask |= 0x8000
 	}
 	if z.Parts == nil {
 		zb0001Len--
-		zb0001Mask |= 0x20000
+		zb0001Mask |= 0x10000
 	}
 	if z.PartCount == 0 {
 		zb0001Len--
-		zb0001Mask |= 0x40000
+		zb0001Mask |= 0x20000
 	}
 	if z.HasManifest == false {
 		zb0001Len--
-		zb0001Mask |= 0x80000
+		zb0001Mask |= 0x40000
 	}
 	// variable map header, size zb0001Len
 	o = msgp.AppendMapHeader(o, zb0001Len)
@@ -1011,17 +936,6 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			o = append(o, 0xa1, 0x72)
 			o = msgp.AppendString(o, string(z.Request))
 		}
-		if (zb0001Mask & 0x4000) == 0 { // if not omitted
-			// string "rr"
-			o = append(o, 0xa2, 0x72, 0x72)
-			o = msgp.AppendArrayHeader(o, uint32(len(z.Replaced)))
-			for za0007 := range z.Replaced {
-				// array header, size 2
-				o = append(o, 0x92)
-				o = msgp.AppendString(o, string(z.Replaced[za0007].Request))
-				o = msgp.AppendTime(o, z.Replaced[za0007].At)
-			}
-		}
 		// string "p"
 		o = append(o, 0xa1, 0x70)
 		o, err = z.Place.MarshalMsg(o)
@@ -1029,29 +943,29 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			err = msgp.WrapError(err, "Place")
 			return
 		}
-		if (zb0001Mask & 0x10000) == 0 { // if not omitted
+		if (zb0001Mask & 0x8000) == 0 { // if not omitted
 			// string "d"
 			o = append(o, 0xa1, 0x64)
 			o = msgp.AppendBytes(o, z.Inline)
 		}
-		if (zb0001Mask & 0x20000) == 0 { // if not omitted
+		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// string "n"
 			o = append(o, 0xa1, 0x6e)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Parts)))
-			for za0008 := range z.Parts {
-				o, err = z.Parts[za0008].MarshalMsg(o)
+			for za0007 := range z.Parts {
+				o, err = z.Parts[za0007].MarshalMsg(o)
 				if err != nil {
-					err = msgp.WrapError(err, "Parts", za0008)
+					err = msgp.WrapError(err, "Parts", za0007)
 					return
 				}
 			}
 		}
-		if (zb0001Mask & 0x40000) == 0 { // if not omitted
+		if (zb0001Mask & 0x20000) == 0 { // if not omitted
 			// string "nc"
 			o = append(o, 0xa2, 0x6e, 0x63)
 			o = msgp.AppendInt(o, z.PartCount)
 		}
-		if (zb0001Mask & 0x80000) == 0 { // if not omitted
+		if (zb0001Mask & 0x40000) == 0 { // if not omitted
 			// string "nm"
 			o = append(o, 0xa2, 0x6e, 0x6d)
 			o = msgp.AppendBool(o, z.HasManifest)
@@ -1331,44 +1245,6 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				}
 				z.Request = cluster.RequestID(zb0016)
 			}
-		case "rr":
-			var zb0017 uint32
-			zb0017, bts, err = msgp.ReadArrayHeaderBytes(bts)
-			if err != nil {
-				err = msgp.WrapError(err, "Replaced")
-				return
-			}
-			if cap(z.Replaced) >= int(zb0017) {
-				z.Replaced = (z.Replaced)[:zb0017]
-			} else {
-				z.Replaced = make([]Replaced, zb0017)
-			}
-			for za0007 := range z.Replaced {
-				var zb0018 uint32
-				zb0018, bts, err = msgp.ReadArrayHeaderBytes(bts)
-				if err != nil {
-					err = msgp.WrapError(err, "Replaced", za0007)
-					return
-				}
-				if zb0018 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0018}
-					return
-				}
-				{
-					var zb0019 string
-					zb0019, bts, err = msgp.ReadStringBytes(bts)
-					if err != nil {
-						err = msgp.WrapError(err, "Replaced", za0007, "Request")
-						return
-					}
-					z.Replaced[za0007].Request = cluster.RequestID(zb0019)
-				}
-				z.Replaced[za0007].At, bts, err = msgp.ReadTimeBytes(bts)
-				if err != nil {
-					err = msgp.WrapError(err, "Replaced", za0007, "At")
-					return
-				}
-			}
 		case "p":
 			bts, err = z.Place.UnmarshalMsg(bts)
 			if err != nil {
@@ -1382,21 +1258,21 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				return
 			}
 		case "n":
-			var zb0020 uint32
-			zb0020, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0017 uint32
+			zb0017, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Parts")
 				return
 			}
-			if cap(z.Parts) >= int(zb0020) {
-				z.Parts = (z.Parts)[:zb0020]
+			if cap(z.Parts) >= int(zb0017) {
+				z.Parts = (z.Parts)[:zb0017]
 			} else {
-				z.Parts = make([]Part, zb0020)
+				z.Parts = make([]Part, zb0017)
 			}
-			for za0008 := range z.Parts {
-				bts, err = z.Parts[za0008].UnmarshalMsg(bts)
+			for za0007 := range z.Parts {
+				bts, err = z.Parts[za0007].UnmarshalMsg(bts)
 				if err != nil {
-					err = msgp.WrapError(err, "Parts", za0008)
+					err = msgp.WrapError(err, "Parts", za0007)
 					return
 				}
 			}
@@ -1450,13 +1326,9 @@ func (z *Fields) Msgsize() (s int) {
 	for za0006 := range z.Custom {
 		s += 1 + msgp.StringPrefixSize + len(z.Custom[za0006].Name) + msgp.StringPrefixSize + len(z.Custom[za0006].Value)
 	}
-	s += 2 + msgp.StringPrefixSize + len(string(z.Request)) + 3 + msgp.ArrayHeaderSize
-	for za0007 := range z.Replaced {
-		s += 1 + msgp.StringPrefixSize + len(string(z.Replaced[za0007].Request)) + msgp.TimeSize
-	}
-	s += 2 + z.Place.Msgsize() + 2 + msgp.BytesPrefixSize + len(z.Inline) + 2 + msgp.ArrayHeaderSize
-	for za0008 := range z.Parts {
-		s += z.Parts[za0008].Msgsize()
+	s += 2 + msgp.StringPrefixSize + len(string(z.Request)) + 2 + z.Place.Msgsize() + 2 + msgp.BytesPrefixSize + len(z.Inline) + 2 + msgp.ArrayHeaderSize
+	for za0007 := range z.Parts {
+		s += z.Parts[za0007].Msgsize()
 	}
 	s += 3 + msgp.IntSize + 3 + msgp.BoolSize
 	return
@@ -1963,101 +1835,6 @@ func (z *Part) Msgsize() (s int) {
 		s += 1 + msgp.StringPrefixSize + len(string(z.Sums[za0001].Type)) + msgp.BytesPrefixSize + len(z.Sums[za0001].Value)
 	}
 	s += 2 + z.Place.Msgsize() + 2 + msgp.BytesPrefixSize + len(z.Inline)
-	return
-}
-
-// DecodeMsg implements msgp.Decodable
-func (z *Replaced) DecodeMsg(dc *msgp.Reader) (err error) {
-	var zb0001 uint32
-	zb0001, err = dc.ReadArrayHeader()
-	if err != nil {
-		err = msgp.WrapError(err)
-		return
-	}
-	if zb0001 != 2 {
-		err = msgp.ArrayError{Wanted: 2, Got: zb0001}
-		return
-	}
-	{
-		var zb0002 string
-		zb0002, err = dc.ReadString()
-		if err != nil {
-			err = msgp.WrapError(err, "Request")
-			return
-		}
-		z.Request = cluster.RequestID(zb0002)
-	}
-	z.At, err = dc.ReadTime()
-	if err != nil {
-		err = msgp.WrapError(err, "At")
-		return
-	}
-	return
-}
-
-// EncodeMsg implements msgp.Encodable
-func (z Replaced) EncodeMsg(en *msgp.Writer) (err error) {
-	// array header, size 2
-	err = en.Append(0x92)
-	if err != nil {
-		return
-	}
-	err = en.WriteString(string(z.Request))
-	if err != nil {
-		err = msgp.WrapError(err, "Request")
-		return
-	}
-	err = en.WriteTime(z.At)
-	if err != nil {
-		err = msgp.WrapError(err, "At")
-		return
-	}
-	return
-}
-
-// MarshalMsg implements msgp.Marshaler
-func (z Replaced) MarshalMsg(b []byte) (o []byte, err error) {
-	o = msgp.Require(b, z.Msgsize())
-	// array header, size 2
-	o = append(o, 0x92)
-	o = msgp.AppendString(o, string(z.Request))
-	o = msgp.AppendTime(o, z.At)
-	return
-}
-
-// UnmarshalMsg implements msgp.Unmarshaler
-func (z *Replaced) UnmarshalMsg(bts []byte) (o []byte, err error) {
-	var zb0001 uint32
-	zb0001, bts, err = msgp.ReadArrayHeaderBytes(bts)
-	if err != nil {
-		err = msgp.WrapError(err)
-		return
-	}
-	if zb0001 != 2 {
-		err = msgp.ArrayError{Wanted: 2, Got: zb0001}
-		return
-	}
-	{
-		var zb0002 string
-		zb0002, bts, err = msgp.ReadStringBytes(bts)
-		if err != nil {
-			err = msgp.WrapError(err, "Request")
-			return
-		}
-		z.Request = cluster.RequestID(zb0002)
-	}
-	z.At, bts, err = msgp.ReadTimeBytes(bts)
-	if err != nil {
-		err = msgp.WrapError(err, "At")
-		return
-	}
-	o = bts
-	return
-}
-
-// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
-func (z Replaced) Msgsize() (s int) {
-	s = 1 + msgp.StringPrefixSize + len(string(z.Request)) + msgp.TimeSize
 	return
 }
 

@@ -1,0 +1,131 @@
+package meta
+
+import (
+	"bytes"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Get returns the newest generation of a record that is not hidden, or nil when there is none. The generation in ref is
+// ignored. hidden, when not nil, is asked after the record was read, newest generation first.
+func (x *Index) Get(ref Ref, hidden func(cluster.Generation) bool) (*Record, error) {
+	var found *Record
+	err := x.generations("meta.Get", ref, func(r Ref, read func() (*Record, error)) (bool, error) {
+		if hidden != nil && hidden(r.Generation) {
+			return true, nil
+		}
+		var err error
+		found, err = read()
+		return false, err
+	})
+	return found, err
+}
+
+// Exact returns the record of exactly this ref, or nil.
+func (x *Index) Exact(ref Ref) (*Record, error) {
+	const op = "meta.Exact"
+	r := &Record{Ref: ref}
+	found, err := x.value(op, ref.appendKey(nil), func(key, value []byte) error { return readValue(key, value, &r.Fields) })
+	if err != nil || !found {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Generations returns every generation of a record, newest first.
+func (x *Index) Generations(ref Ref) ([]*Record, error) {
+	var all []*Record
+	err := x.generations("meta.Generations", ref, func(_ Ref, read func() (*Record, error)) (bool, error) {
+		r, err := read()
+		all = append(all, r)
+		return true, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// Parts returns all parts of an object, read from its manifest when the record does not hold them.
+func (x *Index) Parts(r *Record) ([]Part, error) {
+	const op = "meta.Parts"
+	if !r.HasManifest {
+		return r.Parts, nil
+	}
+	var m manifest
+	key := manifestRef(r.Ref).appendKey(nil)
+	found, err := x.value(op, key, func(key, value []byte) error { return readValue(key, value, &m) })
+	if err == nil && (!found || len(m.Parts) != r.PartCount) {
+		err = x.corrupt(op, key, errManifest)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m.Parts, nil
+}
+
+// generations calls visit for each generation of a record, newest first, until it returns false or an error.
+func (x *Index) generations(op string, ref Ref, visit func(Ref, func() (*Record, error)) (bool, error)) error {
+	if err := x.Err(); err != nil {
+		return err
+	}
+	var room [256]byte
+	group := ref.appendGroup(room[:0])
+	it, err := x.db.NewIter(nil)
+	if err != nil {
+		return x.failed(op, err)
+	}
+	for ok := it.SeekPrefixGE(group); ok && bytes.HasPrefix(it.Key(), group); ok = it.Next() {
+		more, err := x.visit(op, it, visit)
+		if err != nil || !more {
+			_ = it.Close() // the record, or the error, is at hand
+			return err
+		}
+	}
+	if err := it.Close(); err != nil {
+		return x.failed(op, err)
+	}
+	return x.Err()
+}
+
+// visit hands the record under the iterator over.
+func (x *Index) visit(op string, it *pebble.Iterator, visit func(Ref, func() (*Record, error)) (bool, error)) (bool, error) {
+	r, err := parseKey(it.Key())
+	if err != nil {
+		return false, x.corrupt(op, it.Key(), err)
+	}
+	return visit(r, func() (*Record, error) { return x.record(op, r, it) })
+}
+
+// record reads the record under an iterator.
+func (x *Index) record(op string, ref Ref, it *pebble.Iterator) (*Record, error) {
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return nil, x.failed(op, err)
+	}
+	r := &Record{Ref: ref}
+	if err := readValue(it.Key(), value, &r.Fields); err != nil {
+		return nil, x.corrupt(op, it.Key(), err)
+	}
+	return r, nil
+}
+
+// value reads the value of one key and hands it to read while it is valid.
+func (x *Index) value(op string, key []byte, read func(key, value []byte) error) (found bool, err error) {
+	if err := x.Err(); err != nil {
+		return false, err
+	}
+	value, closer, err := x.db.Get(key)
+	if err == pebble.ErrNotFound {
+		return false, x.Err()
+	}
+	if err != nil {
+		return false, x.failed(op, err)
+	}
+	defer closer.Close()
+	if err := read(key, value); err != nil {
+		return false, x.corrupt(op, key, err)
+	}
+	return true, nil
+}

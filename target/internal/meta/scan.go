@@ -1,0 +1,284 @@
+package meta
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"iter"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Range says which records a Scan passes: those of one kind and bucket, within all the limits that are set.
+type Range struct {
+	Kind   Kind
+	Bucket cluster.BucketID
+	Prefix string            // keys that begin with it
+	Key    cluster.ObjectKey // when set: this key only
+	Upload cluster.UploadID  // with Key: this upload only
+
+	From       cluster.ObjectKey // begin at the first key that is not smaller. (key + "\x00" begins behind key.)
+	FromUpload cluster.UploadID  // of the key From (or Key), begin at the first upload id that is not smaller
+	FromPart   uint32            // with Upload: begin at the first part number that is not smaller
+
+	// Hidden is asked, when not nil, after each generation was read, newest first; the first that is not hidden is yielded
+	// and the older ones are passed over. When nil, every generation is yielded.
+	Hidden func(Ref) bool
+}
+
+// bounds returns the first key of the range and the first behind it.
+func (r *Range) bounds() (lower, upper []byte) {
+	lower = appendUnended(appendBucket(nil, r.Kind, r.Bucket), r.Prefix)
+	if r.Key != "" {
+		lower = appendEscaped(appendBucket(nil, r.Kind, r.Bucket), string(r.Key))
+		if r.Upload != "" {
+			lower = appendEscaped(lower, string(r.Upload))
+		}
+	}
+	upper = afterPrefix(bytes.Clone(lower))
+	if from := r.from(); bytes.Compare(from, lower) > 0 {
+		lower = from
+	}
+	return lower, upper
+}
+
+// from returns the key to begin at, or nil.
+func (r *Range) from() []byte {
+	key := r.From
+	if r.Key != "" {
+		key = r.Key
+	}
+	b := appendEscaped(appendBucket(nil, r.Kind, r.Bucket), string(key))
+	switch {
+	case r.Upload != "" && r.FromPart > 0:
+		return binary.BigEndian.AppendUint32(appendEscaped(b, string(r.Upload)), r.FromPart)
+	case r.FromUpload != "":
+		return appendUnended(b, string(r.FromUpload))
+	case r.From != "":
+		return b
+	}
+	return nil
+}
+
+// Scan walks through records in the order of their keys.
+type Scan struct {
+	x     *Index
+	ctx   context.Context
+	r     Range
+	upper []byte
+	it    *pebble.Iterator
+	err   error
+	seek  []byte // where the loop wants to go on, or nil for the next record
+}
+
+// Scan begins a scan, of the index as it is now. All must be called and ranged over: it ends the scan.
+func (x *Index) Scan(ctx context.Context, r Range) *Scan {
+	s := &Scan{x: x, ctx: ctx, r: r}
+	if s.err = x.Err(); s.err != nil {
+		return s
+	}
+	lower, upper := r.bounds()
+	s.upper = upper
+	if s.it, s.err = x.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper}); s.err != nil {
+		s.err = x.failed("meta.Scan", s.err)
+	}
+	return s
+}
+
+// All yields the records; it can be ranged over once. A record is the loop body's to keep. After an error it ends.
+func (s *Scan) All() iter.Seq2[*Record, error] {
+	return func(yield func(*Record, error) bool) {
+		if s.it == nil {
+			if s.err != nil {
+				yield(nil, s.err)
+			}
+			return
+		}
+		err := s.walk(func(r *Record) bool { return yield(r, nil) })
+		if closeErr := s.it.Close(); err == nil && closeErr != nil {
+			err = s.x.failed("meta.Scan", closeErr)
+		}
+		s.it = nil
+		if err == nil {
+			err = s.x.Err()
+		}
+		if err != nil && err != errStopped {
+			yield(nil, err)
+		}
+	}
+}
+
+// errStopped: the loop body left the loop.
+var errStopped = fmt.Errorf("stopped")
+
+// walk yields until the end of the range.
+func (s *Scan) walk(yield func(*Record) bool) error {
+	const op = "meta.Scan"
+	var yielded []byte // the group of the record that was yielded last
+	for ok, n := s.it.First(), 0; ok; ok, n = s.next(), n+1 {
+		if n%256 == 255 && s.ctx.Err() != nil {
+			return cluster.E(op, s.x.dir, cluster.KindOther, s.ctx.Err())
+		}
+		key := s.it.Key()
+		ref, err := parseKey(key)
+		if err != nil {
+			return s.x.corrupt(op, key, err)
+		}
+		if s.r.Hidden != nil {
+			group := key[:len(key)-generationSize]
+			if bytes.Equal(group, yielded) || s.r.Hidden(ref) {
+				continue
+			}
+			yielded = append(yielded[:0], group...)
+		}
+		r, err := s.x.record(op, ref, s.it)
+		if err != nil {
+			return err
+		}
+		if !yield(r) {
+			return errStopped
+		}
+	}
+	return nil
+}
+
+// next moves to where the loop wants to go on.
+func (s *Scan) next() bool {
+	if s.seek == nil {
+		return s.it.Next()
+	}
+	at := s.seek
+	s.seek = nil
+	return s.it.SeekGE(at)
+}
+
+// SkipTo lets the loop go on at the first key that is not smaller than key. It may be called in the loop body only, and only
+// forwards.
+func (s *Scan) SkipTo(key cluster.ObjectKey) {
+	s.seek = appendEscaped(appendBucket(nil, s.r.Kind, s.r.Bucket), string(key))
+}
+
+// SkipPast lets the loop go on behind all keys that begin with prefix, without reading them.
+func (s *Scan) SkipPast(prefix string) {
+	s.seek = afterPrefix(appendUnended(appendBucket(nil, s.r.Kind, s.r.Bucket), prefix))
+	if s.seek == nil {
+		s.seek = s.upper
+	}
+}
+
+// Doubts yields the refs of all in-doubt keys.
+func (x *Index) Doubts(ctx context.Context) iter.Seq2[Ref, error] {
+	const op = "meta.Doubts"
+	return func(yield func(Ref, error) bool) {
+		err := x.walk(ctx, op, []byte{byte(inDoubt)}, []byte{byte(inDoubt) + 1}, func(key, value []byte) (bool, error) {
+			ref, err := parseKey(key[1:])
+			if err == nil {
+				_, err = openValue(key, value)
+			}
+			if err != nil {
+				return false, x.corrupt(op, key, err)
+			}
+			return yield(ref, nil), nil
+		})
+		if err != nil {
+			yield(Ref{}, err)
+		}
+	}
+}
+
+// WrittenSlots returns the slots that were ever written here, each with the epoch of its first write.
+func (x *Index) WrittenSlots() (map[cluster.Slot]cluster.Epoch, error) {
+	const op = "meta.WrittenSlots"
+	slots := make(map[cluster.Slot]cluster.Epoch)
+	err := x.walk(context.Background(), op, []byte{byte(slotMark)}, []byte{byte(slotMark) + 1}, func(key, value []byte) (bool, error) {
+		n, err := readNumber(key, value)
+		if err == nil && len(key) != 3 {
+			err = errKey
+		}
+		if err != nil {
+			return false, x.corrupt(op, key, err)
+		}
+		slots[cluster.Slot(binary.BigEndian.Uint16(key[1:]))] = cluster.Epoch(n)
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slots, nil
+}
+
+// Places yields every place that a record names, for disk.Recover. A record that cannot be read is an error.
+func (x *Index) Places(ctx context.Context) iter.Seq2[disk.Place, error] {
+	const op = "meta.Places"
+	return func(yield func(disk.Place, error) bool) {
+		err := x.walk(ctx, op, []byte{byte(Current)}, []byte{byte(accessTime)}, func(key, value []byte) (bool, error) {
+			more, err := places(key, value, func(p disk.Place) bool { return yield(p, nil) })
+			if err != nil {
+				return false, x.corrupt(op, key, err)
+			}
+			return more, nil
+		})
+		if err != nil {
+			yield(disk.Place{}, err)
+		}
+	}
+}
+
+// places calls visit for each place in a record or manifest.
+func places(key, value []byte, visit func(disk.Place) bool) (bool, error) {
+	var f Fields
+	if Kind(key[0]) == manifestKind {
+		var m manifest
+		if err := readValue(key, value, &m); err != nil {
+			return false, err
+		}
+		f.Parts = m.Parts
+	} else if err := readValue(key, value, &f); err != nil {
+		return false, err
+	}
+	if f.Place.Kind != disk.Nowhere && !visit(f.Place) {
+		return false, nil
+	}
+	for i := range f.Parts {
+		if p := f.Parts[i].Place; p.Kind != disk.Nowhere && !visit(p) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// walk calls visit for each key and value in a range until it returns false or an error.
+func (x *Index) walk(ctx context.Context, op string, lower, upper []byte, visit func(key, value []byte) (bool, error)) error {
+	if err := x.Err(); err != nil {
+		return err
+	}
+	it, err := x.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return x.failed(op, err)
+	}
+	for ok, n := it.First(), 0; ok; ok, n = it.Next(), n+1 {
+		more, err := true, error(nil)
+		if n%256 == 255 {
+			err = ctx.Err()
+		}
+		var value []byte
+		if err == nil {
+			value, err = it.ValueAndErr()
+		}
+		if err != nil {
+			_ = it.Close() // the error is at hand
+			return x.failed(op, err)
+		}
+		if more, err = visit(it.Key(), value); err != nil || !more {
+			_ = it.Close() // as above, or the caller has what it wants
+			return err
+		}
+	}
+	if err := it.Close(); err != nil {
+		return x.failed(op, err)
+	}
+	return x.Err()
+}
