@@ -9,11 +9,13 @@ import sys
 import urllib.request
 
 import boto3
+import botocore.config
 import botocore.exceptions
 from boto3.s3.transfer import TransferConfig
 
 bucket, endpoints = sys.argv[1], sys.argv[2].split(",")
-clients = [boto3.client("s3", endpoint_url=e) for e in endpoints]
+v4 = botocore.config.Config(signature_version="s3v4")  # else boto3 presigns by version 2 for us-east-1
+clients = [boto3.client("s3", endpoint_url=e, config=v4) for e in endpoints]
 rounds = itertools.cycle(clients)
 
 

@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/md5"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -26,6 +28,14 @@ func TestNewcomers(t *testing.T) {
 	s.check("after all of that")
 }
 
+const deleteOne = "<Delete><Object><Key>key/1</Key></Object></Delete>"
+
+// md5Header is what S3 wants with a list of keys to delete.
+func md5Header(body string) map[string]string {
+	sum := md5.Sum([]byte(body))
+	return map[string]string{"Content-Md5": base64.StdEncoding.EncodeToString(sum[:])}
+}
+
 func wrongKeys(t *testing.T, c *testcluster.Cluster) {
 	f := func(name, code string, change func(*client)) {
 		t.Helper()
@@ -35,7 +45,7 @@ func wrongKeys(t *testing.T, c *testcluster.Cluster) {
 			{method: http.MethodGet}, {method: http.MethodGet, bucket: "newcomers"}, {method: http.MethodGet, bucket: "newcomers", key: "key/1"},
 			{method: http.MethodPut, bucket: "newcomers", key: "key/1", body: []byte("theirs")}, {method: http.MethodPut, bucket: "theirs"},
 			{method: http.MethodDelete, bucket: "newcomers", key: "key/1"}, {method: http.MethodGet, bucket: "no-such-bucket", key: "k"},
-			{method: http.MethodPost, bucket: "newcomers", query: "delete", body: []byte("<Delete><Object><Key>key/1</Key></Object></Delete>")},
+			{method: http.MethodPost, bucket: "newcomers", query: "delete", body: []byte(deleteOne), header: md5Header(deleteOne)},
 			{method: http.MethodPost, bucket: "newcomers", key: "k", query: "uploads"},
 		} {
 			for _, n := range c.Nodes {
@@ -82,7 +92,7 @@ func badRequests(t *testing.T, c *testcluster.Cluster) {
 	f(400, "InvalidBucketName", put("10.1.2.3", ""))
 	f(404, "NoSuchBucket", put("no-such-bucket", "key"))
 	f(400, "KeyTooLongError", put("newcomers", strings.Repeat("k", 1025)))
-	f(400, "MalformedXML", request{method: http.MethodPost, bucket: "newcomers", query: "delete", body: []byte("<Delete><Obj")})
+	f(400, "MalformedXML", request{method: http.MethodPost, bucket: "newcomers", query: "delete", body: []byte("<Delete><Obj"), header: md5Header("<Delete><Obj")})
 	f(400, "InvalidDigest", request{method: http.MethodPut, bucket: "newcomers", key: "d", body: []byte("text"), header: map[string]string{"Content-Md5": "short"}})
 	f(400, "BadDigest", request{
 		method: http.MethodPut, bucket: "newcomers", key: "d", body: []byte("text"), header: map[string]string{"Content-Md5": "1B2M2Y8AsgTpgAmY7PhCfg=="},
