@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -10,7 +11,6 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/internal/raftnode"
 	"github.com/aisle-store/aisle/cluster/internal/state"
-	"github.com/aisle-store/aisle/cluster/secret"
 )
 
 // Control is the control plane of one node.
@@ -29,7 +29,6 @@ type Control struct {
 
 	started    atomic.Bool
 	term       atomic.Pointer[term] // this node's term as the leader, or nil
-	clusterKey atomic.Pointer[secret.Key]
 	serving    atomic.Bool   // the participant has activated a map
 	report     chan struct{} // there is something to tell the leader
 	ack        atomic.Pointer[acknowledgement]
@@ -162,6 +161,9 @@ func (c *Control) Stop(ctx context.Context) (err error) {
 		c.work.Wait()
 		if c.started.Load() {
 			err = c.engine.Stop()
+		}
+		if g := c.options.Gossip; g != nil {
+			err = errors.Join(err, g.Leave(ctx), g.Stop())
 		}
 	})
 	return err

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
-	"github.com/aisle-store/aisle/cluster/secret"
 )
 
 // How a starting node asks to enter.
@@ -17,9 +16,6 @@ const (
 
 // enter brings this process into the map: it forms the cluster, or asks until a map that names it is active here.
 func (c *Control) enter(ctx context.Context) error {
-	if err := c.loadClusterKey(); err != nil {
-		return err
-	}
 	if !c.engine.Bootstrapped() && len(c.options.Join) == 0 {
 		if err := c.bootstrap(ctx); err != nil {
 			return err
@@ -44,31 +40,11 @@ func (c *Control) enter(ctx context.Context) error {
 	return nil
 }
 
-func (c *Control) loadClusterKey() error {
-	key, err := c.options.Keys.Load()
-	if err == nil {
-		c.clusterKey.Store(key)
-	} else if !cluster.Is(err, cluster.KindNotFound) {
-		return err
-	}
-	return nil
-}
-
-func (c *Control) saveClusterKey(key *secret.Key) error {
-	if err := c.options.Keys.Save(key); err != nil {
-		return err
-	}
-	c.clusterKey.Store(key)
-	return nil
-}
-
 // bootstrap makes this node the only member; as the leader it then forms the cluster. A crash in between leaves a node
 // that forms the cluster at its next start.
 func (c *Control) bootstrap(ctx context.Context) error {
-	if c.clusterKey.Load() == nil {
-		if err := c.saveClusterKey(secret.NewKey()); err != nil {
-			return err
-		}
+	if err := c.options.Keyring.Create(); err != nil {
+		return err
 	}
 	return c.engine.Bootstrap(ctx)
 }
@@ -110,25 +86,27 @@ func (c *Control) learn(ctx context.Context, answer entered) error {
 	if answer.Node.ID != c.options.Node.ID {
 		c.book.note(answer.Node)
 	}
-	if c.options.Gossip != nil {
-		var addrs []string
-		for _, n := range append(answer.Members, answer.Node) {
-			if n.GossipAddr != "" && n.ID != c.options.Node.ID {
-				addrs = append(addrs, n.GossipAddr)
-			}
-		}
-		if err := c.options.Gossip.Join(ctx, addrs); err != nil {
-			c.log.Debug("cannot reach every node by gossip", "error", err)
-		}
-	}
+	c.joinGossip(ctx, append(answer.Members, answer.Node))
 	if len(answer.ClusterKey) == 0 {
 		return nil
 	}
-	key, err := secret.ParseKey(answer.ClusterKey)
-	if err != nil {
-		return err
+	return c.options.Keyring.Import(answer.ClusterKey)
+}
+
+// joinGossip lets gossip know of nodes.
+func (c *Control) joinGossip(ctx context.Context, nodes []cluster.Node) {
+	var addrs []string
+	for _, n := range nodes {
+		if n.GossipAddr != "" && n.ID != c.options.Node.ID {
+			addrs = append(addrs, n.GossipAddr)
+		}
 	}
-	return c.saveClusterKey(key)
+	if c.options.Gossip == nil || len(addrs) == 0 {
+		return
+	}
+	if _, err := c.options.Gossip.Join(ctx, addrs); err != nil {
+		c.log.Debug("cannot reach every node by gossip", "error", err)
+	}
 }
 
 // knownAddresses are those that the user gave, and those of the latest map.
@@ -155,17 +133,7 @@ func (c *Control) handleEntering(ctx context.Context, q entering) (entered, erro
 	c.book.note(q.Node)
 	answer := entered{Version: messageVersion, Node: c.options.Node, Members: c.View().Map().Nodes}
 	if t := c.term.Load(); t != nil {
-		key := c.clusterKey.Load()
-		if key == nil {
-			return answer, nil
-		}
-		answer.ClusterKey = key.Bytes()
-		err := t.enter(ctx, q.Node)
-		answer.Taken = err == nil
-		if cluster.Is(err, cluster.KindDenied) {
-			return answer, err
-		}
-		return answer, nil
+		return t.take(ctx, q.Node, answer)
 	}
 	if leader := c.engine.Leader(); leader != "" && leader != c.options.Node.ID && !q.Forwarded {
 		q.Forwarded = true
@@ -173,6 +141,19 @@ func (c *Control) handleEntering(ctx context.Context, q entering) (entered, erro
 		if err := c.callNode(ctx, leader, methodEnter, q, &further); err == nil || cluster.Is(err, cluster.KindDenied) {
 			return further, err
 		}
+	}
+	return answer, nil
+}
+
+// take queues a node for the next map, and completes the answer to it.
+func (t *term) take(ctx context.Context, n cluster.Node, answer entered) (entered, error) {
+	err := t.enter(ctx, n)
+	if err == nil {
+		answer.ClusterKey, err = t.options.Keyring.Export()
+	}
+	answer.Taken = err == nil
+	if cluster.Is(err, cluster.KindDenied) {
+		return answer, err
 	}
 	return answer, nil
 }

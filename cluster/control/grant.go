@@ -30,6 +30,7 @@ func (c *Control) handleRenewal(ctx context.Context, q renewal) (renewed, error)
 
 // note keeps a report. Reports can overtake each other; what is applied or acknowledged stays so.
 func (t *term) note(p process, q renewal) {
+	now := t.clock.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h := t.mu.holders[p]
@@ -37,7 +38,7 @@ func (t *term) note(p process, q renewal) {
 		h = &holder{}
 		t.mu.holders[p] = h
 	}
-	h.contact, h.met = t.clock.Now(), true
+	h.contact, h.met = now, true
 	h.applied = max(h.applied, q.Applied)
 	if q.Ack.Map > h.ack.Map {
 		h.ack = q.Ack
@@ -51,6 +52,7 @@ func (t *term) note(p process, q renewal) {
 // grant decides a request for a lease. That the leases are noted in the same critical section in which the view is loaded
 // is what keeps a grant from slipping by a change: see docs/consistency.md.
 func (t *term) grant(p process) renewed {
+	now := t.clock.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	v, h := t.View(), t.mu.holders[p]
@@ -59,7 +61,7 @@ func (t *term) grant(p process) renewed {
 		granted, noted = true, false
 	}
 	if granted && noted {
-		h.add(grant{until: t.leaseEnd(), index: v.Index()}, t.clock.Now())
+		h.add(grant{until: t.leaseEnd(now), index: v.Index()}, now)
 	}
 	return renewed{Version: messageVersion, Granted: granted, Index: v.Index()}
 }
@@ -180,28 +182,28 @@ func (c *Control) handleStatus(ctx context.Context, _ nothing) (statusAnswer, er
 		voters[m.ID] = m.Voter
 	}
 	s := Status{Leader: c.options.Node.ID, Term: t.number}
+	now := t.clock.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, n := range t.View().Map().Nodes {
-		s.Nodes = append(s.Nodes, t.nodeStatus(n, voters[n.ID]))
+		s.Nodes = append(s.Nodes, t.nodeStatus(n, voters[n.ID], now))
 	}
 	return statusAnswer{Version: messageVersion, Status: s}, nil
 }
 
 // nodeStatus is called with t.mu held.
-func (t *term) nodeStatus(n cluster.Node, voter bool) NodeStatus {
+func (t *term) nodeStatus(n cluster.Node, voter bool, now time.Duration) NodeStatus {
 	s := NodeStatus{ID: n.ID, Incarnation: n.Incarnation, Voter: voter, Contact: -1}
 	if h := t.mu.holders[processOf(n)]; h != nil && h.met {
-		_, s.Serving = h.leased(t.clock.Now())
-		s.Applied, s.Contact = h.applied, t.clock.Now()-h.contact
+		_, s.Serving = h.leased(now)
+		s.Applied, s.Contact = h.applied, now-h.contact
 	}
 	return s
 }
 
 // forgetStrangers drops what is known of processes that neither map names and that hold no lease. It is called with t.mu
 // held.
-func (t *term) forgetStrangers(v *View) {
-	now := t.clock.Now()
+func (t *term) forgetStrangers(v *View, now time.Duration) {
 	maps.DeleteFunc(t.mu.holders, func(p process, h *holder) bool {
 		_, leased := h.leased(now)
 		return !leased && now-h.contact > mapTimeout && !names(v.Map(), p) && (v.Pending() == nil || !names(v.Pending(), p))

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,7 @@ func (l *lease) granted(sent time.Duration, index uint64) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.mu.waiting = slices.DeleteFunc(l.mu.waiting, func(g grant) bool { return g.until <= sent })
 	l.mu.waiting = append(l.mu.waiting, grant{until: sent + l.duration, index: index})
 	l.count()
 }
@@ -59,16 +61,13 @@ func (l *lease) applied(index uint64) {
 
 // count lets every grant count whose index is applied.
 func (l *lease) count() {
-	waiting := l.mu.waiting[:0]
-	for _, g := range l.mu.waiting {
-		switch {
-		case g.index <= l.mu.index || l.bug == bugCountUnapplied:
+	l.mu.waiting = slices.DeleteFunc(l.mu.waiting, func(g grant) bool {
+		counts := g.index <= l.mu.index || l.bug == bugCountUnapplied
+		if counts {
 			l.until.Store(max(l.until.Load(), int64(g.until)))
-		case g.until > l.clock.Now():
-			waiting = append(waiting, g)
 		}
-	}
-	l.mu.waiting = waiting
+		return counts
+	})
 }
 
 // drop ends the lease now, and forgets grants that wait.

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/internal/raftnode"
 	"github.com/aisle-store/aisle/cluster/internal/state"
 )
@@ -50,17 +49,10 @@ func (c *Control) tell() {
 
 // openKey opens the sealed secret of an access key.
 func (c *Control) openKey(k state.Key) (Key, bool) {
-	key := c.clusterKey.Load()
-	if key == nil {
-		return Key{}, false // not before Start has returned
-	}
-	plain, err := key.Open(k.Sealed, sealContext(k.ID))
+	plain, err := c.options.Keyring.Open(k.Sealed)
 	if err != nil {
 		c.log.Error("cannot open an access key", "key", string(k.ID), "error", err)
 		return Key{}, false
 	}
 	return Key{ID: k.ID, Secret: string(plain), Root: k.Root}, true
 }
-
-// sealContext binds a sealed secret to its access key.
-func sealContext(id cluster.AccessKeyID) string { return "access key " + string(id) }

@@ -43,9 +43,9 @@ func (t *term) enter(ctx context.Context, n cluster.Node) error {
 			return cluster.E(op, string(n.ID), cluster.KindOther, err)
 		}
 	}
+	now := t.clock.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.clock.Now()
 	queued, ok := t.mu.entering[n.ID]
 	if !ok || queued.node.Incarnation != n.Incarnation {
 		queued.first = now
@@ -111,16 +111,17 @@ func (t *term) driveMaps() {
 
 // nextCommand decides what is to be done about the map now, or after which time to look again.
 func (t *term) nextCommand(v *View, since time.Duration) (*state.Command, time.Duration) {
+	now := t.clock.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.forgetStrangers(v)
+	t.forgetStrangers(v, now)
 	switch {
 	case !v.state.Formed():
 		return t.formCommand()
 	case v.Pending() != nil:
-		return t.settlePending(v, since)
+		return t.settlePending(v, since, now)
 	}
-	return t.proposal(v)
+	return t.proposal(v, now)
 }
 
 func (t *term) proposeMap(cmd state.Command) {
@@ -151,20 +152,20 @@ func (t *term) refuseLeave(cmd state.Command, result state.Result) {
 
 // formCommand forms the cluster of this one node.
 func (t *term) formCommand() (*state.Command, time.Duration) {
-	key := t.clusterKey.Load()
-	if key == nil {
-		return nil, retryPause
+	sealed, err := t.options.Keyring.Seal([]byte(t.options.Root.Secret))
+	if err != nil {
+		t.log.Error("cannot form the cluster", "error", err)
+		return nil, time.Second
 	}
-	root := state.Key{ID: t.options.Root.ID, Root: true}
-	root.Sealed = key.Seal([]byte(t.options.Root.Secret), sealContext(root.ID))
+	root := state.Key{ID: t.options.Root.ID, Sealed: sealed, Root: true}
 	return &state.Command{Form: &state.Form{
 		ClusterID: rand.Text(), Format: state.Format, Node: t.options.Node, Keys: []state.Key{root}, Settings: t.options.Settings,
 	}}, 0
 }
 
 // proposal makes a pending map of what is queued.
-func (t *term) proposal(v *View) (*state.Command, time.Duration) {
-	now, active := t.clock.Now(), v.Map()
+func (t *term) proposal(v *View, now time.Duration) (*state.Command, time.Duration) {
+	active := v.Map()
 	maps.DeleteFunc(t.mu.entering, func(_ cluster.NodeID, q candidate) bool {
 		return now-q.last > candidateLife || names(active, processOf(q.node))
 	})
@@ -210,8 +211,8 @@ func (t *term) gather(active *cluster.Map, now time.Duration) time.Duration {
 }
 
 // settlePending activates or cancels the pending map, if it is time.
-func (t *term) settlePending(v *View, since time.Duration) (*state.Command, time.Duration) {
-	active, pending, now := v.Map(), v.Pending(), t.clock.Now()
+func (t *term) settlePending(v *View, since, now time.Duration) (*state.Command, time.Duration) {
+	active, pending := v.Map(), v.Pending()
 	late := now-since > mapTimeout
 	if id, reason, refused := t.stays(active, pending, late); refused {
 		t.mu.leaving[id] = reason

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/internal/gossip"
 	"github.com/aisle-store/aisle/cluster/internal/state"
-	"github.com/aisle-store/aisle/cluster/secret"
 )
 
 // DefaultLease is how long a lease lasts unless Options say otherwise. All nodes must have the same.
@@ -20,10 +20,10 @@ type Options struct {
 	Root        Key               // the root key of the cluster, if this node forms it
 	Settings    map[string]string // the cluster-wide settings, if this node forms it
 	Lease       time.Duration     // zero means DefaultLease
-	Keys        KeyStore          // where the cluster key is kept: KeyDir
+	Keyring     Keyring           // seals the secrets in the replicated state
 	Replication *Replication      // how the state is replicated: OnDisk
 	Peers       Peers             // reaches other nodes
-	Gossip      Gossip            // hints where they are; may be nil
+	Gossip      Gossip            // hints where they are; may be nil. The Control stops it
 	Clock       Clock             // what leases are measured on; nil means the machine's clock
 	Logger      *slog.Logger      // nil means silence
 
@@ -38,31 +38,27 @@ type Clock interface {
 }
 
 // Peers carries calls to the HandlePeer of other nodes. Both sides prove the cluster secret; errors keep their
-// cluster.Kind. secret.Client is one.
+// cluster.Kind. *secret.Caller is one.
 type Peers interface {
 	Call(ctx context.Context, addr, method string, body []byte) ([]byte, error)
 }
 
-// Gossip hints where nodes are. It is never believed in anything else.
+// Gossip hints where nodes are. It is never believed in anything else. OpenGossip makes one.
 type Gossip interface {
-	Join(ctx context.Context, addrs []string) error    // asks the nodes at these gossip addresses
-	Address(id cluster.NodeID) (intra string, ok bool) // where a node said that it is
+	Join(ctx context.Context, addrs []string) (int, error) // asks the nodes at these gossip addresses
+	Peers() []gossip.Peer                                  // what the others say of themselves
+	Leave(ctx context.Context) error                       // tells the others that this node goes
+	Stop() error
 }
 
-// KeyStore keeps the cluster key.
-type KeyStore interface {
-	Load() (*secret.Key, error) // KindNotFound when there is none
-	Save(*secret.Key) error     // durable when it returns; refuses to replace another key
+// Keyring holds the cluster key; *secret.Keyring is one.
+type Keyring interface {
+	Create() error           // makes the key, when this node forms a cluster; keeps the one that exists
+	Export() ([]byte, error) // for a node that joins; KindUnavailable while there is none
+	Import(key []byte) error // what Export gave; durable when it returns; refuses to replace another key
+	Seal(plain []byte) ([]byte, error)
+	Open(sealed []byte) ([]byte, error)
 }
-
-// KeyDir is the KeyStore of a state directory.
-type KeyDir string
-
-// Load implements KeyStore.
-func (d KeyDir) Load() (*secret.Key, error) { return secret.LoadKey(string(d)) }
-
-// Save implements KeyStore.
-func (d KeyDir) Save(k *secret.Key) error { return k.Save(string(d)) }
 
 // Participant is what the control plane needs of the part of a node that serves slots. Fence and Activate are called by
 // one goroutine, in the order of the maps, starting with the Activate of the first map that names this incarnation.

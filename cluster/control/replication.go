@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/internal/gossip"
 	"github.com/aisle-store/aisle/cluster/internal/raftnode"
 )
 
@@ -32,6 +33,13 @@ func OnDisk(dir string, listener net.Listener, dial func(ctx context.Context, ad
 	return &Replication{stores: stores, link: link}, nil
 }
 
+// OpenGossip listens for gossip. The key is derived from the cluster secret; with port 0 the address is the one that the
+// result's Addr tells, and belongs into the node's GossipAddr.
+func OpenGossip(n cluster.Node, listen string, key []byte, logger *slog.Logger) (*gossip.List, error) {
+	self := gossip.Peer{ID: n.ID, IntraAddr: n.IntraAddr, Incarnation: n.Incarnation}
+	return gossip.Start(gossip.Options{Self: self, Listen: listen, Key: key, Logger: logger})
+}
+
 // start starts the engine of a Control.
 func (r *Replication) start(c *Control) (*raftnode.Engine, error) {
 	id := c.options.Node.ID
@@ -46,8 +54,10 @@ func (c *Control) resolve(id cluster.NodeID) (string, error) {
 		return addr, nil
 	}
 	if c.options.Gossip != nil {
-		if addr, ok := c.options.Gossip.Address(id); ok {
-			return addr, nil
+		for _, p := range c.options.Gossip.Peers() {
+			if p.ID == id && p.IntraAddr != "" {
+				return p.IntraAddr, nil
+			}
 		}
 	}
 	if addr, ok := c.book.last(id); ok {

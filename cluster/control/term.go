@@ -48,7 +48,7 @@ type term struct {
 	work    sync.WaitGroup
 	changed *signal       // something in mu is news
 	commits chan struct{} // a command was committed
-	mu      struct {
+	mu      struct {      // the clock is read before it is locked, for a reading can wait
 		sync.Mutex
 		holders   map[process]*holder
 		entering  map[cluster.NodeID]candidate
@@ -105,20 +105,20 @@ func (t *term) run() {
 // assumeLeases takes every process that the active map names to hold a lease that an earlier leader granted at the last
 // moment before this term.
 func (t *term) assumeLeases() {
+	until := t.leaseEnd(t.clock.Now())
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.options.bug == bugNoGrace {
 		return
 	}
-	until := t.leaseEnd()
 	for _, n := range t.View().Map().Nodes {
 		t.mu.holders[processOf(n)] = &holder{grants: []grant{{until: until}}}
 	}
 }
 
-// leaseEnd is when a lease that is granted now has ended for certain: clocks may differ in rate by a tenth.
-func (t *term) leaseEnd() time.Duration {
-	return t.clock.Now() + t.options.Lease + t.options.Lease/10
+// leaseEnd is when a lease has ended for certain that was asked for before now: clocks may differ in rate by a tenth.
+func (t *term) leaseEnd(now time.Duration) time.Duration {
+	return now + t.options.Lease + t.options.Lease/10
 }
 
 // propose puts a command into the log and returns its result.
@@ -186,9 +186,9 @@ func (t *term) everywhere(ctx context.Context, index uint64) error {
 
 // behind reports whether somebody may answer without having applied an index, and when that ends at the latest.
 func (t *term) behind(index uint64) (wait time.Duration, behind bool) {
+	now := t.clock.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.clock.Now()
 	for _, h := range t.mu.holders {
 		if h.applied >= index {
 			continue
