@@ -21,6 +21,7 @@ const (
 	Noncurrent   Kind = 0x11 // an older version that a client can still name
 	Tombstone    Kind = 0x12 // the object was deleted
 	manifestKind Kind = 0x13 // the parts of an object, when they are many
+	Replaced     Kind = 0x14 // a request whose visible record was replaced, kept for the gateways' retry window; Ref.Upload holds its id
 
 	Upload          Kind = 0x20 // a multipart upload in progress
 	UploadPart      Kind = 0x21 // a part of one
@@ -30,10 +31,10 @@ const (
 )
 
 // bucketKinds are the kinds whose keys have a bucket behind the kind.
-var bucketKinds = [...]Kind{Current, Noncurrent, Tombstone, manifestKind, Upload, UploadPart, UploadTombstone, accessTime}
+var bucketKinds = [...]Kind{Current, Noncurrent, Tombstone, manifestKind, Replaced, Upload, UploadPart, UploadTombstone, accessTime}
 
 // recordKinds are the kinds whose values are records.
-var recordKinds = [...]Kind{Current, Noncurrent, Tombstone, Upload, UploadPart, UploadTombstone}
+var recordKinds = [...]Kind{Current, Noncurrent, Tombstone, Replaced, Upload, UploadPart, UploadTombstone}
 
 // Ref names one record: the key of the index in its parts.
 type Ref struct {
@@ -58,8 +59,10 @@ func (r Ref) String() string {
 // Slot returns the slot of the record's key.
 func (r Ref) Slot() cluster.Slot { return cluster.SlotOf(r.Bucket, r.Key) }
 
-// hasUpload reports whether keys of the kind name an upload.
-func (k Kind) hasUpload() bool { return k == Upload || k == UploadPart || k == UploadTombstone }
+// hasUpload reports whether keys of the kind name an upload, or a request in its place.
+func (k Kind) hasUpload() bool {
+	return k == Upload || k == UploadPart || k == UploadTombstone || k == Replaced
+}
 
 // isObject reports whether keys of the kind have a version.
 func (k Kind) isObject() bool {

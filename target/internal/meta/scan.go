@@ -24,6 +24,9 @@ type Range struct {
 	FromUpload cluster.UploadID  // of the key From (or Key), begin at the first upload id that is not smaller
 	FromPart   uint32            // with Upload: begin at the first part number that is not smaller
 
+	AllBuckets bool // the records of every bucket; of the limits only Kind counts then
+	NoData     bool // records without their inline data, for lists
+
 	// Hidden is asked, when not nil, after each generation was read, newest first; the first that is not hidden is yielded
 	// and the older ones are passed over. When nil, every generation is yielded.
 	Hidden func(Ref) bool
@@ -31,6 +34,9 @@ type Range struct {
 
 // bounds returns the first key of the range and the first behind it.
 func (r *Range) bounds() (lower, upper []byte) {
+	if r.AllBuckets {
+		return []byte{byte(r.Kind)}, []byte{byte(r.Kind) + 1}
+	}
 	lower = appendUnended(appendBucket(nil, r.Kind, r.Bucket), r.Prefix)
 	if r.Key != "" {
 		lower = appendEscaped(appendBucket(nil, r.Kind, r.Bucket), string(r.Key))
@@ -137,6 +143,9 @@ func (s *Scan) walk(yield func(*Record) bool) error {
 		r, err := s.x.record(op, ref, s.it)
 		if err != nil {
 			return err
+		}
+		if s.r.NoData {
+			r.Inline = nil
 		}
 		if !yield(r) {
 			return errStopped
