@@ -42,7 +42,7 @@ type Ref struct {
 	Bucket     cluster.BucketID
 	Key        cluster.ObjectKey
 	Version    uint64           // of objects: 0 is the null version; newer versions have higher numbers
-	Upload     cluster.UploadID // of uploads, their tombstones and parts
+	Upload     cluster.UploadID // of uploads, their tombstones and parts; of Replaced the request id
 	Part       uint32           // of parts
 	Generation cluster.Generation
 }

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"iter"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -76,38 +76,22 @@ type Scan struct {
 	r     Range
 	upper []byte
 	it    *pebble.Iterator
-	err   error
 	seek  []byte // where the loop wants to go on, or nil for the next record
 }
 
-// Scan begins a scan, of the index as it is now. All must be called and ranged over: it ends the scan.
-func (x *Index) Scan(ctx context.Context, r Range) *Scan {
-	s := &Scan{x: x, ctx: ctx, r: r}
-	if s.err = x.Err(); s.err != nil {
-		return s
-	}
-	lower, upper := r.bounds()
-	s.upper = upper
-	if s.it, s.err = x.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper}); s.err != nil {
-		s.err = x.failed("meta.Scan", s.err)
-	}
-	return s
-}
+// Scan prepares a scan. It sees the index as it is when the loop over All begins.
+func (x *Index) Scan(ctx context.Context, r Range) *Scan { return &Scan{x: x, ctx: ctx, r: r} }
 
-// All yields the records; it can be ranged over once. A record is the loop body's to keep. After an error it ends.
+// All yields the records. A record is the loop body's to keep. After an error it ends.
 func (s *Scan) All() iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
-		if s.it == nil {
-			if s.err != nil {
-				yield(nil, s.err)
+		err := s.open()
+		if err == nil {
+			err = s.walk(func(r *Record) bool { return yield(r, nil) })
+			if closeErr := s.it.Close(); err == nil && closeErr != nil {
+				err = s.x.failed("meta.Scan", closeErr)
 			}
-			return
 		}
-		err := s.walk(func(r *Record) bool { return yield(r, nil) })
-		if closeErr := s.it.Close(); err == nil && closeErr != nil {
-			err = s.x.failed("meta.Scan", closeErr)
-		}
-		s.it = nil
 		if err == nil {
 			err = s.x.Err()
 		}
@@ -117,8 +101,21 @@ func (s *Scan) All() iter.Seq2[*Record, error] {
 	}
 }
 
+func (s *Scan) open() error {
+	if err := s.x.Err(); err != nil {
+		return err
+	}
+	lower, upper := s.r.bounds()
+	it, err := s.x.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return s.x.failed("meta.Scan", err)
+	}
+	s.it, s.upper = it, upper
+	return nil
+}
+
 // errStopped: the loop body left the loop.
-var errStopped = fmt.Errorf("stopped")
+var errStopped = errors.New("stopped")
 
 // walk yields until the end of the range.
 func (s *Scan) walk(yield func(*Record) bool) error {
