@@ -53,12 +53,12 @@ type Info struct {
 	Size       int64
 	ETag       string // without quotes
 	Modified   time.Time
-	Accessed   time.Time // zero when the object was never read since it was written
+	Accessed   time.Time // as far as it is known; of a read that returned Info, the one before. Only Stat tells it
 	Generation cluster.Generation
 	Version    int64 // AIStore's counter of the key: 1 for the first write
 	Sums       Sums
 	Composite  bool // the sums but the bucket's are checksums of the parts' checksums; the S3 form has "-N"
-	Parts      []PartInfo
+	PartCount  int  // of an object that an upload made; else 0
 	Owner      cluster.AccessKeyID
 	Metadata
 }
@@ -96,12 +96,6 @@ type GetRequest struct {
 	Range  *Range // nil for the whole object
 }
 
-// Range is a byte range as the Range header writes it.
-type Range struct {
-	First int64 // -1: the last Last bytes
-	Last  int64 // inclusive; -1: to the end
-}
-
 // DeleteRequest asks for an object to be gone.
 type DeleteRequest struct {
 	Call
@@ -124,9 +118,6 @@ type UpdateRequest struct {
 	Edit   func(*Metadata) // changes the metadata in place, under the key's lock; may be called more than once
 }
 
-// Run is a piece of an object's bytes: in memory when File is nil, else a range of a file to be sent without copying.
-type Run = disk.Run
-
 // ListRequest asks for the entries of a bucket in the order of their keys' bytes.
 type ListRequest struct {
 	Bucket      cluster.BucketEntry
@@ -135,12 +126,14 @@ type ListRequest struct {
 	Delimiter   string           // keys with it after the prefix are rolled up into one entry with Prefix set
 	After       string           // only entries behind this key; a common prefix that equals it is left out
 	AfterUpload cluster.UploadID // Uploads: of the key After, only uploads behind this one; empty leaves out all of that key
+	Details     bool             // also access times and the values of checksums, which cost more to read
 }
 
 // MountpathStatus is what the store says of one of its mountpaths.
 type MountpathStatus struct {
 	cluster.Mountpath
-	Err   error  // why it does not serve; nil when it does
-	Total uint64 // bytes of the file system
-	Free  uint64 // bytes that writes may still use
+	Err   error // why it does not serve, or takes no writes; nil when it does
+	Usage disk.Usage
+	Disk  disk.Stats
+	Index meta.Metrics
 }

@@ -2,13 +2,16 @@ package store
 
 import (
 	"context"
-	"io"
-	"iter"
+	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/meta"
 )
 
 // Authority is what the store asks of the control plane before it answers anything.
@@ -17,11 +20,12 @@ type Authority interface {
 	Owns(s cluster.Slot) (cluster.Epoch, error)
 	// CheckLease returns nil while this node holds a lease.
 	CheckLease() error
-	// Writable returns nil when the bucket exists and is not being deleted, at the applied state.
+	// Writable returns nil when the bucket exists and is not being deleted, at the applied state; KindBucketNotFound when it
+	// does not exist any more, for certain.
 	Writable(b cluster.BucketID) error
 }
 
-// Options are what a store is built from.
+// Options are what a store is built from. The zero value of a setting means its default.
 type Options struct {
 	FS          vfs.FS
 	ClusterID   string
@@ -29,118 +33,150 @@ type Options struct {
 	Incarnation cluster.Incarnation
 	Mountpaths  []cluster.Mountpath // as the map registers them; one that cannot be opened fails alone
 	Authority   Authority
-	Now         func() time.Time // the wall clock, for Last-Modified and retry windows; never for order
-	RetryWindow time.Duration    // how long a gateway may repeat a request; outcomes are remembered this long
-	UploadGrace time.Duration    // how long a completed upload answers a repeated Complete
-	Sweep       time.Duration    // how often access times are flushed and leftovers collected
+	Now         func() time.Time     // the wall clock, for Last-Modified; never for order
+	Clock       func() time.Duration // time since some start, never going back, for retry windows; default: since Open
+	RetryWindow time.Duration        // how long a gateway may repeat a request: outcomes are remembered so long; 15 s
+	UploadGrace time.Duration        // how long the end of an upload answers a repeated Complete; an hour
+	Sweep       time.Duration        // how often leftovers are collected; a second
+	InlineMax   int                  // data up to this size lies in the record; 4 KiB; negative: none
+	CacheBytes  int64                // of the block cache that all indexes share; 64 MiB
+	Disk        disk.Options         // sizes and watermarks of each disk; Identity and Events.Failed are set by the store
+	Index       meta.Options         // sizes of each index; Cache and Events are set by the store
 	Events      Events
+}
+
+func (o Options) withDefaults() Options {
+	start := time.Now()
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Clock == nil {
+		o.Clock = func() time.Duration { return time.Since(start) }
+	}
+	if o.RetryWindow == 0 {
+		o.RetryWindow = 15 * time.Second
+	}
+	if o.UploadGrace == 0 {
+		o.UploadGrace = time.Hour
+	}
+	if o.Sweep == 0 {
+		o.Sweep = time.Second
+	}
+	if o.InlineMax == 0 {
+		o.InlineMax = 4 << 10
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 64 << 20
+	}
+	return o
 }
 
 // Events are called when something happens that nobody asked for. Any may be nil; none may block.
 type Events struct {
 	Corrupt         func(mountpath cluster.MountpathID, bucket cluster.BucketID, key cluster.ObjectKey, err error)
 	MountpathFailed func(mountpath cluster.MountpathID, err error)
-	Background      func(mountpath cluster.MountpathID, task string, err error) // a sweep, a free or a drop failed; it is tried again
+	Background      func(mountpath cluster.MountpathID, task string, err error) // a sweep, a free or a drop failed
 }
 
-// Store is the object store of one target.
-type Store struct{}
+// Store is the object store of one target. Its methods may be called at the same time.
+type Store struct {
+	o          Options
+	authority  Authority
+	cache      *meta.Cache
+	mountpaths []*mountpath
+	shards     []shard
+	parts      [256]sync.Mutex // locks of parts, by upload and number; taken behind the lock of the upload's key
+	slots      slotTable
+	counter    atomic.Uint64 // of generations; never reused in this process, and each process has epochs of its own
+	history    history
+	operations *gate // those that receive a body
+	commits    *gate // from the check of the epoch until the change is visible
+	readers    *gate // from the first look at an index until the bytes are pinned
+	sweeper    sweeper
 
-// Format makes an empty mountpath at path. It refuses a path that holds anything.
-func Format(fs vfs.FS, path, clusterID string, node cluster.NodeID, id cluster.MountpathID) error {
-	panic("being built")
+	stop    context.CancelFunc // ends the background work
+	stopped <-chan struct{}
+	work    sync.WaitGroup // the background work
 }
 
-// Open opens every mountpath and recovers it. It serves nothing until Activate.
-func Open(ctx context.Context, o Options) (*Store, error) { panic("being built") }
-
-// Close refuses new operations, waits for those that run, and closes the mountpaths.
-func (s *Store) Close() error { panic("being built") }
-
-// Put writes an object: durable and visible when it returns.
-func (s *Store) Put(ctx context.Context, r *PutRequest) (*Info, error) { panic("being built") }
-
-// Stat returns what is known of an object.
-func (s *Store) Stat(ctx context.Context, r *GetRequest) (*Info, error) { panic("being built") }
-
-// Open opens an object, or a range of it, for reading. The bytes stay until Close, whatever is written meanwhile.
-func (s *Store) Open(ctx context.Context, r *GetRequest) (*Object, error) { panic("being built") }
-
-// Object is an open object. It is used by one goroutine at a time.
-type Object struct{}
-
-// Info returns what is known of the object.
-func (o *Object) Info() *Info { panic("being built") }
-
-// Range returns the part of the object that Next gives; ranged is false when that is the whole.
-func (o *Object) Range() (offset, length int64, ranged bool) { panic("being built") }
-
-// Next returns the next run of bytes, or io.EOF. A run in memory is valid until the next call.
-func (o *Object) Next() (Run, error) { panic("being built") }
-
-// Reader returns the same bytes as an io.Reader, for copies. Use it or Next, not both.
-func (o *Object) Reader() io.Reader { panic("being built") }
-
-// Close lets go of the bytes.
-func (o *Object) Close() error { panic("being built") }
-
-// Delete removes an object. An absent key writes nothing.
-func (s *Store) Delete(ctx context.Context, r *DeleteRequest) (DeleteResult, error) {
-	panic("being built")
+// Open opens every mountpath and begins to recover it. It serves nothing until Activate. A mountpath that is missing,
+// foreign or damaged fails alone: see Mountpaths.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	const op = "target/store.Open"
+	o = o.withDefaults()
+	if len(o.Mountpaths) == 0 {
+		return nil, cluster.Fail(op, string(o.Node), cluster.KindInvalid, "a target needs a mountpath")
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s := &Store{
+		o:          o,
+		authority:  o.Authority,
+		cache:      meta.NewCache(o.CacheBytes),
+		shards:     newShards(),
+		operations: newGate(),
+		commits:    newGate(),
+		readers:    newGate(),
+		stop:       stop,
+		stopped:    background.Done(),
+	}
+	for _, mp := range o.Mountpaths {
+		s.mountpaths = append(s.mountpaths, s.start(background, openMountpath(mp, &s.o, s.cache)))
+	}
+	s.work.Go(func() { s.sweep(background) })
+	return s, nil
 }
 
-// Update changes an object's metadata; its bytes, its ETag and its checksums stay.
-func (s *Store) Update(ctx context.Context, r *UpdateRequest) (*Info, error) { panic("being built") }
-
-// List yields a bucket's visible objects, ordered by the bytes of their keys. After an error it ends.
-func (s *Store) List(ctx context.Context, r *ListRequest) iter.Seq2[cluster.Entry, error] {
-	panic("being built")
+// start begins the background work of a mountpath that was opened.
+func (s *Store) start(ctx context.Context, m *mountpath) *mountpath {
+	if m.failure.Load() != nil {
+		return m
+	}
+	m.cleaner = &cleaner{
+		index:    m.index,
+		free:     m.free,
+		readers:  s.readers,
+		shard:    func(id ident) *shard { return s.shard(id.bucket, id.key) },
+		failed:   func(err error) { s.o.Events.background(m.ID, "clean", err) },
+		progress: make(chan struct{}),
+		wake:     make(chan struct{}, 1),
+	}
+	m.recover(ctx, s.o.Events)
+	s.work.Go(func() { m.cleaner.run(ctx) })
+	return m
 }
 
-// Uploads yields a bucket's uploads in progress, ordered by key and then by upload id, which is the order of their start.
-func (s *Store) Uploads(ctx context.Context, r *ListRequest) iter.Seq2[cluster.Entry, error] {
-	panic("being built")
+// Close refuses new operations, waits for those that run, and closes the mountpaths. Objects must be closed before.
+func (s *Store) Close() error {
+	s.slots.closed.Store(true)
+	for _, g := range []*gate{s.operations, s.commits, s.readers} {
+		_ = g.wait(context.Background())
+	}
+	s.stop()
+	s.work.Wait()
+	var errs []error
+	for _, m := range s.mountpaths {
+		errs = append(errs, m.close())
+	}
+	s.cache.Close()
+	return errors.Join(errs...)
 }
 
-// CreateUpload begins a multipart upload.
-func (s *Store) CreateUpload(ctx context.Context, r *CreateUploadRequest) (cluster.UploadID, error) {
-	panic("being built")
+// mountpath returns the one that a key is on.
+func (s *Store) mountpath(n name) *mountpath {
+	return s.mountpaths[cluster.PlaceMountpath(n.bucket.ID, n.key, s.o.Mountpaths)]
 }
-
-// PutPart writes one part of an upload.
-func (s *Store) PutPart(ctx context.Context, r *PutPartRequest) (*PartInfo, error) {
-	panic("being built")
-}
-
-// Parts returns one page of an upload's parts.
-func (s *Store) Parts(ctx context.Context, r *PartsRequest) (*PartsResult, error) {
-	panic("being built")
-}
-
-// Complete makes an object of an upload's parts and ends the upload.
-func (s *Store) Complete(ctx context.Context, r *CompleteRequest) (*Info, error) {
-	panic("being built")
-}
-
-// Abort ends an upload and frees its parts.
-func (s *Store) Abort(ctx context.Context, r *AbortRequest) error { panic("being built") }
-
-// Fence stops the slots that the pending map takes from this node, waits for their commits in flight (never for bodies),
-// and returns those of them that it keeps serving because they were written. A later Activate lifts what Fence stopped.
-func (s *Store) Fence(ctx context.Context, pending *cluster.Map) ([]cluster.Slot, error) {
-	panic("being built")
-}
-
-// Activate settles the slots that the map gives to this node, then serves them, and only them.
-func (s *Store) Activate(ctx context.Context, m *cluster.Map) error { panic("being built") }
-
-// SealBucket waits for the commits in flight in a bucket that Writable refuses by now, and reports whether it is empty.
-func (s *Store) SealBucket(ctx context.Context, id cluster.BucketID) (bool, error) {
-	panic("being built")
-}
-
-// DropBucket forgets a bucket that is gone, and frees in the background what it had. It may be called again.
-func (s *Store) DropBucket(ctx context.Context, id cluster.BucketID) error { panic("being built") }
 
 // Mountpaths returns the state of every mountpath.
-func (s *Store) Mountpaths() []MountpathStatus { panic("being built") }
+func (s *Store) Mountpaths() []MountpathStatus {
+	all := make([]MountpathStatus, len(s.mountpaths))
+	for i, m := range s.mountpaths {
+		all[i] = MountpathStatus{Mountpath: m.Mountpath, Err: m.writeErr()}
+		if m.failure.Load() != nil {
+			continue
+		}
+		usage, err := m.disk.Usage()
+		all[i].Usage, all[i].Err = usage, errors.Join(all[i].Err, err)
+		all[i].Disk, all[i].Index = m.disk.Stats(), m.index.Metrics()
+	}
+	return all
+}

@@ -1,10 +1,18 @@
 package store
 
 import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/meta"
 )
 
 // Limits of multipart uploads (AWS: "Amazon S3 multipart upload limits").
@@ -91,4 +99,342 @@ type AbortRequest struct {
 	Bucket cluster.BucketEntry
 	Key    cluster.ObjectKey
 	Upload cluster.UploadID
+}
+
+// CreateUpload begins a multipart upload.
+func (s *Store) CreateUpload(ctx context.Context, r *CreateUploadRequest) (cluster.UploadID, error) {
+	const op = "target/store.CreateUpload"
+	n := name{bucket: &r.Bucket, key: r.Key}
+	for _, t := range r.Want {
+		if !r.Composite && !combinable(t) {
+			return "", n.fail(op, cluster.KindInvalid, fmt.Sprintf("the %s of a whole object does not follow from those of its parts", t))
+		}
+	}
+	t, err := s.begin(op, n, r.Call)
+	if err != nil {
+		return "", err
+	}
+	defer t.end()
+	if err := t.writable(); err != nil {
+		return "", err
+	}
+	if id, err := t.uploadOfRequest(ctx); id != "" || err != nil {
+		return id, err
+	}
+	record := &meta.Record{Ref: n.ref(meta.Upload)}
+	record.Modified = s.o.Now()
+	record.Upload = newUploadID(record.Modified)
+	record.Owner, record.Want, record.Composite = r.Owner, r.Want, r.Composite
+	record.Headers, record.Metadata, record.Custom = r.Headers, r.User, r.Custom
+	t.id.upload = record.Upload
+	if err := t.commit(&change{put: []*meta.Record{record}}); err != nil {
+		return "", err
+	}
+	return record.Upload, nil
+}
+
+// newUploadID makes an id that sorts by the time at which the upload began.
+func newUploadID(at time.Time) cluster.UploadID {
+	var b [18]byte
+	binary.BigEndian.PutUint64(b[:], uint64(at.UnixMicro()))
+	rand.Read(b[8:]) // never fails
+	return cluster.UploadID(hex.EncodeToString(b[1:]))
+}
+
+// uploadOfRequest returns the upload that an earlier attempt of the same request began, or "".
+func (t *turn) uploadOfRequest(ctx context.Context) (cluster.UploadID, error) {
+	if t.call.Request == "" {
+		return "", nil
+	}
+	for r, err := range t.m.index.Scan(ctx, meta.Range{Kind: meta.Upload, Bucket: t.id.bucket, Key: t.id.key}).All() {
+		if err != nil {
+			return "", t.wrap(err)
+		}
+		if r.Request == t.call.Request && !t.store.uploadHidden(t.m, r.Ref) {
+			return r.Upload, nil
+		}
+	}
+	return "", nil
+}
+
+// upload returns the record of an upload in progress.
+func (s *Store) upload(op string, n name, m *mountpath, id cluster.UploadID) (*meta.Record, error) {
+	ref := n.ref(meta.Upload)
+	ref.Upload = id
+	record, err := m.index.Get(ref, nil)
+	if err != nil {
+		return nil, n.wrap(op, cluster.KindOther, err)
+	}
+	if record == nil || s.uploadHidden(m, record.Ref) {
+		return nil, n.fail(op, cluster.KindUploadNotFound, "the upload does not exist, was completed or aborted")
+	}
+	return record, nil
+}
+
+// uploadHidden reports whether an upload is not in progress: its record is not visible yet, or a visible tombstone ended it.
+func (s *Store) uploadHidden(m *mountpath, ref meta.Ref) bool {
+	shard := s.shard(ref.Bucket, ref.Key)
+	if shard.prepared(ident{bucket: ref.Bucket, key: ref.Key, upload: ref.Upload}, ref.Generation) {
+		return true
+	}
+	end, err := s.uploadEnd(m, ref)
+	return end != nil && err == nil
+}
+
+// uploadEnd returns the visible tombstone of an upload, or nil.
+func (s *Store) uploadEnd(m *mountpath, ref meta.Ref) (*meta.Record, error) {
+	ref.Kind = meta.UploadTombstone
+	shard, id := s.shard(ref.Bucket, ref.Key), ident{bucket: ref.Bucket, key: ref.Key}
+	return m.index.Get(ref, func(g cluster.Generation) bool { return shard.prepared(id, g) })
+}
+
+// uploadRecords returns an upload and its parts, as far as they are left.
+func uploadRecords(ctx context.Context, index *meta.Index, ref meta.Ref) ([]*meta.Record, error) {
+	ref.Kind = meta.Upload
+	records, err := index.Generations(ref)
+	if err != nil {
+		return nil, err
+	}
+	for r, err := range index.Scan(ctx, meta.Range{Kind: meta.UploadPart, Bucket: ref.Bucket, Key: ref.Key, Upload: ref.Upload}).All() {
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}
+
+// uploadOf is what a record says of an upload.
+func uploadOf(r *meta.Record) *UploadInfo {
+	return &UploadInfo{
+		ID:        r.Upload,
+		Key:       r.Key,
+		Owner:     r.Owner,
+		Initiated: r.Modified,
+		Want:      r.Want,
+		Composite: r.Composite,
+		Metadata:  Metadata{Headers: r.Headers, User: r.Metadata, Custom: r.Custom},
+	}
+}
+
+// Abort ends an upload and frees its parts.
+func (s *Store) Abort(ctx context.Context, r *AbortRequest) error {
+	const op = "target/store.Abort"
+	n := name{bucket: &r.Bucket, key: r.Key}
+	t, err := s.begin(op, n, r.Call)
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	upload, err := s.upload(op, n, t.m, r.Upload)
+	if err != nil {
+		return t.endedBySame(r.Upload, err)
+	}
+	records, err := uploadRecords(ctx, t.m.index, upload.Ref)
+	if err != nil {
+		return t.wrap(err)
+	}
+	var free []disk.Place
+	for _, part := range records {
+		free = append(free, part.Place)
+	}
+	return t.endUpload(&change{put: []*meta.Record{t.uploadTombstone(r.Upload)}, remove: records, free: free})
+}
+
+// endedBySame returns nil when an earlier attempt of the same request ended the upload, else err.
+func (t *turn) endedBySame(id cluster.UploadID, err error) error {
+	ref := t.name.ref(meta.Upload)
+	ref.Upload = id
+	end, readErr := t.store.uploadEnd(t.m, ref)
+	switch {
+	case readErr != nil:
+		return t.wrap(readErr)
+	case end != nil && t.call.Request != "" && end.Request == t.call.Request:
+		return nil
+	}
+	return err
+}
+
+// uploadTombstone is the record that ends an upload.
+func (t *turn) uploadTombstone(id cluster.UploadID) *meta.Record {
+	end := &meta.Record{Ref: t.name.ref(meta.UploadTombstone)}
+	end.Upload = id
+	end.Modified = t.store.o.Now()
+	return end
+}
+
+// endUpload commits a change whose last record is an upload's tombstone.
+func (t *turn) endUpload(c *change) error {
+	if err := t.commit(c); err != nil {
+		return err
+	}
+	end := c.put[len(c.put)-1]
+	t.store.sweeper.expire(t.m, end.Ref, t.store.o.Clock()+max(t.store.o.RetryWindow, t.store.o.UploadGrace))
+	return nil
+}
+
+// Complete makes an object of an upload's parts and ends the upload. Nothing is copied: the object's record names the
+// places of the parts.
+func (s *Store) Complete(ctx context.Context, r *CompleteRequest) (*Info, error) {
+	const op = "target/store.Complete"
+	n := name{bucket: &r.Bucket, key: r.Key}
+	t, err := s.begin(op, n, r.Call)
+	if err != nil {
+		return nil, err
+	}
+	defer t.end()
+
+	current, tombstone, err := t.visible()
+	if err != nil {
+		return nil, err
+	}
+	before := newest(current, tombstone)
+	if done, err := t.replayed(before); done != nil || err != nil {
+		return infoOf(done), err
+	}
+	if o, ok := t.recall(0); ok {
+		return nil, o.err
+	}
+	upload, err := s.upload(op, n, t.m, r.Upload)
+	if err != nil {
+		return t.completedBefore(r.Upload, current, err)
+	}
+	if err := r.If.forWrite(op, n, stateOf(current)); err != nil {
+		t.remember(0, err)
+		return nil, err
+	}
+	parts, err := t.partsOf(ctx, upload)
+	if err != nil {
+		return nil, err
+	}
+	record, err := t.assemble(upload, parts, r)
+	if err != nil {
+		t.remember(0, err)
+		return nil, err
+	}
+	follow(record, current)
+	replaced, err := t.places(current)
+	if err != nil {
+		return nil, err
+	}
+	end := t.uploadTombstone(r.Upload)
+	end.Size, end.ETag, end.Counter, end.Sums, end.Composite = record.Size, record.ETag, record.Counter, record.Sums, record.Composite
+	err = t.endUpload(&change{
+		put:      []*meta.Record{record, end},
+		replaces: before,
+		remove:   append(parts, upload),
+		free:     append(replaced, unused(parts, record)...),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return infoOf(record), nil
+}
+
+// completedBefore answers a Complete of an upload that was completed already, as long as its tombstone is kept.
+func (t *turn) completedBefore(id cluster.UploadID, current *meta.Record, err error) (*Info, error) {
+	ref := t.name.ref(meta.Upload)
+	ref.Upload = id
+	end, readErr := t.store.uploadEnd(t.m, ref)
+	switch {
+	case readErr != nil:
+		return nil, t.wrap(readErr)
+	case end == nil || end.ETag == "":
+		return nil, err
+	case current != nil && current.Generation == end.Generation:
+		return infoOf(current), nil
+	}
+	return infoOf(end), nil
+}
+
+func (t *turn) partsOf(ctx context.Context, upload *meta.Record) ([]*meta.Record, error) {
+	var parts []*meta.Record
+	scan := meta.Range{Kind: meta.UploadPart, Bucket: upload.Bucket, Key: upload.Key, Upload: upload.Upload}
+	for part, err := range t.m.index.Scan(ctx, scan).All() {
+		if err != nil {
+			return nil, t.wrap(err)
+		}
+		parts = append(parts, part)
+	}
+	return parts, nil
+}
+
+// assemble makes the record of an object from the parts that the request names.
+func (t *turn) assemble(upload *meta.Record, parts []*meta.Record, r *CompleteRequest) (*meta.Record, error) {
+	if len(r.Parts) == 0 || len(r.Parts) > MaxParts {
+		return nil, t.fail(cluster.KindInvalid, fmt.Sprintf("an object is made of 1 to %d parts", MaxParts))
+	}
+	record := &meta.Record{Ref: t.name.ref(meta.Current)}
+	infos := make([]PartInfo, 0, len(r.Parts))
+	for i, want := range r.Parts {
+		if i > 0 && want.Number <= r.Parts[i-1].Number {
+			return nil, t.fail(cluster.KindPartOrder, fmt.Sprintf("part %d comes after part %d", want.Number, r.Parts[i-1].Number))
+		}
+		part := named(parts, want)
+		if part == nil {
+			return nil, t.fail(cluster.KindPart, fmt.Sprintf("part %d does not exist, or has another ETag or checksum", want.Number))
+		}
+		if part.Size < MinPartSize && i < len(r.Parts)-1 {
+			return nil, t.fail(cluster.KindPartTooSmall, fmt.Sprintf("part %d has %d bytes, fewer than %d", want.Number, part.Size, MinPartSize))
+		}
+		infos = append(infos, *partOf(part, part.Part))
+		record.Parts = append(record.Parts, meta.Part{
+			Number: want.Number, Size: part.Size, ETag: part.ETag, Modified: part.Modified,
+			Sums: part.Sums, Place: part.Place, Inline: part.Inline,
+		})
+		record.Size += part.Size
+	}
+	if r.Size >= 0 && record.Size != r.Size {
+		return nil, t.fail(cluster.KindInvalid, fmt.Sprintf("the parts have %d bytes, not %d as declared", record.Size, r.Size))
+	}
+	record.PartCount = len(record.Parts)
+	record.ETag = compositeETag(infos)
+	record.Composite = upload.Composite
+	record.Sums = t.wholeSums(upload, infos)
+	if typ := Sums(record.Sums).differs(r.Expect); typ != "" {
+		return nil, t.fail(cluster.KindChecksum, fmt.Sprintf("the object does not have the %s that the request states", typ))
+	}
+	record.Modified = t.store.o.Now()
+	record.Created = record.Modified
+	record.Owner = upload.Owner
+	record.Headers, record.Metadata, record.Custom = upload.Headers, upload.Metadata, upload.Custom
+	return record, nil
+}
+
+// named returns the part that a request means, or nil.
+func named(parts []*meta.Record, want CompletePart) *meta.Record {
+	i, found := slices.BinarySearchFunc(parts, uint32(want.Number), func(r *meta.Record, n uint32) int { return int(r.Part) - int(n) })
+	if !found || parts[i].ETag != want.ETag || Sums(parts[i].Sums).differs(want.Sums) != "" {
+		return nil
+	}
+	return parts[i]
+}
+
+// wholeSums are the checksums of an object that follow from those of its parts: what the upload asked for, in the form it
+// asked for, and the bucket's own where that can be combined.
+func (t *turn) wholeSums(upload *meta.Record, parts []PartInfo) Sums {
+	var sums Sums
+	for _, typ := range upload.Want {
+		if value := combine(typ, upload.Composite, parts); value != nil {
+			sums = append(sums, Sum{Type: typ, Value: value})
+		}
+	}
+	own := t.name.bucket.Props.Checksum
+	if sums.Get(own) == nil && combinable(own) && !upload.Composite {
+		if value := combine(own, false, parts); value != nil {
+			sums = append(sums, Sum{Type: own, Value: value})
+		}
+	}
+	return sums
+}
+
+// unused are the places of parts that the object does not name.
+func unused(parts []*meta.Record, object *meta.Record) []disk.Place {
+	var places []disk.Place
+	for _, part := range parts {
+		if !slices.ContainsFunc(object.Parts, func(p meta.Part) bool { return p.Number == int(part.Part) }) {
+			places = append(places, part.Place)
+		}
+	}
+	return places
 }

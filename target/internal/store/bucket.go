@@ -1,0 +1,98 @@
+package store
+
+import (
+	"context"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/meta"
+)
+
+// SealBucket waits for the commits in flight in a bucket that Writable refuses by now, and reports whether it is empty.
+// Uploads in progress do not count: they go with the bucket.
+func (s *Store) SealBucket(ctx context.Context, id cluster.BucketID) (bool, error) {
+	const op = "target/store.SealBucket"
+	n := name{bucket: &cluster.BucketEntry{ID: id}}
+	inside, err := s.enter(s.operations, op, n)
+	if err != nil {
+		return false, err
+	}
+	defer s.operations.leave(inside)
+	if err := s.commits.wait(ctx); err != nil {
+		return false, n.wrap(op, cluster.KindUnavailable, err)
+	}
+	for _, m := range s.mountpaths {
+		empty, err := s.emptyOn(ctx, m, id)
+		if err != nil || !empty {
+			return false, n.wrapRead(op, err)
+		}
+	}
+	return true, nil
+}
+
+// emptyOn reports whether a mountpath has no object of a bucket, not even one that is prepared: that one may yet appear.
+func (s *Store) emptyOn(ctx context.Context, m *mountpath, id cluster.BucketID) (bool, error) {
+	if err := m.err(); err != nil {
+		return false, err
+	}
+	if err := m.cleaner.drain(ctx); err != nil {
+		return false, err
+	}
+	for _, err := range m.index.Scan(ctx, meta.Range{Kind: meta.Current, Bucket: id}).All() {
+		return false, err
+	}
+	return true, nil
+}
+
+// DropBucket forgets a bucket that is gone, and frees in the background what it had. It may be called again; what a crash
+// keeps it from doing, a later sweep does.
+func (s *Store) DropBucket(ctx context.Context, id cluster.BucketID) error {
+	const op = "target/store.DropBucket"
+	n := name{bucket: &cluster.BucketEntry{ID: id}}
+	inside, err := s.enter(s.operations, op, n)
+	if err != nil {
+		return err
+	}
+	defer s.operations.leave(inside)
+	if err := s.commits.wait(ctx); err != nil {
+		return n.wrap(op, cluster.KindUnavailable, err)
+	}
+	for _, m := range s.mountpaths {
+		if m.failure.Load() != nil {
+			continue // it is dropped there when the mountpath is back
+		}
+		if err := s.dropOn(ctx, m, id); err != nil {
+			return n.wrap(op, cluster.KindOther, err)
+		}
+	}
+	return nil
+}
+
+// dropOn removes everything of a bucket from one mountpath in one batch. The bytes are freed behind it; those that a crash
+// leaves are orphans of an earlier boot, which the disk collects.
+func (s *Store) dropOn(ctx context.Context, m *mountpath, id cluster.BucketID) error {
+	if err := m.cleaner.drain(ctx); err != nil {
+		return err
+	}
+	var places []disk.Place
+	for _, kind := range []meta.Kind{meta.Current, meta.Noncurrent, meta.UploadPart} {
+		for r, err := range m.index.Scan(ctx, meta.Range{Kind: kind, Bucket: id}).All() {
+			if err != nil {
+				return err
+			}
+			of, err := placesOf(m.index, r)
+			if err != nil {
+				return err
+			}
+			places = append(places, of...)
+		}
+	}
+	batch := m.index.NewBatch()
+	defer batch.Close()
+	batch.DropBucket(id)
+	if err := batch.Commit(true); err != nil {
+		return err
+	}
+	m.cleaner.add(cleanup{free: places})
+	return nil
+}

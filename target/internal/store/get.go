@@ -1,0 +1,281 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/meta"
+)
+
+// Stat returns what is known of an object.
+func (s *Store) Stat(_ context.Context, r *GetRequest) (*Info, error) {
+	const op = "target/store.Stat"
+	n := name{bucket: &r.Bucket, key: r.Key}
+	inside, err := s.enter(s.readers, op, n)
+	if err != nil {
+		return nil, err
+	}
+	defer s.readers.leave(inside)
+	m := s.mountpath(n)
+	record, err := s.find(op, n, m, r)
+	if err != nil {
+		return nil, err
+	}
+	info := infoOf(record)
+	if info.Accessed, err = m.index.Accessed(n.bucket.ID, n.key); err != nil {
+		return nil, n.wrap(op, cluster.KindOther, err)
+	}
+	if info.Accessed.Before(info.Modified) {
+		info.Accessed = info.Modified
+	}
+	return info, nil
+}
+
+// Open opens an object, or a range of it, for reading. The bytes stay until Close, whatever is written meanwhile.
+func (s *Store) Open(_ context.Context, r *GetRequest) (*Object, error) {
+	const op = "target/store.Open"
+	n := name{bucket: &r.Bucket, key: r.Key}
+	inside, err := s.enter(s.readers, op, n)
+	if err != nil {
+		return nil, err
+	}
+	defer s.readers.leave(inside)
+	m := s.mountpath(n)
+	record, err := s.find(op, n, m, r)
+	if err != nil {
+		return nil, err
+	}
+	o := &Object{name: n, store: s, m: m, info: infoOf(record), length: record.Size}
+	if r.Range != nil && r.If.keepsRange(stateOf(record)) {
+		if o.offset, o.length, o.ranged = r.Range.within(record.Size); !o.ranged {
+			return nil, n.fail(op, cluster.KindRange, fmt.Sprintf("the range lies outside of %d bytes", record.Size))
+		}
+	}
+	if err := o.pin(record); err != nil {
+		_ = o.Close()
+		return nil, o.failed(op, err)
+	}
+	m.index.Touch(n.bucket.ID, n.key, s.o.Now())
+	return o, nil
+}
+
+// find reads the visible record of an object and judges the conditions. What may refuse the answer is asked after the read:
+// a lease that ran out before proves nothing about what was read since.
+func (s *Store) find(op string, n name, m *mountpath, r *GetRequest) (*meta.Record, error) {
+	slot := n.slot()
+	if err := m.err(); err != nil {
+		return nil, s.unavailable(op, n, slot, r.Epoch, err)
+	}
+	shard, id := s.shard(n.bucket.ID, n.key), n.ident()
+	record, err := m.index.Get(n.ref(meta.Current), func(g cluster.Generation) bool { return shard.hidden(id, g) })
+	if err != nil {
+		return nil, s.unavailable(op, n, slot, r.Epoch, err)
+	}
+	if err := s.check(op, n, slot, r.Epoch); err != nil {
+		return nil, err
+	}
+	return record, r.If.forRead(op, n, stateOf(record))
+}
+
+// unavailable reports why a key cannot be read. That another node may own it comes first.
+func (s *Store) unavailable(op string, n name, slot cluster.Slot, epoch cluster.Epoch, err error) error {
+	if refused := s.check(op, n, slot, epoch); refused != nil {
+		return refused
+	}
+	return n.wrap(op, cluster.KindOther, err)
+}
+
+// Object is an open object. It is used by one goroutine at a time.
+type Object struct {
+	name   name
+	store  *Store
+	m      *mountpath
+	info   *Info
+	offset int64
+	length int64
+	ranged bool
+	pieces []piece // what is left to give; the reader of the first one is open once it gave something
+	runs   *disk.Runs
+}
+
+// piece is a range of one place, or bytes that were in a record.
+type piece struct {
+	place  disk.Place
+	pinned bool         // in the mountpath; else the reader was opened at once
+	reader *disk.Reader // nil until the piece is reached
+	inline []byte
+	offset int64
+	length int64
+}
+
+// Info returns what is known of the object.
+func (o *Object) Info() *Info { return o.info }
+
+// Range returns the part of the object that Next gives; ranged is false when that is the whole.
+func (o *Object) Range() (offset, length int64, ranged bool) { return o.offset, o.length, o.ranged }
+
+// pin makes sure that every place which the range touches stays.
+func (o *Object) pin(r *meta.Record) error {
+	if o.length == 0 {
+		return nil
+	}
+	if r.PartCount == 0 {
+		if err := o.add(r.Place, r.Inline, 0, r.Size); err != nil || r.Place.Kind == disk.Nowhere {
+			return err
+		}
+		return o.open(&o.pieces[0])
+	}
+	parts, err := o.m.index.Parts(r)
+	if err != nil {
+		return err
+	}
+	at := int64(0)
+	for i := range parts {
+		p := &parts[i]
+		if err := o.add(p.Place, p.Inline, at, p.Size); err != nil {
+			return err
+		}
+		if last := len(o.pieces) - 1; last >= 0 && p.Place.Kind != disk.Nowhere && o.pieces[last].place == p.Place {
+			o.m.pin(p.Place)
+			o.pieces[last].pinned = true
+		}
+		at += p.Size
+	}
+	return nil
+}
+
+// add takes in a place whose bytes are those of the object from at to at+size, when the range touches it.
+func (o *Object) add(place disk.Place, inline []byte, at, size int64) error {
+	begin, end := max(o.offset, at), min(o.offset+o.length, at+size)
+	if begin >= end {
+		return nil
+	}
+	have := place.Length
+	if place.Kind == disk.Nowhere {
+		have = int64(len(inline))
+	}
+	if have != size {
+		return cluster.Fail("", "", cluster.KindCorrupt, fmt.Sprintf("the record names %d bytes of data, not %d", have, size))
+	}
+	o.pieces = append(o.pieces, piece{place: place, inline: inline, offset: begin - at, length: end - begin})
+	return nil
+}
+
+// open opens the place of a piece. The index was read and the place is opened, or was pinned, inside the readers' gate, for
+// which frees wait: a place that is gone is lost.
+func (o *Object) open(p *piece) error {
+	reader, err := o.m.disk.Open(p.place)
+	if errors.Is(err, disk.ErrGone) {
+		return cluster.E("", "", cluster.KindCorrupt, err)
+	}
+	p.reader = reader
+	return err
+}
+
+// Next returns the next bytes, checked, or io.EOF. They are valid until the next call.
+func (o *Object) Next() ([]byte, error) {
+	for len(o.pieces) > 0 {
+		p := &o.pieces[0]
+		if p.place.Kind == disk.Nowhere {
+			o.pieces = o.pieces[1:]
+			return p.inline[p.offset : p.offset+p.length], nil
+		}
+		b, err := o.read(p)
+		if err == nil {
+			return b, nil
+		}
+		if !errors.Is(err, io.EOF) {
+			return nil, o.failed("target/store.Object.Next", err)
+		}
+		o.leave(p)
+		o.pieces = o.pieces[1:]
+	}
+	return nil, io.EOF
+}
+
+// read returns the next bytes of a piece.
+func (o *Object) read(p *piece) ([]byte, error) {
+	if p.reader == nil {
+		if err := o.open(p); err != nil {
+			return nil, err
+		}
+	}
+	if o.runs == nil {
+		o.runs = p.reader.Runs(p.offset, p.length)
+	}
+	return o.runs.Next()
+}
+
+// leave lets go of a piece.
+func (o *Object) leave(p *piece) {
+	if p.reader != nil {
+		_ = p.reader.Close() // reading only: there is nothing to lose
+	}
+	if p.pinned {
+		o.m.unpin(p.place)
+	}
+	o.runs = nil
+}
+
+// failed wraps an error of the bytes, and reports it when they are corrupt.
+func (o *Object) failed(op string, err error) error {
+	if cluster.Is(err, cluster.KindCorrupt) {
+		o.store.o.Events.corrupt(o.m.ID, o.name.bucket.ID, o.name.key, err)
+	}
+	return o.name.wrap(op, cluster.KindOther, err)
+}
+
+// Close lets go of the bytes.
+func (o *Object) Close() error {
+	for i := range o.pieces {
+		o.leave(&o.pieces[i])
+	}
+	o.pieces = nil
+	return nil
+}
+
+// Reader returns the same bytes as an io.Reader, for copies. Use it or Next, not both.
+func (o *Object) Reader() io.Reader { return &objectReader{object: o} }
+
+// objectReader copies what Next returns.
+type objectReader struct {
+	object *Object
+	bytes  []byte
+}
+
+// Read implements io.Reader.
+func (r *objectReader) Read(p []byte) (int, error) {
+	for len(r.bytes) == 0 {
+		b, err := r.object.Next()
+		if err != nil {
+			return 0, err
+		}
+		r.bytes = b
+	}
+	n := copy(p, r.bytes)
+	r.bytes = r.bytes[n:]
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo, without copying.
+func (r *objectReader) WriteTo(w io.Writer) (int64, error) {
+	var total int64
+	for {
+		b, err := r.object.Next()
+		if errors.Is(err, io.EOF) {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+		n, err := w.Write(b)
+		total += int64(n)
+		if err != nil {
+			return total, err
+		}
+	}
+}

@@ -1,0 +1,32 @@
+package store
+
+import (
+	"github.com/aisle-store/aisle/target/internal/meta"
+)
+
+// infoOf is what a record says of a visible object; nil of nil.
+func infoOf(r *meta.Record) *Info {
+	if r == nil {
+		return nil
+	}
+	return &Info{
+		Key:        r.Key,
+		Size:       r.Size,
+		ETag:       r.ETag,
+		Modified:   r.Modified,
+		Generation: r.Generation,
+		Version:    r.Counter,
+		Sums:       r.Sums,
+		Composite:  r.Composite,
+		PartCount:  r.PartCount,
+		Owner:      r.Owner,
+		Metadata:   Metadata{Headers: r.Headers, User: r.Metadata, Custom: r.Custom},
+	}
+}
+
+func stateOf(r *meta.Record) state {
+	if r == nil {
+		return state{}
+	}
+	return state{exists: true, etag: r.ETag, modified: r.Modified}
+}

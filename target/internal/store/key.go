@@ -1,0 +1,229 @@
+package store
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/meta"
+)
+
+// ident names what one line of generations belongs to: an object, or an upload of it.
+type ident struct {
+	bucket cluster.BucketID
+	key    cluster.ObjectKey
+	upload cluster.UploadID
+}
+
+const shardCount = 1 << 12
+
+// shard has what writers and readers of some keys must agree on. Lock order: lock, then a part's lock, then mu.
+type shard struct {
+	// lock is the lock of its keys: whoever changes an object or ends an upload holds it exclusively from the check of the
+	// epoch until the change is visible; whoever adds a part shares it.
+	lock sync.RWMutex
+
+	marked atomic.Int64 // how many marks there are: readers pass by mu while there are none
+	mu     sync.Mutex
+	marks  map[ident]mark // guarded by mu
+
+	outcomes map[attempt]outcome // guarded by mu
+	expiry   []attempt           // guarded by mu: keys of outcomes, oldest first
+}
+
+// mark says which generations of an ident must not be shown although the index has them.
+type mark struct {
+	preparing cluster.Generation // being made durable now; zero when nothing is
+	floor     cluster.Generation // visible: older ones are replaced, the cleaner has still to remove them; zero when it has
+	dead      []abandoned        // given up after they were prepared; in this epoch they are never shown
+}
+
+// abandoned is a prepared write that was given up, or dropped since.
+type abandoned struct {
+	generation cluster.Generation
+	refs       []meta.Ref   // what its batch put into the index; nil once that is removed
+	places     []disk.Place // bytes that nothing else names
+}
+
+func (m *mark) empty() bool {
+	return m.preparing.IsZero() && m.floor.IsZero() && len(m.dead) == 0
+}
+
+// prepared reports whether a generation may be durable but is not visible.
+func (m *mark) prepared(g cluster.Generation) bool {
+	return g == m.preparing || slices.ContainsFunc(m.dead, func(a abandoned) bool { return a.generation == g })
+}
+
+// attempt identifies a request at a key: 128 bits of hash of the request id, the ident and the part.
+type attempt xxh3.Uint128
+
+func attemptOf(request cluster.RequestID, id ident, part int) attempt {
+	var buf [256]byte
+	b := append(buf[:0], request...)
+	b = append(b, 0, byte(id.bucket), byte(id.bucket>>8), byte(id.bucket>>16), byte(id.bucket>>24), byte(id.bucket>>32))
+	b = append(b, byte(part), byte(part>>8), 0)
+	b = append(b, id.upload...)
+	b = append(b, 0)
+	b = append(b, id.key...)
+	return attempt(xxh3.Hash128(b))
+}
+
+// outcome is how a request ended that wrote nothing: those that wrote are remembered by their records.
+type outcome struct {
+	epoch cluster.Epoch
+	until time.Duration // by the store's clock
+	err   error         // nil: it succeeded without having anything to do
+}
+
+func newShards() []shard {
+	shards := make([]shard, shardCount)
+	for i := range shards {
+		shards[i].marks = make(map[ident]mark)
+		shards[i].outcomes = make(map[attempt]outcome)
+	}
+	return shards
+}
+
+func (s *Store) shard(bucket cluster.BucketID, key cluster.ObjectKey) *shard {
+	return &s.shards[xxh3.HashStringSeed(string(key), uint64(bucket))%shardCount]
+}
+
+// update changes the mark of an ident.
+func (h *shard) update(id ident, change func(*mark)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m, had := h.marks[id]
+	change(&m)
+	switch {
+	case !m.empty():
+		h.marks[id] = m
+		if !had {
+			h.marked.Add(1)
+		}
+	case had:
+		delete(h.marks, id)
+		h.marked.Add(-1)
+	}
+}
+
+// prepare hides a generation that is about to enter the index.
+func (h *shard) prepare(id ident, g cluster.Generation) {
+	h.update(id, func(m *mark) { m.preparing = g })
+}
+
+// reveal makes a prepared generation visible. With replaces, all older ones are gone from now on.
+func (h *shard) reveal(id ident, replaces bool) {
+	h.update(id, func(m *mark) {
+		if replaces {
+			m.floor = m.preparing
+		}
+		m.preparing = cluster.Generation{}
+	})
+}
+
+// cleaned notes that the index has nothing older than g any more, and no reader does.
+func (h *shard) cleaned(id ident, g cluster.Generation) {
+	h.update(id, func(m *mark) {
+		if m.floor == g {
+			m.floor = cluster.Generation{}
+		}
+	})
+}
+
+// abandon gives up the generation that is being prepared: it stays hidden, and is in doubt.
+func (h *shard) abandon(id ident, refs []meta.Ref, places []disk.Place) {
+	h.update(id, func(m *mark) {
+		m.dead = append(slices.Clone(m.dead), abandoned{generation: m.preparing, refs: refs, places: places})
+		m.preparing = cluster.Generation{}
+	})
+}
+
+// abandoned returns the writes of an ident that were given up and are still in the index.
+func (h *shard) abandoned(id ident) []abandoned {
+	if h.marked.Load() == 0 {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var left []abandoned
+	for _, a := range h.marks[id].dead {
+		if a.refs != nil {
+			left = append(left, a)
+		}
+	}
+	return left
+}
+
+// dropped notes that the abandoned writes of an ident were removed from the index. They stay hidden: a list that began
+// before may still come upon them.
+func (h *shard) dropped(id ident) {
+	h.update(id, func(m *mark) {
+		m.dead = slices.Clone(m.dead)
+		for i := range m.dead {
+			m.dead[i].refs, m.dead[i].places = nil, nil
+		}
+	})
+}
+
+// settled forgets everything of the idents for which match holds.
+func (h *shard) settled(match func(ident) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id := range h.marks {
+		if match(id) {
+			delete(h.marks, id)
+			h.marked.Add(-1)
+		}
+	}
+}
+
+// hidden reports whether a generation must not be shown: it is not visible, or is replaced. Ask after reading the index.
+func (h *shard) hidden(id ident, g cluster.Generation) bool {
+	if h.marked.Load() == 0 {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m, ok := h.marks[id]
+	return ok && (g.Less(m.floor) || m.prepared(g))
+}
+
+// prepared is like hidden for what is not replaced by newer generations: the end of an upload.
+func (h *shard) prepared(id ident, g cluster.Generation) bool {
+	if h.marked.Load() == 0 {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m, ok := h.marks[id]
+	return ok && m.prepared(g)
+}
+
+// remember keeps an outcome for later attempts of the same request in the same epoch.
+func (h *shard) remember(a attempt, o outcome, now time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	gone := 0
+	for gone < len(h.expiry) && h.outcomes[h.expiry[gone]].until < now {
+		delete(h.outcomes, h.expiry[gone])
+		gone++
+	}
+	h.expiry = slices.Delete(h.expiry, 0, gone)
+	if _, known := h.outcomes[a]; !known {
+		h.expiry = append(h.expiry, a)
+	}
+	h.outcomes[a] = o
+}
+
+// recall returns the outcome of an earlier attempt.
+func (h *shard) recall(a attempt, epoch cluster.Epoch, now time.Duration) (outcome, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o, ok := h.outcomes[a]
+	return o, ok && o.epoch == epoch && o.until >= now
+}

@@ -1,0 +1,167 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/meta"
+)
+
+// Format makes an empty mountpath of the existing directory path. It never touches one that is formatted.
+func Format(fs vfs.FS, path, clusterID string, node cluster.NodeID, id cluster.MountpathID) error {
+	return disk.Format(fs, path, disk.Identity{Cluster: clusterID, Node: node, Mountpath: id})
+}
+
+// mountpath is one disk with its index.
+type mountpath struct {
+	cluster.Mountpath
+	disk    *disk.Disk  // nil when it could not be opened
+	index   *meta.Index // nil when it could not be opened
+	cleaner *cleaner
+	failure atomic.Pointer[error] // why it does not serve; set once
+
+	// written is the last epoch in which each slot was written here, as the index has it durably; zero: never.
+	written [cluster.Slots]atomic.Uint64
+
+	recovery sync.WaitGroup
+
+	pins pins
+}
+
+// pins are the places that a reader will come to later: an object of many parts is not opened all at once.
+type pins struct {
+	mu    sync.Mutex
+	count map[disk.Place]int      // guarded by mu
+	freed map[disk.Place]struct{} // guarded by mu: to be freed with the last pin
+}
+
+// pin keeps a place from being freed until unpin. It must be called inside the readers' gate.
+func (m *mountpath) pin(p disk.Place) {
+	m.pins.mu.Lock()
+	defer m.pins.mu.Unlock()
+	m.pins.count[p]++
+}
+
+func (m *mountpath) unpin(p disk.Place) {
+	m.pins.mu.Lock()
+	defer m.pins.mu.Unlock()
+	if m.pins.count[p]--; m.pins.count[p] > 0 {
+		return
+	}
+	delete(m.pins.count, p)
+	if _, freed := m.pins.freed[p]; freed {
+		delete(m.pins.freed, p)
+		m.disk.Free(p)
+	}
+}
+
+// free gives the bytes of a place back, which no record names any more.
+func (m *mountpath) free(p disk.Place) {
+	m.pins.mu.Lock()
+	defer m.pins.mu.Unlock()
+	if m.pins.count[p] > 0 {
+		m.pins.freed[p] = struct{}{}
+		return
+	}
+	m.disk.Free(p)
+}
+
+// openMountpath opens disk and index. One that cannot be opened is returned failed: it serves nothing, and its keys are
+// unavailable, which is the truth about them.
+func openMountpath(mp cluster.Mountpath, o *Options, cache *meta.Cache) *mountpath {
+	m := &mountpath{Mountpath: mp, pins: pins{count: make(map[disk.Place]int), freed: make(map[disk.Place]struct{})}}
+	if err := m.open(o, cache); err != nil {
+		m.close()
+		m.fail(err, o.Events)
+	}
+	return m
+}
+
+func (m *mountpath) open(o *Options, cache *meta.Cache) (err error) {
+	do := o.Disk
+	do.Identity = disk.Identity{Cluster: o.ClusterID, Node: o.Node, Mountpath: m.ID}
+	do.Events.Failed = func(op string, err error) { o.Events.background(m.ID, "disk: "+op, err) }
+	if m.disk, err = disk.Open(o.FS, m.Path, do); err != nil {
+		return err
+	}
+	mo := o.Index
+	mo.Cache = cache
+	mo.Events.Died = func(err error) { m.fail(err, o.Events) }
+	mo.Events.Corrupt = func(ref meta.Ref, err error) { o.Events.corrupt(m.ID, ref.Bucket, ref.Key, err) }
+	mo.Events.Background = func(err error) { o.Events.background(m.ID, "index", err) }
+	if m.index, err = meta.Open(m.disk.IndexFS(), m.disk.IndexDir(), mo); err != nil {
+		return err
+	}
+	slots, err := m.index.WrittenSlots()
+	for slot, epoch := range slots {
+		m.written[slot].Store(uint64(epoch))
+	}
+	return err
+}
+
+// recover tells the disk, in the background, what the index names.
+func (m *mountpath) recover(ctx context.Context, events Events) {
+	m.recovery.Go(func() {
+		_, err := m.disk.Recover(ctx, m.index.Places(ctx))
+		if err != nil && ctx.Err() == nil {
+			events.background(m.ID, "recover", err)
+		}
+	})
+}
+
+func (m *mountpath) close() error {
+	m.recovery.Wait()
+	var errs []error
+	if m.index != nil {
+		errs = append(errs, m.index.Close())
+	}
+	if m.disk != nil {
+		errs = append(errs, m.disk.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// fail takes the mountpath out of service for the rest of the process's life.
+func (m *mountpath) fail(err error, events Events) {
+	if m.failure.CompareAndSwap(nil, &err) && events.MountpathFailed != nil {
+		events.MountpathFailed(m.ID, err)
+	}
+}
+
+// err returns nil, or why the mountpath cannot be read, as KindUnavailable.
+func (m *mountpath) err() error {
+	if err := m.failure.Load(); err != nil {
+		return cluster.E("", string(m.ID), cluster.KindUnavailable, fmt.Errorf("the mountpath does not serve: %w", *err))
+	}
+	return m.index.Err()
+}
+
+// writeErr returns nil, or why the mountpath cannot be written.
+func (m *mountpath) writeErr() error {
+	if err := m.err(); err != nil {
+		return err
+	}
+	if err := m.disk.Err(); err != nil {
+		return cluster.E("", string(m.ID), cluster.KindUnavailable, err)
+	}
+	return nil
+}
+
+func (e Events) corrupt(mp cluster.MountpathID, bucket cluster.BucketID, key cluster.ObjectKey, err error) {
+	if e.Corrupt != nil {
+		e.Corrupt(mp, bucket, key, err)
+	}
+}
+
+func (e Events) background(mp cluster.MountpathID, task string, err error) {
+	if e.Background != nil {
+		e.Background(mp, task, err)
+	}
+}

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/meta"
+)
+
+// PutPart writes one part of an upload.
+func (s *Store) PutPart(ctx context.Context, r *PutPartRequest) (*PartInfo, error) {
+	const op = "target/store.PutPart"
+	n := name{bucket: &r.Bucket, key: r.Key}
+	if r.Number < 1 || r.Number > MaxParts {
+		return nil, n.fail(op, cluster.KindInvalid, fmt.Sprintf("part numbers are 1 to %d", MaxParts))
+	}
+	inside, err := s.enter(s.operations, op, n)
+	if err != nil {
+		return nil, err
+	}
+	defer s.operations.leave(inside)
+
+	m := s.mountpath(n)
+	if err := s.admit(op, n, n.slot(), r.Call, m); err != nil {
+		return nil, err
+	}
+	if _, err := s.upload(op, n, m, r.Upload); err != nil {
+		return nil, err
+	}
+	record := s.newPart(n, r)
+	b, err := s.receive(ctx, m, r.incoming(), func(b *body) *meta.Record {
+		b.fill(record)
+		return record
+	})
+	if err != nil {
+		return nil, n.wrap(op, cluster.KindOther, err)
+	}
+	defer b.discard()
+	b.fill(record)
+
+	t, err := s.beginPart(op, n, r)
+	if err != nil {
+		return nil, err
+	}
+	defer t.end()
+	return t.putPart(record, b)
+}
+
+// beginPart is begin for one part: parts of an upload are committed side by side, but not while the upload is being ended.
+func (s *Store) beginPart(op string, n name, r *PutPartRequest) (*turn, error) {
+	t := s.newTurn(op, n, r.Call)
+	t.shard.lock.RLock()
+	t.part = &s.parts[(xxh3.HashString(string(r.Upload))+uint64(r.Number))%uint64(len(s.parts))]
+	t.part.Lock()
+	return t.begin(func() error {
+		_, err := s.upload(op, n, t.m, r.Upload)
+		return err
+	})
+}
+
+// putPart commits a part in the place of the one with the same number. A part is not shown before it is durable because
+// whoever looks at parts holds the lock that this turn shares.
+func (t *turn) putPart(record *meta.Record, b *body) (*PartInfo, error) {
+	before, err := t.m.index.Get(record.Ref, nil)
+	if err != nil {
+		return nil, t.wrap(err)
+	}
+	done, err := t.replayedRequest(before)
+	if done != nil || err != nil {
+		return partOf(done, record.Part), err
+	}
+	g, err := t.generation(&change{replaces: before})
+	if err != nil {
+		return nil, err
+	}
+	record.Generation = g
+	batch := t.m.index.NewBatch()
+	defer batch.Close()
+	if err := batch.Put(record); err != nil {
+		return nil, t.wrap(err)
+	}
+	if err := t.keepReplaced(batch, before, g); err != nil {
+		return nil, err
+	}
+	var free []disk.Place
+	if before != nil {
+		batch.Delete(before)
+		free = []disk.Place{before.Place}
+	}
+	t.markSlot(batch)
+	b.kept = true
+	if err := t.prepare(batch); err != nil {
+		return nil, err
+	}
+	t.m.cleaner.add(cleanup{id: t.id, free: free})
+	return partOf(record, record.Part), nil
+}
+
+func (r *PutPartRequest) incoming() incoming {
+	return incoming{
+		body: r.Body, size: r.Size, bucket: r.Bucket.Props.Checksum, want: r.Want, expect: r.Expect, trailer: r.Trailer,
+		unique: fmt.Sprintf("%s\x00%s\x00%d", r.Request, r.Upload, r.Number),
+	}
+}
+
+func (s *Store) newPart(n name, r *PutPartRequest) *meta.Record {
+	record := &meta.Record{Ref: n.ref(meta.UploadPart)}
+	record.Upload, record.Part = r.Upload, uint32(r.Number)
+	record.Generation.Epoch = r.Epoch
+	record.Modified = s.o.Now()
+	record.Request = r.Request
+	return record
+}
+
+// partOf is what a record says of a part; nil of nil.
+func partOf(r *meta.Record, number uint32) *PartInfo {
+	if r == nil {
+		return nil
+	}
+	return &PartInfo{Number: int(number), Size: r.Size, ETag: r.ETag, Sums: r.Sums, Modified: r.Modified}
+}
+
+// Parts returns one page of an upload's parts.
+func (s *Store) Parts(ctx context.Context, r *PartsRequest) (*PartsResult, error) {
+	const op = "target/store.Parts"
+	n := name{bucket: &r.Bucket, key: r.Key}
+	t, err := s.begin(op, n, r.Call)
+	if err != nil {
+		return nil, err
+	}
+	defer t.end()
+	upload, err := s.upload(op, n, t.m, r.Upload)
+	if err != nil {
+		return nil, err
+	}
+	result := &PartsResult{Upload: *uploadOf(upload)}
+	scan := meta.Range{Kind: meta.UploadPart, Bucket: n.bucket.ID, Key: n.key, Upload: r.Upload, FromPart: uint32(max(r.After, 0)) + 1, NoData: true}
+	for record, err := range t.m.index.Scan(ctx, scan).All() {
+		if err != nil {
+			return nil, t.wrap(err)
+		}
+		if r.Limit > 0 && len(result.Parts) == r.Limit {
+			result.More = true
+			break
+		}
+		result.Parts = append(result.Parts, *partOf(record, record.Part))
+	}
+	return result, s.check(op, n, t.slot, r.Epoch)
+}

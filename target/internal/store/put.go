@@ -1,0 +1,136 @@
+package store
+
+import (
+	"context"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/meta"
+)
+
+// Put writes an object: durable and visible when it returns.
+func (s *Store) Put(ctx context.Context, r *PutRequest) (*Info, error) {
+	const op = "target/store.Put"
+	n := name{bucket: &r.Bucket, key: r.Key}
+	inside, err := s.enter(s.operations, op, n)
+	if err != nil {
+		return nil, err
+	}
+	defer s.operations.leave(inside)
+
+	m := s.mountpath(n)
+	if err := s.admit(op, n, n.slot(), r.Call, m); err != nil {
+		return nil, err
+	}
+	record := s.newRecord(n, r)
+	b, err := s.receive(ctx, m, r.incoming(), func(b *body) *meta.Record {
+		b.fill(record)
+		return record
+	})
+	if err != nil {
+		return nil, n.wrap(op, cluster.KindOther, err)
+	}
+	defer b.discard()
+	b.fill(record)
+
+	t, err := s.begin(op, n, r.Call)
+	if err != nil {
+		return nil, err
+	}
+	defer t.end()
+	return t.put(record, b, &r.If)
+}
+
+// put commits a new object in the place of the visible one.
+func (t *turn) put(record *meta.Record, b *body, conditions *Conditions) (*Info, error) {
+	current, tombstone, err := t.visible()
+	if err != nil {
+		return nil, err
+	}
+	before := newest(current, tombstone)
+	if done, err := t.replayed(before); done != nil || err != nil {
+		return infoOf(done), err
+	}
+	if o, ok := t.recall(0); ok {
+		return nil, o.err
+	}
+	if err := conditions.forWrite(t.op, t.name, stateOf(current)); err != nil {
+		t.remember(0, err)
+		return nil, err
+	}
+	follow(record, current)
+	places, err := t.places(current)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.commit(&change{put: []*meta.Record{record}, replaces: before, free: places, body: b}); err != nil {
+		return nil, err
+	}
+	return infoOf(record), nil
+}
+
+func (r *PutRequest) incoming() incoming {
+	return incoming{
+		body: r.Body, size: r.Size, bucket: r.Bucket.Props.Checksum,
+		want: r.Want, expect: r.Expect, trailer: r.Trailer, unique: string(r.Request) + "\x00" + string(r.Key),
+	}
+}
+
+// newRecord is the record of an object that is about to be written, but for what only its bytes tell.
+func (s *Store) newRecord(n name, r *PutRequest) *meta.Record {
+	now := s.o.Now()
+	record := &meta.Record{Ref: n.ref(meta.Current)}
+	record.Generation.Epoch = r.Epoch // for the footer; the commit gives the whole generation
+	record.Created, record.Modified = now, now
+	record.Owner, record.Request = r.Owner, r.Request
+	record.Headers, record.Metadata, record.Custom = r.Headers, r.User, r.Custom
+	return record
+}
+
+// fill notes in a record what the bytes tell.
+func (b *body) fill(r *meta.Record) {
+	r.Size, r.ETag, r.Sums, r.Place, r.Inline = b.size, b.etag, b.sums, b.place, b.inline
+}
+
+// follow continues the count of the object that a record replaces.
+func follow(record, current *meta.Record) {
+	record.Counter = 1
+	if current != nil {
+		record.Counter = current.Counter + 1
+		record.Created = current.Created
+	}
+}
+
+// newest returns the one of the two that is there, if any.
+func newest(current, tombstone *meta.Record) *meta.Record {
+	if current != nil {
+		return current
+	}
+	return tombstone
+}
+
+// places returns where the bytes of a visible object lie, to be freed when it is replaced.
+func (t *turn) places(r *meta.Record) ([]disk.Place, error) {
+	if r == nil {
+		return nil, nil
+	}
+	places, err := placesOf(t.m.index, r)
+	return places, t.wrapRead(err)
+}
+
+func placesOf(index *meta.Index, r *meta.Record) ([]disk.Place, error) {
+	var places []disk.Place
+	if r.Place.Kind != disk.Nowhere {
+		places = append(places, r.Place)
+	}
+	if r.PartCount == 0 {
+		return places, nil
+	}
+	parts, err := index.Parts(r)
+	for i := range parts {
+		if parts[i].Place.Kind != disk.Nowhere {
+			places = append(places, parts[i].Place)
+		}
+	}
+	return places, err
+}

@@ -1,0 +1,260 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+// slotTable says which slots are served, under which epoch.
+type slotTable struct {
+	// serving is the epoch under which each slot is settled and served; zero: it is not.
+	serving [cluster.Slots]atomic.Uint64
+	// since is the time, by the store's clock, at which each slot began to be served under its epoch.
+	since [cluster.Slots]atomic.Int64
+	// active describes what Activate did last; nil before the first.
+	active atomic.Pointer[activation]
+	closed atomic.Bool
+
+	mu      sync.Mutex                   // one Fence or Activate at a time
+	settled [cluster.Slots]cluster.Epoch // guarded by mu: the last epoch for which each slot was settled here
+}
+
+// activation is one state of the table. Lists compare it before and after.
+type activation struct {
+	version cluster.MapVersion
+	stopped int // slots that Fence stopped since
+}
+
+// check returns nil when this node may answer for a slot now, to a caller that saw the given epoch. Readers ask after they
+// have read.
+func (s *Store) check(op string, n name, slot cluster.Slot, epoch cluster.Epoch) error {
+	served := cluster.Epoch(s.slots.serving[slot].Load())
+	switch {
+	case served == 0:
+		return n.fail(op, cluster.KindUnavailable, "the slot is not served here now")
+	case served != epoch:
+		return n.fail(op, cluster.KindUnavailable, fmt.Sprintf("the slot is served under epoch %d, not %d", served, epoch))
+	}
+	return s.checkOwner(op, n, slot, epoch)
+}
+
+// checkOwner returns nil when the applied map and the lease allow an answer under the epoch. A commit that began before the
+// slot was stopped asks only this before it becomes visible: whoever stopped the slot waits for it.
+func (s *Store) checkOwner(op string, n name, slot cluster.Slot, epoch cluster.Epoch) error {
+	owned, err := s.authority.Owns(slot)
+	if err != nil {
+		return n.wrap(op, cluster.KindUnavailable, err)
+	}
+	if owned != epoch {
+		return n.fail(op, cluster.KindUnavailable, fmt.Sprintf("the slot's epoch is %d, not %d", owned, epoch))
+	}
+	if err := s.authority.CheckLease(); err != nil {
+		return n.wrap(op, cluster.KindUnavailable, err)
+	}
+	return nil
+}
+
+// mine reports whether a map names this incarnation of this node the owner of a slot.
+func (s *Store) mine(m *cluster.Map, self bool, slot cluster.Slot) bool {
+	owner, _ := m.Owner(slot)
+	return self && owner == s.o.Node
+}
+
+func (s *Store) namedIn(m *cluster.Map) bool {
+	n, ok := m.Node(s.o.Node)
+	return ok && n.Incarnation == s.o.Incarnation
+}
+
+// Fence stops the slots that the pending map takes from this node, waits for their commits in flight (never for bodies),
+// and returns those of them that it keeps serving because they were written. Activate, also with the map that is active
+// already, lifts what Fence stopped.
+func (s *Store) Fence(ctx context.Context, pending *cluster.Map) ([]cluster.Slot, error) {
+	const op = "target/store.Fence"
+	s.slots.mu.Lock()
+	defer s.slots.mu.Unlock()
+	self := s.namedIn(pending)
+	var kept, stopped []cluster.Slot
+	for i := range cluster.Slots {
+		slot := cluster.Slot(i)
+		served := s.slots.serving[slot].Load()
+		_, epoch := pending.Owner(slot)
+		if served == 0 || s.mine(pending, self, slot) && cluster.Epoch(served) == epoch {
+			continue
+		}
+		if pending.Slots[slot].Owner() != s.o.Node && s.wasWritten(slot) {
+			kept = append(kept, slot)
+			continue
+		}
+		s.slots.serving[slot].Store(0)
+		stopped = append(stopped, slot)
+	}
+	s.slots.hold(len(stopped))
+	if err := s.commits.wait(ctx); err != nil {
+		return nil, cluster.E(op, pending.String(), cluster.KindUnavailable, err)
+	}
+	resumed := 0
+	for _, slot := range stopped {
+		if pending.Slots[slot].Owner() != s.o.Node && s.wasWritten(slot) {
+			kept = append(kept, slot)
+			s.slots.serving[slot].Store(uint64(s.slots.settled[slot]))
+			resumed++
+		}
+	}
+	s.slots.hold(-resumed)
+	return kept, nil
+}
+
+// hold counts slots that were stopped. It must be called with mu held.
+func (t *slotTable) hold(n int) {
+	if now := t.active.Load(); now != nil && n != 0 {
+		t.active.Store(&activation{version: now.version, stopped: now.stopped + n})
+	}
+}
+
+// enter joins a gate that Close waits for, unless the store is closing. The gate must be left when there is no error.
+func (s *Store) enter(g *gate, op string, n name) (*cohort, error) {
+	c := g.enter()
+	if s.slots.closed.Load() {
+		g.leave(c)
+		return nil, n.fail(op, cluster.KindUnavailable, "the store is closing")
+	}
+	return c, nil
+}
+
+// wasWritten reports whether a slot may hold anything. A mountpath that cannot be read may hold something in every slot.
+func (s *Store) wasWritten(slot cluster.Slot) bool {
+	for _, m := range s.mountpaths {
+		if m.written[slot].Load() != 0 || m.err() != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Activate settles the slots that the map gives to this node, then serves them, and only them.
+func (s *Store) Activate(ctx context.Context, m *cluster.Map) error {
+	const op = "target/store.Activate"
+	s.slots.mu.Lock()
+	defer s.slots.mu.Unlock()
+	fresh, err := s.withdraw(ctx, m)
+	if err != nil {
+		return cluster.E(op, m.String(), cluster.KindUnavailable, err)
+	}
+	if len(fresh) > 0 {
+		if err := s.settle(ctx, fresh); err != nil {
+			return cluster.E(op, m.String(), cluster.KindUnavailable, err)
+		}
+	}
+	self := s.namedIn(m)
+	now := s.o.Clock()
+	for i := range cluster.Slots {
+		slot := cluster.Slot(i)
+		if !s.mine(m, self, slot) {
+			continue
+		}
+		_, epoch := m.Owner(slot)
+		if s.slots.settled[slot] != epoch {
+			s.slots.settled[slot] = epoch
+			s.slots.since[slot].Store(int64(now))
+		}
+		s.slots.serving[slot].Store(uint64(epoch))
+	}
+	s.slots.active.Store(&activation{version: m.Version})
+	s.sweeper.again(now + s.o.RetryWindow)
+	return nil
+}
+
+// withdraw stops every slot that the map does not give to this node under the epoch in which it is served, waits for the
+// commits in flight, and returns the slots that the map gives under a new epoch.
+func (s *Store) withdraw(ctx context.Context, m *cluster.Map) (map[cluster.Slot]bool, error) {
+	self := s.namedIn(m)
+	fresh := make(map[cluster.Slot]bool)
+	stopped := false
+	for i := range cluster.Slots {
+		slot := cluster.Slot(i)
+		_, epoch := m.Owner(slot)
+		mine := s.mine(m, self, slot)
+		if served := s.slots.serving[slot].Load(); served != 0 && (!mine || cluster.Epoch(served) != epoch) {
+			s.slots.serving[slot].Store(0)
+			stopped = true
+		}
+		if !mine || s.slots.settled[slot] == epoch {
+			continue
+		}
+		if err := s.checkEpoch(slot, epoch); err != nil {
+			return nil, err
+		}
+		fresh[slot] = true
+	}
+	if !stopped {
+		return fresh, nil
+	}
+	return fresh, s.commits.wait(ctx)
+}
+
+// checkEpoch refuses an epoch in which the slot was written before: the counter of that epoch is lost, and a generation
+// that is used twice would make two different writes one.
+func (s *Store) checkEpoch(slot cluster.Slot, epoch cluster.Epoch) error {
+	if epoch <= s.slots.settled[slot] {
+		return fmt.Errorf("slot %d comes under epoch %d, after %d", slot, epoch, s.slots.settled[slot])
+	}
+	for _, m := range s.mountpaths {
+		if w := m.written[slot].Load(); uint64(epoch) <= w {
+			return fmt.Errorf("slot %d comes under epoch %d, but was written under %d", slot, epoch, w)
+		}
+	}
+	return nil
+}
+
+// history tells how old a generation is at least, without a wall clock.
+type history struct {
+	mu      sync.Mutex
+	samples []sample // guarded by mu, oldest first
+}
+
+// sample says that at a time the counter had a value.
+type sample struct {
+	at      time.Duration
+	counter uint64
+}
+
+// note records the counter from time to time.
+func (h *history) note(now time.Duration, counter uint64, window time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n := len(h.samples); n > 0 && now-h.samples[n-1].at < window/8 {
+		return
+	}
+	h.samples = append(h.samples, sample{at: now, counter: counter})
+	for len(h.samples) > 1 && h.samples[1].at <= now-window {
+		h.samples = h.samples[1:]
+	}
+}
+
+// before returns a counter that was reached at or before t, or zero when none is known.
+func (h *history) before(t time.Duration) uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var counter uint64
+	for _, s := range h.samples {
+		if s.at <= t {
+			counter = s.counter
+		}
+	}
+	return counter
+}
+
+// expired reports whether no gateway can still repeat the request that made a generation: it was made more than a retry
+// window ago.
+func (s *Store) expired(slot cluster.Slot, g cluster.Generation) bool {
+	limit := s.o.Clock() - s.o.RetryWindow
+	if g.Epoch != cluster.Epoch(s.slots.serving[slot].Load()) {
+		return time.Duration(s.slots.since[slot].Load()) < limit
+	}
+	return g.Counter <= s.history.before(limit)
+}

@@ -1,0 +1,183 @@
+package store
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/meta"
+)
+
+// sweepBatch is how many records a sweep removes by one batch.
+const sweepBatch = 512
+
+// sweeper knows which records are kept for a time only.
+type sweeper struct {
+	mu     sync.Mutex
+	due    []due         // guarded by mu: in no order
+	rescan time.Duration // guarded by mu: when to look for what earlier epochs left; zero: no need
+}
+
+// due is a record that may go at a time of the store's clock.
+type due struct {
+	at  time.Duration
+	m   *mountpath
+	ref meta.Ref
+}
+
+// expire lets a record be removed at the given time.
+func (w *sweeper) expire(m *mountpath, ref meta.Ref, at time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.due = append(w.due, due{at: at, m: m, ref: ref})
+}
+
+// again has what earlier epochs left looked for once more at the given time.
+func (w *sweeper) again(at time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rescan = at
+}
+
+// take returns what is due, and whether to look for leftovers.
+func (w *sweeper) take(now time.Duration) (expired map[*mountpath][]meta.Ref, rescan bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	expired = make(map[*mountpath][]meta.Ref)
+	kept := w.due[:0]
+	for _, d := range w.due {
+		if d.at > now {
+			kept = append(kept, d)
+			continue
+		}
+		expired[d.m] = append(expired[d.m], d.ref)
+	}
+	clear(w.due[len(kept):])
+	w.due = kept
+	if rescan = w.rescan != 0 && w.rescan < now; rescan {
+		w.rescan = 0
+	}
+	return expired, rescan
+}
+
+// sweep collects what is kept for a time only, until the context ends.
+func (s *Store) sweep(ctx context.Context) {
+	tick := time.NewTicker(s.o.Sweep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		s.sweepOnce(ctx)
+	}
+}
+
+// sweepOnce removes what is due now. A failure is reported; what it leaves is found by the next look for leftovers.
+func (s *Store) sweepOnce(ctx context.Context) {
+	now := s.o.Clock()
+	s.history.note(now, s.counter.Load(), s.o.RetryWindow)
+	expired, rescan := s.sweeper.take(now)
+	for m, refs := range expired {
+		if err := m.removeAll(refs); err != nil {
+			s.o.Events.background(m.ID, "sweep", err)
+		}
+	}
+	if !rescan {
+		return
+	}
+	for _, m := range s.mountpaths {
+		if m.err() != nil {
+			continue
+		}
+		if err := s.sweepLeftovers(ctx, m); err != nil && ctx.Err() == nil {
+			s.o.Events.background(m.ID, "sweep leftovers", err)
+			s.sweeper.again(now + s.o.Sweep)
+		}
+	}
+}
+
+// removeAll removes records that nobody needs any more.
+func (m *mountpath) removeAll(refs []meta.Ref) error {
+	for len(refs) > 0 {
+		n := min(len(refs), sweepBatch)
+		batch := m.index.NewBatch()
+		for _, ref := range refs[:n] {
+			batch.Delete(&meta.Record{Ref: ref})
+		}
+		if err := batch.Commit(false); err != nil {
+			return err
+		}
+		refs = refs[n:]
+	}
+	return nil
+}
+
+// sweepLeftovers removes what earlier epochs left: tombstones, replaced requests and ends of uploads that no gateway can ask
+// for any more, and buckets that are gone. A tombstone goes in a later epoch than its own only (R7), and not before the
+// retry window of the requests behind it is over (R8).
+func (s *Store) sweepLeftovers(ctx context.Context, m *mountpath) error {
+	gone := make(map[cluster.BucketID]bool)
+	var refs []meta.Ref
+	for _, kind := range []meta.Kind{meta.Tombstone, meta.Replaced, meta.UploadTombstone, meta.Upload} {
+		for r, err := range m.index.Scan(ctx, meta.Range{Kind: kind, AllBuckets: true}).All() {
+			if err != nil {
+				return err
+			}
+			if s.isGone(r.Bucket, gone) {
+				continue
+			}
+			if kind != meta.Upload && s.outlived(r) {
+				refs = append(refs, r.Ref)
+			}
+			if len(refs) == sweepBatch {
+				if err := m.removeAll(refs); err != nil {
+					return err
+				}
+				refs = refs[:0]
+			}
+		}
+	}
+	if err := m.removeAll(refs); err != nil {
+		return err
+	}
+	for id, dropped := range gone {
+		if !dropped {
+			continue
+		}
+		if err := s.dropOn(ctx, m, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outlived reports whether a record that earlier epochs left may go. The end of an upload whose grace is not over is looked
+// at again.
+func (s *Store) outlived(r *meta.Record) bool {
+	slot := r.Slot()
+	serving := cluster.Epoch(s.slots.serving[slot].Load())
+	if serving == 0 || r.Generation.Epoch >= serving || !s.expired(slot, r.Generation) {
+		return false
+	}
+	if r.Kind != meta.UploadTombstone {
+		return true
+	}
+	left := r.Modified.Add(s.o.UploadGrace).Sub(s.o.Now())
+	if left > 0 {
+		s.sweeper.again(s.o.Clock() + min(left, s.o.UploadGrace))
+	}
+	return left <= 0
+}
+
+// isGone asks once for each bucket whether it exists any more. Ids are never used again, so a certain no is for ever.
+func (s *Store) isGone(id cluster.BucketID, known map[cluster.BucketID]bool) bool {
+	gone, asked := known[id]
+	if !asked {
+		gone = cluster.Is(s.authority.Writable(id), cluster.KindBucketNotFound)
+		known[id] = gone
+	}
+	return gone
+}

@@ -1,0 +1,296 @@
+package store
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/meta"
+)
+
+// turn is a writer's turn at a key: it holds the key's lock and has passed every check. What it reads is the visible state.
+type turn struct {
+	store  *Store
+	op     string
+	name   name
+	id     ident
+	slot   cluster.Slot
+	call   Call
+	m      *mountpath
+	shard  *shard
+	cohort *cohort     // nil when the store is closing
+	part   *sync.Mutex // of one part, held while shard.lock is shared; nil when that is held exclusively
+}
+
+func (s *Store) newTurn(op string, n name, call Call) *turn {
+	return &turn{
+		store: s, op: op, name: n, id: n.ident(), slot: n.slot(), call: call,
+		m: s.mountpath(n), shard: s.shard(n.bucket.ID, n.key),
+	}
+}
+
+// begin waits for the lock of a key and then checks everything that may refuse the attempt. end must follow when there is no
+// error.
+func (s *Store) begin(op string, n name, call Call) (*turn, error) {
+	t := s.newTurn(op, n, call)
+	t.shard.lock.Lock()
+	return t.begin(t.dropAbandoned)
+}
+
+// begin makes the checks of a turn whose locks are held; on an error it ends the turn.
+func (t *turn) begin(last func() error) (*turn, error) {
+	var err error
+	if t.cohort, err = t.store.enter(t.store.commits, t.op, t.name); err == nil {
+		err = t.store.admit(t.op, t.name, t.slot, t.call, t.m)
+	}
+	if err == nil {
+		err = last()
+	}
+	if err != nil {
+		t.end()
+		return nil, err
+	}
+	return t, nil
+}
+
+// end lets the next one have its turn.
+func (t *turn) end() {
+	if t.cohort != nil {
+		t.store.commits.leave(t.cohort)
+	}
+	if t.part != nil {
+		t.part.Unlock()
+		t.shard.lock.RUnlock()
+		return
+	}
+	t.shard.lock.Unlock()
+}
+
+// admit returns nil when a write to a key may go on.
+func (s *Store) admit(op string, n name, slot cluster.Slot, call Call, m *mountpath) error {
+	if err := s.check(op, n, slot, call.Epoch); err != nil {
+		return err
+	}
+	if err := s.authority.Writable(n.bucket.ID); err != nil {
+		return n.wrap(op, cluster.KindOther, err)
+	}
+	if err := m.err(); err != nil {
+		return n.wrap(op, cluster.KindUnavailable, err)
+	}
+	return nil
+}
+
+func (t *turn) fail(kind cluster.Kind, message string) error { return t.name.fail(t.op, kind, message) }
+
+func (t *turn) wrap(err error) error { return t.name.wrap(t.op, cluster.KindOther, err) }
+
+// visible returns the record of the object, or nil, and the tombstone when that is the newest.
+func (t *turn) visible() (current, tombstone *meta.Record, err error) {
+	hidden := func(g cluster.Generation) bool { return t.shard.hidden(t.id, g) }
+	if current, err = t.m.index.Get(t.name.ref(meta.Current), hidden); current != nil || err != nil {
+		return current, nil, t.wrapRead(err)
+	}
+	tombstone, err = t.m.index.Get(t.name.ref(meta.Tombstone), hidden)
+	return nil, tombstone, t.wrapRead(err)
+}
+
+func (t *turn) wrapRead(err error) error {
+	if err == nil {
+		return nil
+	}
+	return t.wrap(err)
+}
+
+// remember keeps the outcome of an attempt that wrote nothing.
+func (t *turn) remember(part int, err error) {
+	if t.call.Request == "" {
+		return
+	}
+	now := t.store.o.Clock()
+	o := outcome{epoch: t.call.Epoch, until: now + t.store.o.RetryWindow, err: err}
+	t.shard.remember(attemptOf(t.call.Request, t.id, part), o, now)
+}
+
+// recall returns the outcome of an earlier attempt that wrote nothing.
+func (t *turn) recall(part int) (outcome, bool) {
+	if t.call.Request == "" {
+		return outcome{}, false
+	}
+	return t.shard.recall(attemptOf(t.call.Request, t.id, part), t.call.Epoch, t.store.o.Clock())
+}
+
+// replayed returns the record that an earlier attempt of the same request made, in this epoch or in one before: the visible
+// one, or what was kept of it when it was replaced.
+func (t *turn) replayed(visible *meta.Record) (*meta.Record, error) {
+	if visible == nil {
+		return nil, nil // nothing can be replaced that is not followed by something
+	}
+	return t.replayedRequest(visible)
+}
+
+// replayedRequest is replayed for whatever a request can make.
+func (t *turn) replayedRequest(visible *meta.Record) (*meta.Record, error) {
+	if t.call.Request == "" {
+		return nil, nil
+	}
+	if visible != nil && visible.Request == t.call.Request {
+		return visible, nil
+	}
+	ref := t.name.ref(meta.Replaced)
+	ref.Upload = cluster.UploadID(t.call.Request)
+	r, err := t.m.index.Get(ref, nil)
+	return r, t.wrapRead(err)
+}
+
+// change is what a turn commits: records of one new generation, and what they replace.
+type change struct {
+	put      []*meta.Record // get the generation and the request
+	replaces *meta.Record   // the visible object or tombstone that is no longer so; nil for none
+	remove   []*meta.Record // records to remove from the index once the change is visible, besides replaces
+	free     []disk.Place   // bytes to free once the change is visible
+	forget   bool           // the access time goes, too
+	body     *body          // whose bytes the change takes over; nil for none
+}
+
+// commit makes a change durable, hidden; then visible. It reads as the protocol does: prepare at every holder, which is this
+// one; check that nothing was lost meanwhile; make visible; let the cleaner remove what was replaced.
+func (t *turn) commit(c *change) error {
+	generation, err := t.generation(c)
+	if err != nil {
+		return err
+	}
+	batch, refs, err := t.batch(c, generation)
+	if err != nil {
+		return err
+	}
+	defer batch.Close()
+	if c.body != nil {
+		c.body.kept = true
+	}
+	t.shard.prepare(t.id, generation)
+	if err := t.prepare(batch); err != nil {
+		t.shard.abandon(t.id, refs, c.places())
+		return err
+	}
+	t.shard.reveal(t.id, c.supersedes())
+	t.m.cleaner.add(c.cleanup(t.id, generation, refs))
+	return nil
+}
+
+// generation takes the next one, which must be newer than what it replaces.
+func (t *turn) generation(c *change) (cluster.Generation, error) {
+	g := cluster.Generation{Epoch: t.call.Epoch, Counter: t.store.counter.Add(1)}
+	t.store.history.note(t.store.o.Clock(), g.Counter, t.store.o.RetryWindow)
+	if c.replaces != nil && !c.replaces.Generation.Less(g) {
+		return g, t.fail(cluster.KindUnavailable, fmt.Sprintf("generation %s does not follow %s", g, c.replaces.Generation))
+	}
+	return g, nil
+}
+
+// batch collects the records, their in-doubt keys, the request that is replaced and the mark of the slot.
+func (t *turn) batch(c *change, g cluster.Generation) (*meta.Batch, []meta.Ref, error) {
+	batch := t.m.index.NewBatch()
+	refs := make([]meta.Ref, 0, len(c.put))
+	for _, r := range c.put {
+		r.Generation = g
+		r.Request = t.call.Request
+		if err := batch.Put(r); err != nil {
+			batch.Close()
+			return nil, nil, t.wrap(err)
+		}
+		batch.Doubt(r.Ref)
+		refs = append(refs, r.Ref)
+	}
+	if err := t.keepReplaced(batch, c.replaces, g); err != nil {
+		batch.Close()
+		return nil, nil, err
+	}
+	t.markSlot(batch)
+	return batch, refs, nil
+}
+
+// markSlot notes the first write of a slot in an epoch. A slot that has the mark never leaves this node, and never comes
+// back under an old epoch.
+func (t *turn) markSlot(batch *meta.Batch) {
+	if t.m.written[t.slot].Load() != uint64(t.call.Epoch) {
+		batch.MarkSlot(t.slot, t.call.Epoch)
+	}
+}
+
+// keepReplaced keeps the request of a visible record that is being replaced, while a gateway may still repeat it (R5). Had
+// it no place of its own, a key that is written all the time would carry all those requests in every record.
+func (t *turn) keepReplaced(batch *meta.Batch, replaced *meta.Record, by cluster.Generation) error {
+	if replaced == nil || replaced.Request == "" || t.store.expired(t.slot, replaced.Generation) {
+		return nil
+	}
+	kept := &meta.Record{Ref: t.name.ref(meta.Replaced)}
+	kept.Upload, kept.Generation = cluster.UploadID(replaced.Request), by
+	kept.Size, kept.ETag, kept.Counter = replaced.Size, replaced.ETag, replaced.Counter
+	kept.Modified, kept.Sums, kept.Composite = replaced.Modified, replaced.Sums, replaced.Composite
+	if err := batch.Put(kept); err != nil {
+		return t.wrap(err)
+	}
+	t.store.sweeper.expire(t.m, kept.Ref, t.store.o.Clock()+t.store.o.RetryWindow)
+	return nil
+}
+
+// prepare makes a batch durable at every holder, and checks that this node may still answer under the epoch. On an error the
+// outcome is unknown.
+func (t *turn) prepare(batch *meta.Batch) error {
+	if err := batch.Commit(true); err != nil {
+		return t.name.wrap(t.op, cluster.KindUnavailable, err)
+	}
+	t.m.written[t.slot].Store(uint64(t.call.Epoch))
+	return t.store.checkOwner(t.op, t.name, t.slot, t.call.Epoch)
+}
+
+// places are the bytes that only this change names.
+func (c *change) places() []disk.Place {
+	if c.body == nil {
+		return nil
+	}
+	return []disk.Place{c.body.place}
+}
+
+// cleanup is what is left to do once the change is visible.
+func (c *change) cleanup(id ident, g cluster.Generation, refs []meta.Ref) cleanup {
+	job := cleanup{id: id, settle: refs, remove: c.remove, free: c.free, touched: c.forget}
+	if c.replaces != nil {
+		job.remove = append(job.remove, c.replaces)
+	}
+	if c.supersedes() {
+		job.floor = g
+	}
+	return job
+}
+
+// supersedes reports whether everything older of the same ident is gone once the change is visible.
+func (c *change) supersedes() bool {
+	return c.put[0].Kind == meta.Current || c.put[0].Kind == meta.Tombstone
+}
+
+// dropAbandoned removes what earlier turns at this key prepared and had to give up. They were never visible, and never will
+// be in this epoch.
+func (t *turn) dropAbandoned() error {
+	dead := t.shard.abandoned(t.id)
+	if len(dead) == 0 {
+		return nil
+	}
+	batch := t.m.index.NewBatch()
+	defer batch.Close()
+	var places []disk.Place
+	for _, a := range dead {
+		for _, ref := range a.refs {
+			batch.Delete(&meta.Record{Ref: ref, Fields: meta.Fields{HasManifest: true}})
+			batch.Settle(ref)
+		}
+		places = append(places, a.places...)
+	}
+	if err := batch.Commit(true); err != nil {
+		return t.name.wrap(t.op, cluster.KindUnavailable, err)
+	}
+	t.shard.dropped(t.id)
+	t.m.cleaner.add(cleanup{id: t.id, free: places})
+	return nil
+}

@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/meta"
+)
+
+// Update changes an object's metadata; its bytes, its ETag and its checksums stay.
+func (s *Store) Update(_ context.Context, r *UpdateRequest) (*Info, error) {
+	const op = "target/store.Update"
+	n := name{bucket: &r.Bucket, key: r.Key}
+	t, err := s.begin(op, n, r.Call)
+	if err != nil {
+		return nil, err
+	}
+	defer t.end()
+	if err := t.writable(); err != nil {
+		return nil, err
+	}
+
+	current, tombstone, err := t.visible()
+	if err != nil {
+		return nil, err
+	}
+	if done, err := t.replayed(newest(current, tombstone)); done != nil || err != nil {
+		return infoOf(done), err
+	}
+	if o, ok := t.recall(0); ok {
+		return nil, o.err
+	}
+	err = r.If.forWrite(op, n, stateOf(current))
+	if err == nil && current == nil {
+		err = t.fail(cluster.KindObjectNotFound, "does not exist")
+	}
+	if err != nil {
+		t.remember(0, err)
+		return nil, err
+	}
+	record, err := t.edited(current, r.Edit)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.commit(&change{put: []*meta.Record{record}, replaces: current}); err != nil {
+		return nil, err
+	}
+	return infoOf(record), nil
+}
+
+// edited is a copy of a record with other metadata, which names the same bytes.
+func (t *turn) edited(current *meta.Record, edit func(*Metadata)) (*meta.Record, error) {
+	record := *current
+	if record.PartCount > 0 {
+		parts, err := t.m.index.Parts(current)
+		if err != nil {
+			return nil, t.wrap(err)
+		}
+		record.Parts, record.HasManifest = parts, false
+	}
+	md := infoOf(current).Metadata
+	edit(&md)
+	record.Headers, record.Metadata, record.Custom = md.Headers, md.User, md.Custom
+	record.Modified = t.store.o.Now()
+	return &record, nil
+}
+
+// writable returns nil when the mountpath takes writes that are not deletes.
+func (t *turn) writable() error {
+	err := t.m.writeErr()
+	if err == nil {
+		err = t.m.disk.CheckSpace(0)
+	}
+	return t.wrapRead(err)
+}
