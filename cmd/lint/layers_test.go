@@ -25,7 +25,7 @@ var layers = [][]string{
 	{"target"},
 	{"proxy/internal/list", "proxy/internal/front", "proxy/client"},
 	{"proxy"},
-	{"cmd/internal/node", "cmd/internal/cli", "cmd/internal/bench", "cmd/internal/testcluster"},
+	{"cmd/internal/node", "cmd/internal/dev", "cmd/internal/bench", "cmd/internal/testcluster", "cmd/internal/cli"},
 	{"cmd/aisle", "cmd/compare", "cmd/lint", "cmd/e2e"},
 }
 

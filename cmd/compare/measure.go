@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// rates measures rate and CPU of the same loads on both servers, interleaved: both see the same moods of the machine.
+func rates(ctx context.Context, o options, out io.Writer) error {
+	aisle, err := startAisle(ctx, o, "Aisle", nil)
+	if err != nil {
+		return err
+	}
+	defer aisle.stop()
+	minio, err := startMinIO(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer minio.stop()
+	fmt.Fprintf(out, "\n%d connections, UNSIGNED-PAYLOAD, one node and one drive each, median of %d interleaved runs of %gs.\n\n", o.connections, o.rounds, o.seconds)
+	fmt.Fprintln(out, "| load | Aisle | MinIO | ratio | Aisle CPU/op | MinIO CPU/op | ratio | p50 / p99 Aisle | p50 / p99 MinIO |")
+	fmt.Fprintln(out, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+	for _, l := range []load{
+		{operation: "put", size: "4KiB", objects: 2000, prefix: "put-4k"},
+		{operation: "get", size: "4KiB", objects: 2000, prefix: "4k"},
+		{operation: "head", size: "4KiB", objects: 2000, prefix: "4k"},
+		{operation: "put", size: "64KiB", objects: 1000, prefix: "put-64k"},
+		{operation: "get", size: "64KiB", objects: 1000, prefix: "64k"},
+		{operation: "range", size: "1MiB", objects: 200, prefix: "1m", more: []string{"--range-size", "64KiB"}},
+		{operation: "mixed", size: "64KiB", objects: 1000, prefix: "mixed"},
+		{operation: "list", size: "1KiB", objects: 10_000, prefix: "list"},
+		{operation: "delete", size: "4KiB", objects: 4000, prefix: "delete"},
+		{operation: "put", size: "1MiB", objects: 200, prefix: "put-1m"},
+		{operation: "get", size: "1MiB", objects: 200, prefix: "1m"},
+		{operation: "put", size: "16MiB", objects: 32, prefix: "put-16m"},
+		{operation: "get", size: "16MiB", objects: 32, prefix: "16m"},
+		{operation: "multipart", size: "32MiB", objects: 16, prefix: "multipart", more: []string{"--part-size", "8MiB"}},
+	} {
+		if err := compare(ctx, o, out, l, aisle, minio); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare runs one load in turns and prints a row.
+func compare(ctx context.Context, o options, out io.Writer, l load, aisle, minio *server) error {
+	var results [2][]result
+	pair := [2]*server{aisle, minio}
+	for round := range o.rounds {
+		for i := range pair {
+			i := (i + round) % 2 // neither always comes first
+			one := o.timed(l)
+			if l.operation == "delete" || round == 0 {
+				one.more = slices.DeleteFunc(one.more, func(s string) bool { return s == "--prepared" })
+			}
+			r, err := bench(ctx, o, one, pair[i])
+			if err != nil {
+				return err
+			}
+			results[i] = append(results[i], r)
+		}
+	}
+	a, m := medians(results[0]), medians(results[1])
+	name, rate := l.operation, func(r result) string { return fmt.Sprintf("%.0f/s", r.OpsPerSec) }
+	if l.operation != "list" {
+		name += " " + l.size
+	}
+	if a.MiBPerSec > 100 {
+		rate = func(r result) string { return fmt.Sprintf("%.0f MiB/s", r.MiBPerSec) }
+	}
+	_, err := fmt.Fprintf(out, "| %s | %s | %s | **%.1f** | %.0f µs | %.0f µs | **%.2f** | %.1f / %.1f ms | %.1f / %.1f ms |\n", name,
+		rate(a), rate(m), a.OpsPerSec/m.OpsPerSec, a.ServerCPU, m.ServerCPU, a.ServerCPU/m.ServerCPU, a.P50, a.P99, m.P50, m.P99)
+	return err
+}
+
+// relay measures what a GET costs both nodes when it goes through a gateway, against one that reaches its owner at once.
+func relay(ctx context.Context, o options, out io.Writer) error {
+	owner, err := startAisle(ctx, o, "owner", nil)
+	if err != nil {
+		return err
+	}
+	defer owner.stop()
+	gateway, err := startAisle(ctx, o, "gateway", owner)
+	if err != nil {
+		return err
+	}
+	defer gateway.stop()
+	fmt.Fprint(out, "\nGET, CPU of both nodes for one operation:\n\n| size | local | relayed | ratio | rate local | rate relayed |\n| --- | --- | --- | --- | --- | --- |\n")
+	for _, l := range []load{
+		{operation: "get", size: "4KiB", objects: 2000, prefix: "4k"},
+		{operation: "get", size: "64KiB", objects: 1000, prefix: "64k"},
+		{operation: "get", size: "16MiB", objects: 32, prefix: "16m"},
+	} {
+		if err := prepare(ctx, o, l, owner); err != nil {
+			return err
+		}
+		var local, relayed []result
+		for range o.rounds {
+			a, err := bench(ctx, o, o.timed(l), owner, gateway)
+			if err != nil {
+				return err
+			}
+			b, err := bench(ctx, o, o.timed(l), gateway, owner)
+			if err != nil {
+				return err
+			}
+			local, relayed = append(local, a), append(relayed, b)
+		}
+		a, b := medians(local), medians(relayed)
+		fmt.Fprintf(out, "| %s | %.0f µs | %.0f µs | **%.2f** | %.0f/s | %.0f/s |\n", l.size, a.ServerCPU, b.ServerCPU, b.ServerCPU/a.ServerCPU, a.OpsPerSec, b.OpsPerSec)
+	}
+	return nil
+}
+
+// memory measures the resident memory of a node while 64 connections stream objects of 64 MiB.
+func memory(ctx context.Context, o options, out io.Writer) error {
+	s, err := startAisle(ctx, o, "memory", nil)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	fmt.Fprint(out, "\n64 connections, objects of 64 MiB:\n\n| load | rate | largest resident memory |\n| --- | --- | --- |\n")
+	o.connections, o.seconds = 64, 3*o.seconds
+	for _, l := range []load{
+		{operation: "put", size: "64MiB", objects: 64, prefix: "64m"},
+		{operation: "get", size: "64MiB", objects: 64, prefix: "64m"},
+	} {
+		r, err := bench(ctx, o, o.timed(l), s)
+		if err != nil {
+			return err
+		}
+		peak := int64(0)
+		for _, n := range r.PeakRSS {
+			peak = max(peak, n)
+		}
+		fmt.Fprintf(out, "| %s | %.0f MiB/s | %d MiB |\n", l.operation, r.MiBPerSec, peak>>20)
+	}
+	return nil
+}
+
+// lists measures pages of 1,000 keys of a small and of a large bucket.
+func lists(ctx context.Context, o options, out io.Writer) error {
+	s, err := startAisle(ctx, o, "lists", nil)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	fmt.Fprint(out, "\nPages of 1,000 keys:\n\n| objects in the bucket | pages | p50 / p99 | CPU/page |\n| --- | --- | --- | --- |\n")
+	for i, objects := range []int{10_000, o.large} {
+		l := load{operation: "list", size: "0", objects: objects, prefix: fmt.Sprintf("list%d", i), more: []string{"--bucket", fmt.Sprintf("list-%d", i)}}
+		wide := o
+		wide.connections = 64
+		if err := prepare(ctx, wide, l, s); err != nil {
+			return err
+		}
+		var all []result
+		for range o.rounds {
+			r, err := bench(ctx, o, o.timed(l), s)
+			if err != nil {
+				return err
+			}
+			all = append(all, r)
+		}
+		r := medians(all)
+		fmt.Fprintf(out, "| %d | %.0f/s | %.1f / %.1f ms | %.0f µs |\n", objects, r.OpsPerSec, r.P50, r.P99, r.ServerCPU)
+	}
+	return nil
+}
+
+// medians returns the median of each figure by itself.
+func medians(all []result) result {
+	median := func(of func(result) float64) float64 {
+		var values []float64
+		for _, r := range all {
+			values = append(values, of(r))
+		}
+		slices.Sort(values)
+		return values[len(values)/2]
+	}
+	return result{
+		OpsPerSec: median(func(r result) float64 { return r.OpsPerSec }),
+		MiBPerSec: median(func(r result) float64 { return r.MiBPerSec }),
+		P50:       median(func(r result) float64 { return r.P50 }),
+		P99:       median(func(r result) float64 { return r.P99 }),
+		ServerCPU: median(func(r result) float64 { return r.ServerCPU }),
+	}
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	accessKey = "COMPAREROOTACCESSKEY"
+	secretKey = "compare-root-secret-key-0123456789abcdef"
+)
+
+// server is one process under load.
+type server struct {
+	name     string
+	endpoint string
+	intra    string // of Aisle
+	cmd      *exec.Cmd
+}
+
+// startAisle starts a node with one mountpath, or none when it is a gateway that joins another node.
+func startAisle(ctx context.Context, o options, name string, join *server) (*server, error) {
+	ports, err := freePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(o.dir, name)
+	s := &server{name: name, endpoint: "http://" + ports[0], intra: ports[1]}
+	args := []string{"node", "--dir", filepath.Join(dir, "state"), "--listen", ports[0], "--intra-listen", ports[1], "--gossip-listen", ports[2],
+		"--public-url", s.endpoint}
+	if join == nil {
+		args = append(args, "--mountpath", filepath.Join(dir, "disk"))
+	} else {
+		secret := filepath.Join(o.dir, join.name, "state", "cluster.secret")
+		args = append(args, "--role", "proxy", "--join", join.intra, "--cluster-secret-file", secret)
+	}
+	env := []string{"AISLE_ACCESS_KEY=" + accessKey, "AISLE_SECRET_KEY=" + secretKey}
+	return s, s.start(ctx, o, env, "/-/ready", o.aisle, args...)
+}
+
+// startMinIO starts MinIO with one drive.
+func startMinIO(ctx context.Context, o options) (*server, error) {
+	ports, err := freePorts(1)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{name: "MinIO", endpoint: "http://" + ports[0]}
+	env := []string{"MINIO_ROOT_USER=" + accessKey, "MINIO_ROOT_PASSWORD=" + secretKey, "MINIO_BROWSER=off"}
+	return s, s.start(ctx, o, env, "/minio/health/ready", o.minio, "server", "--quiet", "--address", ports[0], filepath.Join(o.dir, "minio", "disk"))
+}
+
+func (s *server) start(ctx context.Context, o options, env []string, ready, program string, args ...string) error {
+	if err := os.MkdirAll(o.dir, 0o755); err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(o.dir, s.name+".log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	s.cmd = exec.Command(program, args...)
+	s.cmd.Env = append(env, "PATH="+os.Getenv("PATH"), "HOME="+o.dir)
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		if req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.endpoint+ready, nil); err != nil {
+			return err
+		} else if res, err := http.DefaultClient.Do(req); err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			s.stop()
+			return fmt.Errorf("%s does not serve; see %s", s.name, log.Name())
+		}
+	}
+}
+
+func (s *server) stop() {
+	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+	_ = s.cmd.Wait()
+}
+
+// load is a run of `aisle bench`.
+type load struct {
+	operation string
+	size      string
+	objects   int
+	prefix    string
+	more      []string
+}
+
+// result is what `aisle bench` measured.
+type result struct {
+	Errors     int64            `json:"errors"`
+	FirstError string           `json:"first_error"`
+	OpsPerSec  float64          `json:"ops_per_second"`
+	MiBPerSec  float64          `json:"mib_per_second"`
+	P50        float64          `json:"p50_ms"`
+	P99        float64          `json:"p99_ms"`
+	ServerCPU  float64          `json:"server_cpu_us_per_op"`
+	PeakRSS    map[string]int64 `json:"peak_rss_bytes"`
+}
+
+// bench runs a load against the first of the servers and watches all of them.
+func bench(ctx context.Context, o options, l load, servers ...*server) (result, error) {
+	args := []string{"bench", l.operation, "--json", "--endpoint", servers[0].endpoint, "--bucket", "compare", "--prefix", l.prefix + "/", "--keep",
+		"--objects", strconv.Itoa(l.objects)}
+	if l.size != "" {
+		args = append(args, "--size", l.size)
+	}
+	args = append(args, l.more...)
+	for _, s := range servers {
+		args = append(args, "--pid", strconv.Itoa(s.cmd.Process.Pid))
+	}
+	cmd := exec.CommandContext(ctx, o.aisle, args...)
+	cmd.Env = []string{"HOME=" + o.dir, "AISLE_ACCESS_KEY=" + accessKey, "AISLE_SECRET_KEY=" + secretKey}
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return result{}, fmt.Errorf("%s on %s: %w", l.operation, servers[0].name, err)
+	}
+	var r result
+	if err := json.Unmarshal(out, &r); err != nil {
+		return r, err
+	}
+	if r.Errors > 0 {
+		return r, fmt.Errorf("%s on %s: %d errors, the first: %s", l.operation, servers[0].name, r.Errors, r.FirstError)
+	}
+	return r, nil
+}
+
+func (o options) timed(l load) load {
+	l.more = append([]string{"--prepared", "--duration", fmt.Sprintf("%gs", o.seconds), "--concurrency", strconv.Itoa(o.connections)}, l.more...)
+	return l
+}
+
+// prepare writes the objects of a load by running one operation of it.
+func prepare(ctx context.Context, o options, l load, s *server) error {
+	l.more = append([]string{"--ops", "1", "--concurrency", strconv.Itoa(o.connections)}, l.more...)
+	_, err := bench(ctx, o, l, s)
+	return err
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+func freePorts(n int) ([]string, error) {
+	var all []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		all = append(all, l.Addr().String())
+	}
+	return all, nil
+}
+
+// machine describes where the figures come from.
+func machine() string {
+	cpu := "unknown processor"
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.SplitSeq(string(text), "\n") {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				cpu = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	return fmt.Sprintf("%d cores (%s), shared with the load generator, %s", runtime.NumCPU(), cpu, runtime.Version())
+}
