@@ -174,3 +174,14 @@ func writeDurably(path string, content []byte) error {
 	}
 	return errors.Join(dir.Sync(), dir.Close())
 }
+
+// ID returns the id of the node whose state directory this is.
+func ID(dir string) (cluster.NodeID, error) {
+	text, err := os.ReadFile(filepath.Join(dir, identityFile))
+	if err != nil {
+		return "", err
+	}
+	var id identity
+	err = json.Unmarshal(text, &id)
+	return id.ID, err
+}

@@ -73,5 +73,5 @@ func (k rootKey) check() error {
 func newRootKey() rootKey {
 	var secret [30]byte
 	rand.Read(secret[:])
-	return rootKey{AccessKey: cluster.AccessKeyID("AISLE" + strings.ToUpper(randomName("")+randomName(""))[:15]), SecretKey: base64.RawURLEncoding.EncodeToString(secret[:])}
+	return rootKey{AccessKey: cluster.AccessKeyID("AISLE" + strings.ToUpper(randomName("") + randomName(""))[:15]), SecretKey: base64.RawURLEncoding.EncodeToString(secret[:])}
 }
