@@ -54,7 +54,7 @@ func (b *Batch) Put(r *Record) error {
 		fields = &short
 	}
 	b.key = r.appendKey(b.key[:0])
-	value, err := appendValue(b.value[:0], b.key, fields)
+	value, err := appendRecord(b.value[:0], b.key, fields)
 	if err != nil {
 		return cluster.E(op, r.Ref.String(), cluster.KindOther, err)
 	}

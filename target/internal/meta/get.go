@@ -26,7 +26,7 @@ func (x *Index) Get(ref Ref, hidden func(cluster.Generation) bool) (*Record, err
 func (x *Index) Exact(ref Ref) (*Record, error) {
 	const op = "meta.Exact"
 	r := &Record{Ref: ref}
-	found, err := x.value(op, ref.appendKey(nil), func(key, value []byte) error { return readValue(key, value, &r.Fields) })
+	found, err := x.value(op, ref.appendKey(nil), func(key, value []byte) error { return readRecord(key, value, &r.Fields, true) })
 	if err != nil || !found {
 		return nil, err
 	}
@@ -95,17 +95,17 @@ func (x *Index) visit(op string, it *pebble.Iterator, visit func(Ref, func() (*R
 	if err != nil {
 		return false, x.corrupt(op, it.Key(), err)
 	}
-	return visit(r, func() (*Record, error) { return x.record(op, r, it) })
+	return visit(r, func() (*Record, error) { return x.record(op, r, it, true) })
 }
 
-// record reads the record under an iterator.
-func (x *Index) record(op string, ref Ref, it *pebble.Iterator) (*Record, error) {
+// record reads the record under an iterator, with its inline data when that is wanted.
+func (x *Index) record(op string, ref Ref, it *pebble.Iterator, data bool) (*Record, error) {
 	value, err := it.ValueAndErr()
 	if err != nil {
 		return nil, x.failed(op, err)
 	}
 	r := &Record{Ref: ref}
-	if err := readValue(it.Key(), value, &r.Fields); err != nil {
+	if err := readRecord(it.Key(), value, &r.Fields, data); err != nil {
 		return nil, x.corrupt(op, it.Key(), err)
 	}
 	return r, nil

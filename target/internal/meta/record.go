@@ -40,7 +40,7 @@ type Fields struct {
 	Custom      []Pair                 `msg:"x,omitempty"` // AIStore's custom properties
 	Request     cluster.RequestID      `msg:"r,omitempty"` // that made this generation
 	Place       disk.Place             `msg:"p"`
-	Inline      []byte                 `msg:"d,omitempty"`  // the data itself, when it has no place
+	Inline      []byte                 `msg:"-"`            // the data itself, when it has no place: lies behind the msgpack
 	Parts       []Part                 `msg:"n,omitempty"`  // of an object made by an upload, in order; see Index.Parts
 	PartCount   int                    `msg:"nc,omitempty"` // how many parts there are, also when the manifest holds them
 	HasManifest bool                   `msg:"nm,omitempty"` // the parts are in the manifest, not here; set by Batch.Put

@@ -286,12 +286,6 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				err = msgp.WrapError(err, "Place")
 				return
 			}
-		case "d":
-			z.Inline, err = dc.ReadBytes(z.Inline)
-			if err != nil {
-				err = msgp.WrapError(err, "Inline")
-				return
-			}
 		case "n":
 			var zb0017 uint32
 			zb0017, err = dc.ReadArrayHeader()
@@ -337,8 +331,8 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 // EncodeMsg implements msgp.Encodable
 func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 	// check for omitted fields
-	zb0001Len := uint32(19)
-	var zb0001Mask uint32 /* 19 bits */
+	zb0001Len := uint32(18)
+	var zb0001Mask uint32 /* 18 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -396,21 +390,17 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 		zb0001Len--
 		zb0001Mask |= 0x2000
 	}
-	if z.Inline == nil {
+	if z.Parts == nil {
 		zb0001Len--
 		zb0001Mask |= 0x8000
 	}
-	if z.Parts == nil {
+	if z.PartCount == 0 {
 		zb0001Len--
 		zb0001Mask |= 0x10000
 	}
-	if z.PartCount == 0 {
-		zb0001Len--
-		zb0001Mask |= 0x20000
-	}
 	if z.HasManifest == false {
 		zb0001Len--
-		zb0001Mask |= 0x40000
+		zb0001Mask |= 0x20000
 	}
 	// variable map header, size zb0001Len
 	err = en.WriteMapHeader(zb0001Len)
@@ -691,18 +681,6 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 			return
 		}
 		if (zb0001Mask & 0x8000) == 0 { // if not omitted
-			// write "d"
-			err = en.Append(0xa1, 0x64)
-			if err != nil {
-				return
-			}
-			err = en.WriteBytes(z.Inline)
-			if err != nil {
-				err = msgp.WrapError(err, "Inline")
-				return
-			}
-		}
-		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// write "n"
 			err = en.Append(0xa1, 0x6e)
 			if err != nil {
@@ -721,7 +699,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x20000) == 0 { // if not omitted
+		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// write "nc"
 			err = en.Append(0xa2, 0x6e, 0x63)
 			if err != nil {
@@ -733,7 +711,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x40000) == 0 { // if not omitted
+		if (zb0001Mask & 0x20000) == 0 { // if not omitted
 			// write "nm"
 			err = en.Append(0xa2, 0x6e, 0x6d)
 			if err != nil {
@@ -753,8 +731,8 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(19)
-	var zb0001Mask uint32 /* 19 bits */
+	zb0001Len := uint32(18)
+	var zb0001Mask uint32 /* 18 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -812,21 +790,17 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 		zb0001Len--
 		zb0001Mask |= 0x2000
 	}
-	if z.Inline == nil {
+	if z.Parts == nil {
 		zb0001Len--
 		zb0001Mask |= 0x8000
 	}
-	if z.Parts == nil {
+	if z.PartCount == 0 {
 		zb0001Len--
 		zb0001Mask |= 0x10000
 	}
-	if z.PartCount == 0 {
-		zb0001Len--
-		zb0001Mask |= 0x20000
-	}
 	if z.HasManifest == false {
 		zb0001Len--
-		zb0001Mask |= 0x40000
+		zb0001Mask |= 0x20000
 	}
 	// variable map header, size zb0001Len
 	o = msgp.AppendMapHeader(o, zb0001Len)
@@ -944,11 +918,6 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			return
 		}
 		if (zb0001Mask & 0x8000) == 0 { // if not omitted
-			// string "d"
-			o = append(o, 0xa1, 0x64)
-			o = msgp.AppendBytes(o, z.Inline)
-		}
-		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// string "n"
 			o = append(o, 0xa1, 0x6e)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Parts)))
@@ -960,12 +929,12 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x20000) == 0 { // if not omitted
+		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// string "nc"
 			o = append(o, 0xa2, 0x6e, 0x63)
 			o = msgp.AppendInt(o, z.PartCount)
 		}
-		if (zb0001Mask & 0x40000) == 0 { // if not omitted
+		if (zb0001Mask & 0x20000) == 0 { // if not omitted
 			// string "nm"
 			o = append(o, 0xa2, 0x6e, 0x6d)
 			o = msgp.AppendBool(o, z.HasManifest)
@@ -1251,12 +1220,6 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Place")
 				return
 			}
-		case "d":
-			z.Inline, bts, err = msgp.ReadBytesBytes(bts, z.Inline)
-			if err != nil {
-				err = msgp.WrapError(err, "Inline")
-				return
-			}
 		case "n":
 			var zb0017 uint32
 			zb0017, bts, err = msgp.ReadArrayHeaderBytes(bts)
@@ -1326,7 +1289,7 @@ func (z *Fields) Msgsize() (s int) {
 	for za0006 := range z.Custom {
 		s += 1 + msgp.StringPrefixSize + len(z.Custom[za0006].Name) + msgp.StringPrefixSize + len(z.Custom[za0006].Value)
 	}
-	s += 2 + msgp.StringPrefixSize + len(string(z.Request)) + 2 + z.Place.Msgsize() + 2 + msgp.BytesPrefixSize + len(z.Inline) + 2 + msgp.ArrayHeaderSize
+	s += 2 + msgp.StringPrefixSize + len(string(z.Request)) + 2 + z.Place.Msgsize() + 2 + msgp.ArrayHeaderSize
 	for za0007 := range z.Parts {
 		s += z.Parts[za0007].Msgsize()
 	}

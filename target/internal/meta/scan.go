@@ -137,12 +137,9 @@ func (s *Scan) walk(yield func(*Record) bool) error {
 			}
 			yielded = append(yielded[:0], group...)
 		}
-		r, err := s.x.record(op, ref, s.it)
+		r, err := s.x.record(op, ref, s.it, !s.r.NoData)
 		if err != nil {
 			return err
-		}
-		if s.r.NoData {
-			r.Inline = nil
 		}
 		if !yield(r) {
 			return errStopped
@@ -242,7 +239,7 @@ func places(key, value []byte, visit func(disk.Place) bool) (bool, error) {
 			return false, err
 		}
 		f.Parts = m.Parts
-	} else if err := readValue(key, value, &f); err != nil {
+	} else if err := readRecord(key, value, &f, false); err != nil {
 		return false, err
 	}
 	if f.Place.Kind != disk.Nowhere && !visit(f.Place) {

@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,8 +10,8 @@ import (
 	"github.com/tinylib/msgp/msgp"
 )
 
-// A value is a version byte, msgpack, and a CRC-32C over the key and both, so that a value that was changed, cut, or that
-// stands under another key is found out.
+// A value is a version byte, msgpack, in records also the inline data, and a CRC-32C over the key and all of it, so that a
+// value that was changed, cut, or that stands under another key is found out.
 
 const (
 	valueVersion = 1
@@ -64,6 +65,35 @@ func readValue(key, value []byte, v msgp.Unmarshaler) error {
 		err = fmt.Errorf("%d bytes behind the value", len(rest))
 	}
 	return err
+}
+
+// appendRecord appends the value of a record: inline data lies behind the msgpack, so that who does not need it does not
+// copy it.
+func appendRecord(b, key []byte, f *Fields) ([]byte, error) {
+	start := len(b)
+	b, err := f.MarshalMsg(append(b, valueVersion))
+	if err != nil {
+		return nil, err
+	}
+	return sealValue(key, append(b, f.Inline...), start), nil
+}
+
+// readRecord reads what appendRecord wrote, without the inline data when it is not wanted.
+func readRecord(key, value []byte, f *Fields, data bool) error {
+	body, err := openValue(key, value)
+	if err != nil {
+		return err
+	}
+	rest, err := f.UnmarshalMsg(body)
+	switch {
+	case err != nil || len(rest) == 0:
+		return err
+	case int64(len(rest)) != f.Size:
+		return fmt.Errorf("%d bytes of data behind a record of size %d", len(rest), f.Size)
+	case data:
+		f.Inline = bytes.Clone(rest)
+	}
+	return nil
 }
 
 // appendNumber appends a value that is one number.
