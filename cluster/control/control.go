@@ -27,11 +27,11 @@ type Control struct {
 	engine      *raftnode.Engine
 	participant Participant
 
-	started    atomic.Bool
-	term       atomic.Pointer[term] // this node's term as the leader, or nil
-	serving    atomic.Bool   // the participant has activated a map
-	report     chan struct{} // there is something to tell the leader
-	ack        atomic.Pointer[acknowledgement]
+	started atomic.Bool
+	term    atomic.Pointer[term] // this node's term as the leader, or nil
+	serving atomic.Bool          // the participant has activated a map
+	report  chan struct{}        // there is something to tell the leader
+	ack     atomic.Pointer[acknowledgement]
 
 	life    context.Context // ends with Stop
 	end     context.CancelFunc

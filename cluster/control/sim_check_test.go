@@ -1,0 +1,276 @@
+package control
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+// checks watches the invariants of one run, from outside of the cluster.
+type checks struct {
+	sim        *sim
+	transcript *transcript
+	mu         struct {
+		sync.Mutex
+		violations []string
+		changes    uint64 // the highest index of an acknowledged change
+		promised   map[cluster.RequestID]promise
+		slots      map[cluster.Slot]service
+		objects    map[simKey]simObject // the latest acknowledged write
+		removed    map[cluster.BucketID]bool
+		digests    map[uint64]string // of the state at an index
+		answers    int               // how much the run has seen
+		reads      int
+		writes     int
+	}
+}
+
+// promise is the outcome that a client was told.
+type promise struct {
+	index uint64
+	what  string
+}
+
+// service is who serves a slot.
+type service struct {
+	by    process
+	epoch cluster.Epoch
+}
+
+func newChecks(s *sim) *checks {
+	c := &checks{sim: s, transcript: &transcript{began: s.began}}
+	c.mu.promised = make(map[cluster.RequestID]promise)
+	c.mu.slots = make(map[cluster.Slot]service)
+	c.mu.objects = make(map[simKey]simObject)
+	c.mu.removed = make(map[cluster.BucketID]bool)
+	c.mu.digests = make(map[uint64]string)
+	return c
+}
+
+func (c *checks) event(format string, args ...any) { c.transcript.add(format, args...) }
+
+// violated notes that an invariant does not hold.
+func (c *checks) violated(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fail(format, args...)
+}
+
+// fail is violated with c.mu held.
+func (c *checks) fail(format string, args ...any) {
+	what := fmt.Sprintf(format, args...)
+	c.event("VIOLATION: %s", what)
+	c.mu.violations = append(c.mu.violations, what)
+}
+
+func (c *checks) violations() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.violations
+}
+
+// writer takes the log of a node into the transcript.
+func (c *checks) writer(id cluster.NodeID) io.Writer { return logWriter{c, id} }
+
+type logWriter struct {
+	checks *checks
+	id     cluster.NodeID
+}
+
+func (w logWriter) Write(line []byte) (int, error) {
+	w.checks.event("%s: %s", w.id, line)
+	return len(line), nil
+}
+
+// changes returns the index of the last acknowledged change, for an answer to a request that begins now.
+func (c *checks) changes() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.changes
+}
+
+// acknowledged notes that a client was told the outcome of a change.
+func (c *checks) acknowledged(req cluster.RequestID, what string) {
+	for _, n := range c.sim.all() {
+		p := n.running()
+		if p == nil {
+			continue
+		}
+		if r, ok := p.control.View().state.Outcome(req); ok {
+			c.mu.Lock()
+			c.mu.promised[req] = promise{r.Index, what}
+			c.mu.changes = max(c.mu.changes, r.Index)
+			c.mu.Unlock()
+			c.event("%s %s (index %d)", req, what, r.Index)
+			return
+		}
+	}
+	c.violated("%s %s was acknowledged and no node knows of it", req, what)
+}
+
+// answered checks an answer from a view: it must reflect what was acknowledged before its request began.
+func (c *checks) answered(p *simProcess, v *View, began uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.answers++
+	if v.Index() < began {
+		c.fail("%s/%d answered from index %d, after the change at %d was acknowledged", p.node.id, p.number, v.Index(), began)
+	}
+}
+
+// served notes that a process served a slot: nobody may after another one did under a later epoch.
+func (c *checks) served(slot cluster.Slot, by process, epoch cluster.Epoch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last, ok := c.mu.slots[slot]
+	if ok && (epoch < last.epoch || epoch == last.epoch && by != last.by) {
+		c.fail("slot %d: %v served under epoch %d after %v under epoch %d", slot, by, epoch, last.by, last.epoch)
+	}
+	c.mu.slots[slot] = service{by, epoch}
+}
+
+// wrote notes an acknowledged write.
+func (c *checks) wrote(k simKey, v simObject) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.writes++
+	if c.mu.removed[k.bucket] {
+		c.fail("a write to %v was acknowledged after the bucket was removed", k)
+	}
+	if last := c.mu.objects[k]; v.generation.Less(last.generation) {
+		c.fail("a write to %v has generation %v after %v", k, v.generation, last.generation)
+	}
+	c.mu.objects[k] = v
+}
+
+// begin returns the latest acknowledged state of a key, for a read that begins now.
+func (c *checks) begin(k simKey) simObject {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.objects[k]
+}
+
+// read checks what a read gave.
+func (c *checks) read(k simKey, v, began simObject) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.reads++
+	if v.generation.Less(began.generation) {
+		c.fail("a read of %v gave %v, after %v was acknowledged", k, v.generation, began.generation)
+	}
+}
+
+// bucketRemoved checks that a bucket was empty when it was removed.
+func (c *checks) bucketRemoved(id cluster.BucketID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.removed[id] {
+		return
+	}
+	c.mu.removed[id] = true
+	c.event("bucket %d is removed", id)
+	for _, n := range c.sim.all() {
+		if n.objects.holds(id) {
+			c.fail("bucket %d was removed with data in it, at %s", id, n.id)
+		}
+	}
+}
+
+// watch compares the nodes with each other all the time.
+func (c *checks) watch(ctx context.Context) {
+	for sleep(ctx, 100*time.Millisecond) {
+		for _, n := range c.sim.all() {
+			if p := n.running(); p != nil {
+				c.compare(n.id, p.control.View())
+			}
+		}
+	}
+}
+
+// compare checks that all nodes hold the same state at the same index.
+func (c *checks) compare(id cluster.NodeID, v *View) {
+	s := v.state
+	digest := fmt.Sprintf("%d %d %d %d %v", s.LastVersion, s.Active.Version, s.BMDVersion, len(s.Outcomes), s.Settings)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, ok := c.mu.digests[v.Index()]; ok && known != digest {
+		c.fail("%s holds %s at index %d, others %s", id, digest, v.Index(), known)
+	}
+	c.mu.digests[v.Index()] = digest
+}
+
+// settles checks that everybody serves again when the faults are over.
+func (c *checks) settles() {
+	ctx, cancel := context.WithTimeout(c.sim.life, settleIn)
+	defer cancel()
+	for _, n := range c.sim.all() {
+		for !n.hasLeft() && !n.serves() {
+			if !sleep(ctx, 100*time.Millisecond) {
+				c.violated("%s does not serve %v after the last fault", n.id, settleIn)
+				return
+			}
+		}
+	}
+	for _, n := range c.sim.all() {
+		p := n.running()
+		if p == nil {
+			continue
+		}
+		req := cluster.RequestID("final-" + string(n.id))
+		if err := p.control.SetSettings(ctx, req, map[string]string{"final": string(n.id)}); err != nil {
+			c.violated("a change at %s fails when all is well: %v", n.id, err)
+		} else {
+			c.acknowledged(req, "set at "+string(n.id))
+		}
+	}
+}
+
+// serves reports whether a node has a lease and its target has settled.
+func (n *simNode) serves() bool {
+	p := n.running()
+	return p != nil && p.control.CheckLease() == nil && (p.target == nil || p.control.serving.Load())
+}
+
+// finish checks that all nodes came to the same state, and that it has every acknowledged change in it.
+func (c *checks) finish() {
+	if len(c.violations()) > 0 {
+		return
+	}
+	time.Sleep(2 * time.Second) // for what is under way
+	whole := make(map[uint64]string)
+	for _, n := range c.sim.all() {
+		p := n.running()
+		if p == nil {
+			continue
+		}
+		v := p.control.View()
+		data, err := v.state.Snapshot()
+		if err != nil {
+			c.violated("%s: %v", n.id, err)
+			continue
+		}
+		sum := fmt.Sprintf("%x", sha256.Sum256(data))
+		if known, ok := whole[v.Index()]; ok && known != sum {
+			c.violated("%s holds another state at index %d", n.id, v.Index())
+		}
+		whole[v.Index()] = sum
+		c.kept(n.id, v)
+	}
+}
+
+// kept checks that a view has every promise in it.
+func (c *checks) kept(id cluster.NodeID, v *View) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for req, p := range c.mu.promised {
+		r, ok := v.state.Outcome(req)
+		if !ok || r.Index != p.index {
+			c.fail("%s lost %s %s of index %d (has %v)", id, req, p.what, p.index, r)
+		}
+	}
+}

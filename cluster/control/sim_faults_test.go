@@ -1,0 +1,219 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+// cause makes faults until the context ends, several of them at a time.
+func (s *sim) cause(ctx context.Context) {
+	faults := []func(context.Context){
+		s.cutInTwo, s.cutOff, s.cutOneWay, s.cutLeader, s.pauseOne, s.pauseOne, s.pauseLeader, s.pauseLeader,
+		s.crashOne, s.crashOne, s.crashLeader, s.crashAll, s.restartOne, s.join, s.leave, s.slowDown, s.cutDuringCrash,
+	}
+	for ctx.Err() == nil {
+		fault := faults[s.pick(len(faults))]
+		s.work.Go(func() { fault(ctx) })
+		sleep(ctx, s.between(50*time.Millisecond, 4*time.Second))
+	}
+}
+
+// heal ends all faults and starts every node that is down.
+func (s *sim) heal() {
+	s.checks.event("all faults end")
+	s.network.HealAll()
+	s.network.DelayAll(100*time.Microsecond, 5*time.Millisecond)
+	for _, n := range s.all() {
+		n.resume()
+	}
+	for _, n := range s.all() {
+		s.work.Go(func() {
+			for s.life.Err() == nil && !n.claim() {
+				if n.hasLeft() || !sleep(s.life, 100*time.Millisecond) {
+					return
+				}
+			}
+			defer n.release()
+			if !n.isRunning() {
+				s.bringBack(n)
+			}
+		})
+	}
+}
+
+// bringBack starts a node, and again if it does not get into the map while faults go on.
+func (s *sim) bringBack(n *simNode) {
+	for s.life.Err() == nil {
+		err := n.start(20 * time.Second)
+		if err == nil {
+			return
+		}
+		n.crash()
+		if cluster.Is(err, cluster.KindDenied) {
+			n.leftForEver()
+			return
+		}
+	}
+}
+
+func (n *simNode) hasLeft() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.mu.left
+}
+
+func (n *simNode) leftForEver() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mu.left = true
+}
+
+// leader returns a node that believes that it leads, or nil.
+func (s *sim) leader() *simNode {
+	return s.member(func(n *simNode) bool {
+		p := n.running()
+		return p != nil && p.control.term.Load() != nil
+	})
+}
+
+func (s *sim) cutInTwo(ctx context.Context) {
+	var groups [2][]cluster.NodeID
+	for _, n := range s.all() {
+		side := s.pick(2)
+		groups[side] = append(groups[side], n.id)
+	}
+	s.checks.event("partition %v | %v", groups[0], groups[1])
+	s.network.Partition(groups[0], groups[1])
+	sleep(ctx, s.between(100*time.Millisecond, 8*time.Second))
+	s.checks.event("partition heals")
+	s.network.HealAll()
+}
+
+func (s *sim) cutOff(ctx context.Context) { s.isolate(ctx, s.member((*simNode).isRunning), true, true) }
+
+func (s *sim) cutLeader(ctx context.Context) { s.isolate(ctx, s.leader(), s.chance(60), s.chance(60)) }
+
+func (s *sim) cutOneWay(ctx context.Context) {
+	in := s.chance(50)
+	s.isolate(ctx, s.member((*simNode).isRunning), in, !in)
+}
+
+// isolate cuts a node off from some or all of the others.
+func (s *sim) isolate(ctx context.Context, n *simNode, in, out bool) {
+	if n == nil {
+		return
+	}
+	every := s.chance(60)
+	for _, other := range s.all() {
+		if other == n || !every && s.chance(50) {
+			continue
+		}
+		if in {
+			s.network.Cut(other.id, n.id)
+		}
+		if out {
+			s.network.Cut(n.id, other.id)
+		}
+	}
+	s.checks.event("%s is cut off: in %v, out %v, from all %v", n.id, in, out, every)
+	sleep(ctx, s.between(100*time.Millisecond, 8*time.Second))
+	s.checks.event("%s is reached again", n.id)
+	for _, other := range s.all() {
+		s.network.Heal(other.id, n.id)
+		s.network.Heal(n.id, other.id)
+	}
+}
+
+func (s *sim) pauseOne(ctx context.Context) { s.pauseNode(ctx, s.member((*simNode).isRunning)) }
+
+func (s *sim) pauseLeader(ctx context.Context) { s.pauseNode(ctx, s.leader()) }
+
+func (s *sim) pauseNode(ctx context.Context, n *simNode) {
+	if n == nil {
+		return
+	}
+	s.checks.event("%s pauses", n.id)
+	n.pause()
+	sleep(ctx, s.between(10*time.Millisecond, 8*time.Second))
+	s.checks.event("%s goes on", n.id)
+	n.resume()
+}
+
+func (s *sim) crashOne(ctx context.Context) { s.crashNode(ctx, s.member((*simNode).isRunning)) }
+
+func (s *sim) crashLeader(ctx context.Context) { s.crashNode(ctx, s.leader()) }
+
+func (s *sim) crashNode(ctx context.Context, n *simNode) {
+	if n == nil || !n.claim() {
+		return
+	}
+	defer n.release()
+	n.crash()
+	sleep(ctx, s.between(0, 6*time.Second))
+	s.bringBack(n)
+}
+
+func (s *sim) crashAll(ctx context.Context) {
+	if !s.chance(30) {
+		return
+	}
+	for _, n := range s.all() {
+		s.work.Go(func() { s.crashNode(ctx, n) })
+	}
+}
+
+// cutDuringCrash crashes the leader while another node hears nothing.
+func (s *sim) cutDuringCrash(ctx context.Context) {
+	s.work.Go(func() { s.cutOneWay(ctx) })
+	sleep(ctx, s.between(0, 2*time.Second))
+	s.crashLeader(ctx)
+}
+
+func (s *sim) restartOne(ctx context.Context) {
+	n := s.member((*simNode).isRunning)
+	if n == nil || !n.claim() {
+		return
+	}
+	defer n.release()
+	n.stop()
+	sleep(ctx, s.between(0, 3*time.Second))
+	s.bringBack(n)
+}
+
+func (s *sim) join(context.Context) {
+	if n := s.addNode(); n != nil && n.claim() {
+		defer n.release()
+		s.bringBack(n)
+	}
+}
+
+// leave takes a node out for ever, if it has nothing to lose.
+func (s *sim) leave(ctx context.Context) {
+	n := s.member((*simNode).isRunning)
+	if n == nil || len(s.all()) < 5 || !n.claim() {
+		return
+	}
+	defer n.release()
+	p := n.running()
+	if p == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(p.life, 20*time.Second)
+	defer cancel()
+	err := p.control.Leave(ctx)
+	s.checks.event("%s leaves: %v", n.id, err)
+	if err == nil {
+		n.stop()
+		n.leftForEver()
+	}
+}
+
+func (s *sim) slowDown(ctx context.Context) {
+	s.checks.event("the network is slow")
+	s.network.DelayAll(time.Millisecond, s.between(2*time.Millisecond, 300*time.Millisecond))
+	sleep(ctx, s.between(100*time.Millisecond, 5*time.Second))
+	s.checks.event("the network is quick")
+	s.network.DelayAll(100*time.Microsecond, 5*time.Millisecond)
+}
