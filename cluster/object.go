@@ -6,6 +6,13 @@ import (
 	"unicode/utf8"
 )
 
+//go:generate go tool msgp -io=false -tests=false -file object.go -o object_gen.go
+
+//msgp:replace ObjectKey with:string
+//msgp:replace ChecksumType with:string
+//msgp:replace AccessKeyID with:string
+//msgp:replace UploadID with:string
+
 // ValidateKey checks an object key: valid UTF-8, 1 to MaxKeyLength bytes. Every such key is served, "..", control
 // characters and trailing slashes included: keys never become file names.
 func ValidateKey(key ObjectKey) error {

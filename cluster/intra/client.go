@@ -1,11 +1,31 @@
 package intra
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/api"
 	"github.com/aisle-store/aisle/cluster/httpd"
+	"github.com/tinylib/msgp/msgp"
 )
+
+// Limits of messages, in bytes.
+const (
+	maxRequest = 8 << 20  // 1,000 keys of 1 KiB, and room
+	maxReply   = 64 << 20 // a page of entries
+	maxError   = 64 << 10
+)
+
+const contentType = "application/msgpack"
 
 // Client makes the calls under /-/node/.
 type Client struct {
@@ -26,18 +46,92 @@ type Call struct {
 
 // List fetches one target's part of a page.
 func (c *Client) List(ctx context.Context, call Call, in *ListRequest) (*ListReply, error) {
-	return nil, cluster.Fail("cluster/intra.Client.List", call.Addr, cluster.KindUnavailable, "not connected")
+	out := new(ListReply)
+	g := Grant{BucketID: in.BucketID, MapVersion: in.MapVersion}
+	return out, c.call(ctx, call, PathList, g, in, out)
 }
 
 // Delete deletes a batch at its owner.
 func (c *Client) Delete(ctx context.Context, call Call, in *DeleteRequest) (*DeleteReply, error) {
-	return nil, cluster.Fail("cluster/intra.Client.Delete", call.Addr, cluster.KindUnavailable, "not connected")
+	const op = "cluster/intra.Client.Delete"
+	out := new(DeleteReply)
+	if err := c.call(ctx, call, PathDelete, Grant{BucketID: in.BucketID, Write: true}, in, out); err != nil {
+		return nil, err
+	}
+	if len(out.Results) != len(in.Items) {
+		return nil, cluster.Fail(op, call.Addr, cluster.KindOther, "the node answered with another number of results")
+	}
+	return out, nil
 }
 
 // Stat fetches the entry of one object from its owner.
 func (c *Client) Stat(ctx context.Context, call Call, in *StatRequest) (*StatReply, error) {
-	return nil, cluster.Fail("cluster/intra.Client.Stat", call.Addr, cluster.KindUnavailable, "not connected")
+	out := new(StatReply)
+	g := Grant{BucketID: in.BucketID, Key: in.Key, Epoch: in.Epoch}
+	return out, c.call(ctx, call, PathStat, g, in, out)
 }
+
+// call makes one call: the message is bound to the ticket by its hash.
+func (c *Client) call(ctx context.Context, call Call, path string, g Grant, in msgp.Marshaler, out msgp.Unmarshaler) error {
+	op := "cluster/intra.Client" + path
+	body, err := in.MarshalMsg(nil)
+	if err != nil {
+		return cluster.E(op, call.Addr, cluster.KindInvalid, err)
+	}
+	sum := sha256.Sum256(body)
+	g.Request, g.Identity, g.Root, g.Bucket = call.Request, call.Identity, call.Root, call.Bucket
+	g.Dialect, g.Operation, g.Owner, g.Gateway = Node, path, call.Owner, c.Self
+	g.Payload = Payload{SHA256: hex.EncodeToString(sum[:]), Length: int64(len(body))}
+	request := httpd.NewRequest(http.MethodPost, path, bytes.NewReader(body), int64(len(body)), "Content-Type", contentType)
+	request.Header.Add(HeaderTicket, c.Tickets.Seal(&g, request))
+	reply, err := c.HTTP.Do(ctx, call.Addr, &httpd.OutRequest{
+		Method: request.Method, Target: path, Header: request.Header, Body: request.Body, Length: request.Length,
+	})
+	if err != nil {
+		return cluster.E(op, call.Addr, cluster.KindOther, err)
+	}
+	defer reply.Body.Close()
+	return decodeReply(op, call.Addr, reply, out)
+}
+
+func decodeReply(op, addr string, reply *httpd.InReply, out msgp.Unmarshaler) error {
+	limit := int64(maxReply)
+	if reply.Status != http.StatusOK {
+		limit = maxError
+	}
+	body, err := readAll(reply.Body, reply.Length, limit)
+	switch {
+	case err != nil && cluster.KindOf(err) == cluster.KindOther:
+		return cluster.E(op, addr, cluster.KindUnavailable, err)
+	case err != nil:
+		return cluster.E(op, addr, cluster.KindOther, err)
+	case reply.Status != http.StatusOK:
+		return ReadError(op, addr, reply.Status, &reply.Header, body)
+	}
+	if rest, err := out.UnmarshalMsg(body); err != nil || len(rest) > 0 {
+		return cluster.E(op, addr, cluster.KindOther, fmt.Errorf("the node's answer is malformed: %w", errors.Join(err)))
+	}
+	return nil
+}
+
+// readAll reads a body of length bytes (-1 when unknown), no more than limit.
+func readAll(r io.Reader, length, limit int64) ([]byte, error) {
+	if length > limit {
+		return nil, errTooLong
+	}
+	if length >= 0 {
+		body := make([]byte, length)
+		_, err := io.ReadFull(r, body)
+		return body, err
+	}
+	body, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(body)) > limit {
+		err = errTooLong
+	}
+	return body, err
+}
+
+var errTooLong = cluster.Fail("cluster/intra", "", cluster.KindTooLarge, "the message is too long")
 
 // Service is what the owner of slots answers.
 type Service interface {
@@ -49,11 +143,96 @@ type Service interface {
 // Serve answers a request under PathPrefix, whose ticket has been opened into g: it reads and checks the message, calls
 // svc and writes the reply. Errors go back as their kind (WriteError).
 func Serve(ctx context.Context, svc Service, g *Grant, req *httpd.Request, rep *httpd.Reply) error {
+	out, err := dispatch(ctx, svc, g, req)
+	var body []byte
+	if err == nil {
+		body, err = out.MarshalMsg(nil)
+	}
+	if err != nil {
+		WriteError(rep, err)
+		return nil
+	}
+	rep.Bytes(contentType, body)
+	return nil
+}
+
+func dispatch(ctx context.Context, svc Service, g *Grant, req *httpd.Request) (msgp.Marshaler, error) {
+	const op = "cluster/intra.Serve"
+	if g.Dialect != Node || g.Operation != req.Path || req.Method != http.MethodPost {
+		return nil, cluster.Fail(op, req.Path, cluster.KindDenied, "the ticket is for something else")
+	}
+	body, err := readAll(req.Body, req.Length, maxRequest)
+	if err != nil {
+		return nil, cluster.E(op, req.Path, cluster.KindOther, err)
+	}
+	if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != g.Payload.SHA256 {
+		return nil, cluster.Fail(op, req.Path, cluster.KindDenied, "the message is not the one that was granted")
+	}
+	switch req.Path {
+	case PathList:
+		in := new(ListRequest)
+		if err := decode(body, in); err != nil {
+			return nil, err
+		}
+		return answer(svc.List(ctx, g, in))
+	case PathDelete:
+		in := new(DeleteRequest)
+		if err := decode(body, in); err != nil {
+			return nil, err
+		}
+		if !g.Write {
+			return nil, cluster.Fail(op, req.Path, cluster.KindDenied, "the ticket is for a read")
+		}
+		return answer(svc.Delete(ctx, g, in))
+	case PathStat:
+		in := new(StatRequest)
+		if err := decode(body, in); err != nil {
+			return nil, err
+		}
+		return answer(svc.Stat(ctx, g, in))
+	}
+	return nil, cluster.Fail(op, req.Path, cluster.KindNotFound, "there is no such call")
+}
+
+// answer keeps a nil pointer from becoming a message that is not nil.
+func answer[M msgp.Marshaler](out M, err error) (msgp.Marshaler, error) {
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func decode(body []byte, in msgp.Unmarshaler) error {
+	rest, err := in.UnmarshalMsg(body)
+	if err == nil && len(rest) > 0 {
+		err = errors.New("bytes after the message")
+	}
+	if err != nil {
+		return cluster.E("cluster/intra.Serve", "", cluster.KindInvalid, err)
+	}
 	return nil
 }
 
 // WriteError fills rep with err in the form that nodes understand: the status, HeaderKind, Retry-After and a text.
-func WriteError(rep *httpd.Reply, err error) {}
+func WriteError(rep *httpd.Reply, err error) {
+	kind := cluster.KindOf(err)
+	rep.Status = api.Status(kind)
+	rep.SetHeader(HeaderKind, kind.String())
+	var e *cluster.Error
+	if errors.As(err, &e) && e.RetryAfter > 0 {
+		rep.SetHeader("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second)))
+	}
+	rep.Bytes("text/plain; charset=utf-8", []byte(err.Error()))
+}
 
 // ReadError makes an error of a reply between nodes that is not a success: kind, delay and text as WriteError wrote them.
-func ReadError(op, addr string, status int, h *httpd.Header, body []byte) error { return nil }
+func ReadError(op, addr string, status int, h *httpd.Header, body []byte) error {
+	e := cluster.Fail(op, addr, cluster.ParseKind(h.Get(HeaderKind)), string(body))
+	if !h.Has(HeaderKind) && status == http.StatusServiceUnavailable {
+		e.Kind = cluster.KindUnavailable // the door of the node, not its service
+	}
+	if seconds, err := strconv.Atoi(h.Get("Retry-After")); err == nil && seconds > 0 {
+		e.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	return e
+}

@@ -1,10 +1,27 @@
 package intra
 
 import (
+	"strings"
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
 )
+
+//go:generate go tool msgp -io=false -tests=false -file grant.go -o grant_gen.go
+
+//msgp:replace cluster.RequestID with:string
+//msgp:replace cluster.AccessKeyID with:string
+//msgp:replace cluster.BucketName with:string
+//msgp:replace cluster.Provider with:string
+//msgp:replace cluster.ObjectKey with:string
+//msgp:replace cluster.NodeID with:string
+//msgp:replace cluster.BucketID with:uint64
+//msgp:replace cluster.Slot with:uint16
+//msgp:replace cluster.Epoch with:uint64
+//msgp:replace cluster.MapVersion with:uint64
+//msgp:replace Dialect with:uint8
+//msgp:shim cluster.Bucket as:string using:bucketText/bucketOf
+//msgp:tuple Grant Payload
 
 // Dialect is the protocol that the client of a granted request speaks.
 type Dialect uint8
@@ -44,4 +61,15 @@ type Payload struct {
 	Seed   string `msg:"s"` // the seed signature of signed chunks, hexadecimal
 	Scope  string `msg:"c"` // the credential scope: date/region/service/aws4_request
 	Date   string `msg:"d"` // the timestamp of the signature, as 20060102T150405Z
+}
+
+// bucketText and bucketOf are a bucket's form within a ticket: no part of it may hold a NUL.
+func bucketText(b cluster.Bucket) string {
+	return string(b.Provider) + "\x00" + b.Namespace + "\x00" + string(b.Name)
+}
+
+func bucketOf(text string) cluster.Bucket {
+	provider, rest, _ := strings.Cut(text, "\x00")
+	namespace, name, _ := strings.Cut(rest, "\x00")
+	return cluster.Bucket{Provider: cluster.Provider(provider), Namespace: namespace, Name: cluster.BucketName(name)}
 }

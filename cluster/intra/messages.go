@@ -6,6 +6,17 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 )
 
+//go:generate go tool msgp -io=false -tests=false -file messages.go -o messages_gen.go
+
+//msgp:limit arrays:100000 maps:1000
+//msgp:replace cluster.ObjectKey with:string
+//msgp:replace cluster.RequestID with:string
+//msgp:replace cluster.UploadID with:string
+//msgp:replace cluster.VersionID with:string
+//msgp:replace cluster.BucketID with:uint64
+//msgp:replace cluster.Epoch with:uint64
+//msgp:replace cluster.MapVersion with:uint64
+
 // The paths of the calls between nodes. All are POST with a msgpack body and a ticket.
 const (
 	PathPrefix = "/-/node/"
