@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
 
 	"github.com/aisle-store/aisle/cluster"
 )
@@ -36,11 +37,12 @@ func OpenDir(dir string, log *slog.Logger) (*Stores, error) {
 		return nil, cluster.E(op, dir, cluster.KindConflict, err)
 	}
 	logger := newLogger(log.With("part", "raft"))
-	entries, err := wal.Open(logDir, wal.WithSegmentSize(segmentSize), wal.WithLogger(logger))
+	meta := &metadb.BoltMetaDB{} // given, because the log closes all its files but these
+	entries, err := wal.Open(logDir, wal.WithSegmentSize(segmentSize), wal.WithLogger(logger), wal.WithMetaStore(meta))
 	if err != nil {
-		return nil, cluster.E(op, dir, cluster.KindOther, errors.Join(err, unlock()))
+		return nil, cluster.E(op, dir, cluster.KindOther, errors.Join(err, meta.Close(), unlock()))
 	}
-	stop := sync.OnceValue(func() error { return errors.Join(entries.Close(), unlock()) })
+	stop := sync.OnceValue(func() error { return errors.Join(entries.Close(), meta.Close(), unlock()) })
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, logger)
 	if err != nil {
 		return nil, cluster.E(op, dir, cluster.KindOther, errors.Join(err, stop()))
