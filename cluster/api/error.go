@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/aisle-store/aisle/cluster"
 )
@@ -74,12 +75,12 @@ func NewError(err error) Error {
 	if !ok {
 		o = outcomes[cluster.KindOther]
 	}
-	message := o.text
+	subject, separator, message := subjectOf(err), " ", o.text
 	if message == "" {
-		message = cause(err)
+		separator, message = ": ", cause(err)
 	}
-	if subject := subjectOf(err); subject != "" {
-		message = subject + " " + message
+	if subject != "" && !strings.HasPrefix(message, subject) {
+		message = subject + separator + message
 	}
 	return Error{Code: o.code, Message: message, Kind: kind.String(), Status: o.status}
 }

@@ -57,7 +57,7 @@ func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketP
 		case BucketReplicas.Name:
 			p.Replicas, err = BucketReplicas.Parse(value)
 			if err == nil && p.Replicas != 1 {
-				return p, cluster.Fail(op, name, cluster.KindNotImplemented, "replicas="+value+" is not implemented yet: only 1")
+				return p, cluster.Fail(op, name, cluster.KindNotImplemented, "only 1 is implemented yet, not "+value)
 			}
 		default:
 			return p, refuseProp(name)

@@ -4,30 +4,27 @@ import "time"
 
 // The settings of the whole cluster. They are part of the replicated state; every node sees a change at once.
 var (
-	LeaseDuration = duration(Setting{Name: "lease.duration", Scope: ScopeCluster, Default: "3s", Restart: true,
-		Help: "how long a node may answer after it last proved that it belongs to the cluster; after a node was lost, its part waits this long"},
-		500*time.Millisecond, time.Minute)
 	S3Redirect = choice(Setting{Name: "s3.redirect", Scope: ScopeCluster, Default: "auto",
 		Help: "who is sent to the owner of an object by a 307 instead of relaying: agents known to follow, everybody, or nobody"},
 		"auto", "always", "never")
-	RetryWindow = duration(Setting{Name: "retry.window", Scope: ScopeCluster, Default: "5m", Restart: true,
-		Help: "how long the outcome of a write is remembered, so that a repeated request is answered and not done twice"},
-		10*time.Second, 24*time.Hour)
+	RetryWindow = duration(Setting{Name: "retry.window", Scope: ScopeCluster, Default: "15s", Restart: true,
+		Help: "how long the outcome of a write is remembered, so that a request repeated within the cluster is answered and not done twice"},
+		15*time.Second, time.Hour)
 	InlineMax = size(Setting{Name: "store.inline-max", Scope: ScopeCluster, Default: "4KiB", Restart: true,
-		Help: "objects up to this size live inside their record"}, 0, 64<<10)
+		Help: "objects up to this size live inside their record"}, 1, 64<<10)
 	SegmentMax = size(Setting{Name: "store.segment-max", Scope: ScopeCluster, Default: "1MiB", Restart: true,
-		Help: "larger objects, up to this size, share segment files; those above have a file of their own"}, 0, 16<<20)
+		Help: "larger objects, up to this size (at most a quarter of a segment), share segment files; those above have a file of their own"}, 4<<10, 16<<20)
 	SegmentSize = size(Setting{Name: "store.segment-size", Scope: ScopeCluster, Default: "64MiB", Restart: true,
 		Help: "size of a segment file"}, 1<<20, 4<<30)
 	HighWatermark = number(Setting{Name: "space.high-watermark", Scope: ScopeCluster, Default: "95", Restart: true,
 		Help: "writes are refused when a disk is filled to this percentage"}, 10, 100)
-	MaxConnections = number(Setting{Name: "http.max-connections", Scope: ScopeCluster, Default: "4096", Restart: true,
+	MaxConnections = number(Setting{Name: "http.max-connections", Scope: ScopeCluster, Default: "16384", Restart: true,
 		Help: "connections that one node accepts from clients at the same time"}, 16, 1<<20)
 	HeaderMax = size(Setting{Name: "http.header-max", Scope: ScopeCluster, Default: "64KiB", Restart: true,
 		Help: "largest request line and header"}, 8<<10, 1<<20)
-	IdleTimeout = duration(Setting{Name: "http.idle-timeout", Scope: ScopeCluster, Default: "2m", Restart: true,
+	IdleTimeout = duration(Setting{Name: "http.idle-timeout", Scope: ScopeCluster, Default: "90s", Restart: true,
 		Help: "a connection without a request is closed after this time"}, time.Second, time.Hour)
-	StallTimeout = duration(Setting{Name: "http.stall-timeout", Scope: ScopeCluster, Default: "1m", Restart: true,
+	StallTimeout = duration(Setting{Name: "http.stall-timeout", Scope: ScopeCluster, Default: "30s", Restart: true,
 		Help: "a request or reply whose bytes do not move for this long is ended"}, time.Second, time.Hour)
 	LogLevel = choice(Setting{Name: "log.level", Scope: ScopeCluster, Default: "info",
 		Help: "least severe log lines that nodes write; debug includes a line for each request"},

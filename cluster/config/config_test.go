@@ -44,14 +44,14 @@ func TestDefaultsAreValid(t *testing.T) {
 }
 
 func TestGet(t *testing.T) {
-	if d := LeaseDuration.Get(none); d != 3*time.Second {
-		t.Errorf("default lease is %v", d)
+	if d := IdleTimeout.Get(none); d != 90*time.Second {
+		t.Errorf("default is %v", d)
 	}
 	set := func(name string) string {
-		return map[string]string{"lease.duration": "5s", "store.inline-max": "2KiB", "s3.redirect": "of another version"}[name]
+		return map[string]string{"http.idle-timeout": "5s", "store.inline-max": "2KiB", "s3.redirect": "of another version"}[name]
 	}
-	if LeaseDuration.Get(set) != 5*time.Second || InlineMax.Get(set) != 2048 || S3Redirect.Get(set) != "auto" {
-		t.Errorf("got %v %v %v", LeaseDuration.Get(set), InlineMax.Get(set), S3Redirect.Get(set))
+	if IdleTimeout.Get(set) != 5*time.Second || InlineMax.Get(set) != 2048 || S3Redirect.Get(set) != "auto" {
+		t.Errorf("got %v %v %v", IdleTimeout.Get(set), InlineMax.Get(set), S3Redirect.Get(set))
 	}
 }
 
@@ -98,7 +98,7 @@ func TestUnsafeCombinations(t *testing.T) {
 	f("speaks http", map[string][]string{"public-url": {"https://h:1"}}, nil)
 	f("", map[string][]string{"public-url": {"https://h:1"}, "tls-cert": {"c"}, "tls-key": {"k"}}, nil)
 	f("not http(s)", map[string][]string{"public-url": {"h:1"}}, nil)
-	f("lease.duration", nil, map[string]string{"AISLE_LEASE_DURATION": "1ms"})
+	f("http.idle-timeout", nil, map[string]string{"AISLE_HTTP_IDLE_TIMEOUT": "1ms"})
 }
 
 func TestReadFile(t *testing.T) {
@@ -120,7 +120,7 @@ func TestReadFile(t *testing.T) {
 	f("dir = \"a", "quotes of dir")
 	f("dir = \"a\" b", "after the value")
 	f("secret-key = x", "AISLE_SECRET_KEY")
-	f("lease.duration = fast", "line 1: lease.duration")
+	f("http.idle-timeout = fast", "line 1: http.idle-timeout")
 	f("= x", "not name = value")
 }
 

@@ -57,6 +57,7 @@ func (a *app) root() *cobra.Command {
 		Version:       a.version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs, // an unknown command comes to group
 		RunE:          group,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -111,6 +112,7 @@ func group(cmd *cobra.Command, args []string) error {
 		return cmd.Help()
 	}
 	text := fmt.Sprintf("unknown command %q", strings.TrimSpace(cmd.CommandPath()+" "+args[0]))
+	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		return &usageError{text + "; did you mean " + strings.Join(near, " or ") + "?"}
 	}

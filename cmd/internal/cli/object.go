@@ -186,11 +186,12 @@ func (a *app) rmo(verb string) *cobra.Command {
 }
 
 func (a *app) cp(verb string) *cobra.Command {
+	const op = "cli.cp"
 	return a.command(verb+" BUCKET/OBJECT BUCKET[/OBJECT]", "Copy an object within the cluster", 2, 2,
 		func(ctx context.Context, c *client.Client, args []string) error {
 			from, key, err := cluster.ParseAddress(args[0])
 			if err == nil && key == "" {
-				return &usageError{"copying whole buckets is not implemented yet; copy single objects: aisle cp BUCKET/OBJECT BUCKET"}
+				return cluster.Fail(op, from.String(), cluster.KindNotImplemented, "copying whole buckets is not implemented yet; copy single objects: aisle cp BUCKET/OBJECT BUCKET")
 			}
 			if from, key, err = parseObject(args[0]); err != nil {
 				return err
