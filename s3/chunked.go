@@ -45,7 +45,7 @@ func newChunkReader(r io.Reader, o BodyOptions) *chunkReader {
 	br := chunkBuffers.Get().(*bufio.Reader)
 	br.Reset(r)
 	c := &chunkReader{r: br, remaining: o.Payload.Length, withTrail: o.Payload.HasTrailer()}
-	if o.Payload.signedChunks() {
+	if o.Payload.SignedChunks() {
 		c.key, c.date, c.scope, c.previous = o.Key, o.Payload.Date, o.Payload.Scope, o.Payload.Seed
 		c.hash = sha256.New()
 	}

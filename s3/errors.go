@@ -223,8 +223,8 @@ func ErrorReply(err error, c ErrorContext) Reply {
 	code := CodeOf(err)
 	info := codes[code]
 	r := Reply{Status: info.status}
-	if seconds := retryAfter(err, info.kind); seconds > 0 {
-		r.Header = append(r.Header, Field{"Retry-After", strconv.Itoa(seconds)})
+	if info.kind == cluster.KindUnavailable {
+		r.Header = append(r.Header, Field{"Retry-After", strconv.Itoa(RetryAfter(err))})
 	}
 	if c.Method == "HEAD" || info.status == 304 {
 		return r
@@ -234,13 +234,10 @@ func ErrorReply(err error, c ErrorContext) Reply {
 	return r
 }
 
-// retryAfter returns the whole seconds after which a client should try again, or 0.
-func retryAfter(err error, kind cluster.Kind) int {
-	if kind != cluster.KindUnavailable {
-		return 0
-	}
+// RetryAfter returns the whole seconds after which a client that was refused for now should try again, at least 1.
+func RetryAfter(err error) int {
 	var e *cluster.Error
-	if errors.As(err, &e) && e.RetryAfter > 0 {
+	if errors.As(err, &e) && e.RetryAfter > time.Second {
 		return int((e.RetryAfter + time.Second - 1) / time.Second)
 	}
 	return 1

@@ -29,7 +29,8 @@ func (p Payload) Chunked() bool { return strings.HasPrefix(p.Mode, "STREAMING-")
 // HasTrailer reports whether trailers may follow the body.
 func (p Payload) HasTrailer() bool { return strings.HasSuffix(p.Mode, "-TRAILER") }
 
-func (p Payload) signedChunks() bool {
+// SignedChunks reports whether each chunk carries a signature, so that the signing key is needed to read the body.
+func (p Payload) SignedChunks() bool {
 	return p.Mode == modeSignedChunks || p.Mode == modeSignedChunksTrailer
 }
 
@@ -91,7 +92,7 @@ func OpenBody(r io.Reader, o BodyOptions) (*Body, error) {
 		b.checksum = o.Checksum
 	}
 	if o.Payload.Chunked() {
-		if o.Payload.signedChunks() && len(o.Key) == 0 {
+		if o.Payload.SignedChunks() && len(o.Key) == 0 {
 			return nil, cluster.Fail(op, "", cluster.KindUnauthenticated, "signed chunks without a key")
 		}
 		b.chunks = newChunkReader(r, o)

@@ -1,0 +1,184 @@
+package front
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/s3"
+	"github.com/aisle-store/aisle/target/internal/store"
+)
+
+// maxCopySource is the largest object that CopyObject, and the largest range that UploadPartCopy copies (AWS: 5 GiB).
+const maxCopySource = 5 << 30
+
+// copyRequest is what the headers of CopyObject ask for.
+type copyRequest struct {
+	from    s3.CopySource
+	replace bool // take the metadata of the request instead of the source's
+	source  store.Conditions
+	dest    store.Conditions
+	sum     s3.Algorithm
+	md      store.Metadata
+}
+
+func readCopyRequest(c *s3.Call) (*copyRequest, error) {
+	const op = "target/front.readCopyRequest"
+	from, err := s3.ParseCopySource(c.Get("x-amz-copy-source"))
+	if err != nil {
+		return nil, err
+	}
+	directive, err := s3.MetadataDirective(c)
+	if err != nil {
+		return nil, err
+	}
+	source, err := s3.CopyConditions(c)
+	if err != nil {
+		return nil, err
+	}
+	dest, err := s3.WriteConditions(c)
+	if err != nil {
+		return nil, err
+	}
+	q := &copyRequest{from: from, replace: directive == s3.ReplaceMetadata, source: conditions(source), dest: conditions(dest)}
+	if q.sum, err = s3.CopyChecksum(c); err != nil {
+		return nil, err
+	}
+	if q.md, err = metadata(c); err != nil {
+		return nil, err
+	}
+	if from.Bucket == c.Bucket && from.Key == c.Key && !q.replace && q.sum == s3.NoAlgorithm {
+		return nil, s3.NewFault(op, s3.InvalidRequest, "This copy request is illegal because it is trying to copy an object to itself "+
+			"without changing the object's metadata, storage class, website redirect location or encryption attributes.")
+	}
+	return q, nil
+}
+
+// copyObject serves CopyObject.
+func (f *Front) copyObject(ctx context.Context, r *request) error {
+	q, err := readCopyRequest(r.call)
+	if err != nil {
+		return err
+	}
+	info, err := f.copy(ctx, r, q)
+	if err != nil {
+		return err
+	}
+	sums, _ := objectChecksums(info)
+	r.rep.Status = http.StatusOK
+	r.rep.Bytes(s3.ContentTypeXML, s3.CopyResultXML(s3.CopyObject, info.ETag, info.Modified, elements(sums)))
+	return nil
+}
+
+// copy makes the object. A copy onto itself that only changes metadata does not touch the bytes.
+func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.Info, error) {
+	itself := q.from.Bucket == r.call.Bucket && q.from.Key == r.grant.Key
+	if itself && q.sum == s3.NoAlgorithm && !q.dest.Match.IsSet() && !q.dest.NoneMatch.IsSet() {
+		return f.o.Store.Update(ctx, &store.UpdateRequest{
+			Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, If: q.source,
+			Edit: func(md *store.Metadata) { md.Headers, md.User = q.md.Headers, q.md.User },
+		})
+	}
+	src, err := f.openSource(ctx, r, cluster.Native(q.from.Bucket), q.from.Key, q.source, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer src.close()
+	if err := checkCopySize(src.length); err != nil {
+		return nil, err
+	}
+	md := src.info.Metadata
+	if q.replace {
+		md.Headers, md.User = q.md.Headers, q.md.User
+	}
+	return f.copyFrom(ctx, r, src, md, q.sum, q.dest)
+}
+
+// copyFrom writes the bytes of a source as a new object. It keeps the kinds of additional checksums that the source has,
+// unless another one is asked for.
+func (f *Front) copyFrom(ctx context.Context, r *request, src *source, md store.Metadata, sum s3.Algorithm, cond store.Conditions) (*store.Info, error) {
+	put := &store.PutRequest{
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Body: src.body, Size: src.length, Owner: r.grant.Identity,
+		If: cond, Metadata: md,
+	}
+	if sum != s3.NoAlgorithm {
+		put.Want = append(put.Want, sum.Type())
+	} else {
+		for _, c := range checksums(src.info.Sums, 0) {
+			put.Want = append(put.Want, c.algorithm.Type())
+		}
+	}
+	put.Expect = src.expect(append(slices.Clone(put.Want), r.bucket.Props.Checksum))
+	return f.o.Store.Put(ctx, put)
+}
+
+// expect returns those checksums of the whole source that will be computed anyway: a copy must not change a byte.
+func (s *source) expect(computed []cluster.ChecksumType) store.Sums {
+	if s.info.Composite || s.length != s.info.Size {
+		return nil
+	}
+	var sums store.Sums
+	for _, sum := range s.info.Sums {
+		if slices.Contains(computed, sum.Type) {
+			sums = append(sums, sum)
+		}
+	}
+	return sums
+}
+
+func checkCopySize(size int64) error {
+	const op = "target/front.checkCopySize"
+	if size > maxCopySource {
+		return s3.NewFault(op, s3.InvalidRequest, "The specified copy source is larger than the maximum allowable size for a copy source: "+strconv.FormatInt(maxCopySource, 10))
+	}
+	return nil
+}
+
+// uploadPartCopy serves UploadPartCopy.
+func (f *Front) uploadPartCopy(ctx context.Context, r *request) error {
+	id, number, err := s3.UploadParams(r.call)
+	if err != nil {
+		return err
+	}
+	from, err := s3.ParseCopySource(r.call.Get("x-amz-copy-source"))
+	if err != nil {
+		return err
+	}
+	part, err := s3.ParseCopyRange(r.call.Get("x-amz-copy-source-range"))
+	if err != nil {
+		return err
+	}
+	cond, err := s3.CopyConditions(r.call)
+	if err != nil {
+		return err
+	}
+	src, err := f.openSource(ctx, r, cluster.Native(from.Bucket), from.Key, conditions(cond), byteRange(part))
+	if err != nil {
+		return err
+	}
+	defer src.close()
+	if err := checkCopyRange(part, src); err != nil {
+		return err
+	}
+	info, err := f.o.Store.PutPart(ctx, &store.PutPartRequest{
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: id, Number: number, Body: src.body, Size: src.length,
+		Expect: src.expect([]cluster.ChecksumType{r.bucket.Props.Checksum}),
+	})
+	if err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusOK
+	r.rep.Bytes(s3.ContentTypeXML, s3.CopyResultXML(s3.UploadPartCopy, info.ETag, info.Modified, elements(checksums(info.Sums, 0))))
+	return nil
+}
+
+// checkCopyRange demands that the range lies within the source: a copy takes all that is named or nothing.
+func checkCopyRange(part *s3.Range, src *source) error {
+	const op = "target/front.checkCopyRange"
+	if part != nil && part.Last >= src.info.Size {
+		return s3.NewFault(op, s3.InvalidRange, "Range specified is not valid for source object of size: "+strconv.FormatInt(src.info.Size, 10))
+	}
+	return checkCopySize(src.length)
+}

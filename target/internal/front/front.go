@@ -1,0 +1,165 @@
+// Package front is what the owner of an object does with a request about it: it decodes the request, calls the store,
+// and encodes the reply. A gateway has authenticated and routed the request before; its Grant says what it found. The
+// request's own bytes, hashes and signatures of chunks are verified here, while the body streams into the store.
+package front
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/control"
+	"github.com/aisle-store/aisle/cluster/httpd"
+	"github.com/aisle-store/aisle/cluster/intra"
+	"github.com/aisle-store/aisle/s3"
+	"github.com/aisle-store/aisle/target/internal/store"
+)
+
+// State is what a node has applied; *control.View is one.
+type State interface {
+	Map() *cluster.Map
+	Bucket(b cluster.Bucket) (cluster.BucketEntry, bool)
+	BucketByID(id cluster.BucketID) (cluster.BucketEntry, bool)
+	Key(id cluster.AccessKeyID) (control.Key, bool)
+}
+
+// Control is what the owner asks of the control plane.
+type Control interface {
+	Applied() State    // the newest
+	CheckLease() error // nil while the node may answer
+}
+
+// Peers carries requests to other nodes; *httpd.Client does.
+type Peers interface {
+	Do(ctx context.Context, addr string, out *httpd.OutRequest) (*httpd.InReply, error)
+}
+
+// Sealer signs grants; *intra.Tickets does.
+type Sealer interface {
+	Seal(g *intra.Grant, req *httpd.Request) string
+}
+
+// Options are what a Front is built from.
+type Options struct {
+	Node    cluster.Node // this one, with its mountpaths
+	Store   *store.Store
+	Control Control
+	Peers   Peers
+	Tickets Sealer
+	Now     func() time.Time // the wall clock
+}
+
+// Front serves the requests that this node's slots are asked.
+type Front struct {
+	o    Options
+	keys *s3.SigningKeys
+}
+
+// New returns a front.
+func New(o Options) *Front { return &Front{o: o, keys: s3.NewSigningKeys()} }
+
+// request is one granted request on its way through a handler.
+type request struct {
+	grant  *intra.Grant
+	bucket cluster.BucketEntry
+	call   *s3.Call // for a native request without an operation
+	req    *httpd.Request
+	rep    *httpd.Reply
+}
+
+// attempt names this try of the request for the store.
+func (r *request) attempt() store.Call {
+	return store.Call{Request: r.grant.Request, Epoch: r.grant.Epoch}
+}
+
+// subject names the object in errors.
+func (r *request) subject() string { return r.grant.Bucket.Object(r.grant.Key) }
+
+// handler serves one operation.
+type handler func(f *Front, ctx context.Context, r *request) error
+
+// s3Handlers is the table of S3's object operations.
+var s3Handlers = map[s3.Operation]handler{
+	s3.PutObject:               (*Front).putObject,
+	s3.GetObject:               (*Front).getObject,
+	s3.HeadObject:              (*Front).headObject,
+	s3.DeleteObject:            (*Front).deleteObject,
+	s3.CopyObject:              (*Front).copyObject,
+	s3.CreateMultipartUpload:   (*Front).createUpload,
+	s3.UploadPart:              (*Front).uploadPart,
+	s3.UploadPartCopy:          (*Front).uploadPartCopy,
+	s3.ListParts:               (*Front).listParts,
+	s3.CompleteMultipartUpload: (*Front).completeUpload,
+	s3.AbortMultipartUpload:    (*Front).abortUpload,
+}
+
+// nativeHandlers is the table of the native API's object operations, by the names that grants have.
+var nativeHandlers = map[string]handler{
+	"PutObject":    (*Front).nativePut,
+	"GetObject":    (*Front).nativeGet,
+	"HeadObject":   (*Front).nativeHead,
+	"DeleteObject": (*Front).nativeDelete,
+	"CopyObject":   (*Front).nativeCopy,
+}
+
+// ServeObject answers one request about one object. The grant has been verified; what it says of map and bucket is
+// compared with what this node has applied.
+func (f *Front) ServeObject(ctx context.Context, g *intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
+	const op = "target/front.ServeObject"
+	r := &request{grant: g, req: req, rep: rep}
+	rep.Identity = g.Identity
+	var err error
+	if r.bucket, err = f.bucket(g); err != nil {
+		return cluster.E(op, r.subject(), cluster.KindOther, err)
+	}
+	serve, err := r.route()
+	if err != nil {
+		return cluster.E(op, r.subject(), cluster.KindOther, err)
+	}
+	if err := serve(f, ctx, r); err != nil {
+		return cluster.E(op, r.subject(), cluster.KindOther, err)
+	}
+	return nil
+}
+
+// bucket returns the entry of the bucket that the grant names by id. One that is not known here has just been made or
+// deleted: the gateway looks again.
+func (f *Front) bucket(g *intra.Grant) (cluster.BucketEntry, error) {
+	const op = "target/front.bucket"
+	entry, ok := f.o.Control.Applied().BucketByID(g.BucketID)
+	if !ok || entry.Bucket != g.Bucket {
+		return entry, cluster.Fail(op, g.Bucket.String(), cluster.KindUnavailable, fmt.Sprintf("bucket number %d is not known here", g.BucketID))
+	}
+	return entry, nil
+}
+
+// route finds the handler of the granted operation, and refuses a request that asks for another one.
+func (r *request) route() (handler, error) {
+	const op = "target/front.route"
+	head := s3.Request{
+		Method: r.req.Method, Path: r.req.Path, Query: r.req.Query, Host: r.req.Host, Header: &r.req.Header, Length: r.req.Length,
+	}
+	switch r.grant.Dialect {
+	case intra.S3:
+	case intra.Native:
+		r.call = &s3.Call{Request: head, Bucket: r.grant.Bucket.Name, Key: r.grant.Key}
+		r.rep.Operation = "native." + r.grant.Operation
+		if h := nativeHandlers[r.grant.Operation]; h != nil {
+			return h, nil
+		}
+		return nil, cluster.Fail(op, r.grant.Operation, cluster.KindNotImplemented, "the operation is not implemented")
+	default:
+		return nil, cluster.Fail(op, r.grant.Operation, cluster.KindDenied, "a node's own call is no request about an object")
+	}
+	var err error
+	if r.call, err = s3.Granted(head, r.grant.Bucket.Name, r.grant.Key); err != nil {
+		return nil, err
+	}
+	r.rep.Operation = r.call.Op.String()
+	h := s3Handlers[r.call.Op]
+	if h == nil || r.call.Op.String() != r.grant.Operation {
+		return nil, cluster.Fail(op, r.grant.Operation, cluster.KindDenied, "the request is not the one that was granted")
+	}
+	return h, nil
+}

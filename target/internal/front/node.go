@@ -1,0 +1,145 @@
+package front
+
+import (
+	"context"
+	"encoding/hex"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/intra"
+	"github.com/aisle-store/aisle/target/internal/store"
+)
+
+// Bounds of what one call between nodes may ask for.
+const (
+	maxListLimit   = 10001 // the largest page of either API, and the one entry that tells whether there are more
+	maxDeleteItems = 10000
+	deleteWorkers  = 32 // deletes of a batch at a time: they share syncs
+)
+
+// List implements intra.Service: this target's part of a page.
+func (f *Front) List(ctx context.Context, g *intra.Grant, in *intra.ListRequest) (*intra.ListReply, error) {
+	const op = "target/front.List"
+	entry, err := f.nodeBucket(op, g, in.BucketID)
+	if err != nil {
+		return nil, err
+	}
+	if in.Limit < 1 || in.Limit > maxListLimit {
+		return nil, cluster.Fail(op, g.Bucket.String(), cluster.KindInvalid, "the limit of a list is out of bounds")
+	}
+	list := &store.ListRequest{
+		Bucket: entry, Map: in.MapVersion, Prefix: in.Prefix, Delimiter: in.Delimiter, After: in.After, AfterUpload: in.AfterID,
+		Details: in.Details,
+	}
+	entries := f.o.Store.List
+	if in.Uploads {
+		entries = f.o.Store.Uploads
+	}
+	reply := &intra.ListReply{MapVersion: in.MapVersion}
+	for e, err := range entries(ctx, list) {
+		if err != nil {
+			return nil, cluster.E(op, g.Bucket.String(), cluster.KindOther, err)
+		}
+		if len(reply.Entries) == in.Limit {
+			reply.More = true
+			break
+		}
+		reply.Entries = append(reply.Entries, e)
+	}
+	return reply, nil
+}
+
+// nodeBucket returns the entry of the bucket that a call between nodes is about.
+func (f *Front) nodeBucket(op string, g *intra.Grant, id cluster.BucketID) (cluster.BucketEntry, error) {
+	if g.BucketID != id {
+		return cluster.BucketEntry{}, cluster.Fail(op, g.Bucket.String(), cluster.KindDenied, "the message is about another bucket than the one that was granted")
+	}
+	entry, err := f.bucket(g)
+	if err != nil {
+		return entry, cluster.E(op, g.Bucket.String(), cluster.KindOther, err)
+	}
+	return entry, nil
+}
+
+// Delete implements intra.Service: each object of a batch for itself.
+func (f *Front) Delete(ctx context.Context, g *intra.Grant, in *intra.DeleteRequest) (*intra.DeleteReply, error) {
+	const op = "target/front.Delete"
+	entry, err := f.nodeBucket(op, g, in.BucketID)
+	if err != nil {
+		return nil, err
+	}
+	if len(in.Items) > maxDeleteItems {
+		return nil, cluster.Fail(op, g.Bucket.String(), cluster.KindInvalid, "too many objects in one batch")
+	}
+	reply := &intra.DeleteReply{Results: make([]intra.DeleteResult, len(in.Items))}
+	var workers errgroup.Group
+	workers.SetLimit(deleteWorkers)
+	for i := range in.Items {
+		workers.Go(func() error {
+			if err := f.deleteItem(ctx, entry, &in.Items[i]); err != nil {
+				reply.Results[i] = intra.DeleteResult{Kind: cluster.KindOf(err).String(), Message: err.Error()}
+			}
+			return nil
+		})
+	}
+	return reply, workers.Wait()
+}
+
+func (f *Front) deleteItem(ctx context.Context, bucket cluster.BucketEntry, item *intra.DeleteItem) error {
+	const op = "target/front.deleteItem"
+	if item.Version != "" && item.Version != "null" {
+		return cluster.Fail(op, bucket.Bucket.Object(item.Key), cluster.KindNotImplemented, "versions are not implemented")
+	}
+	if item.IfSize != nil || item.IfModifiedAt != nil {
+		return cluster.Fail(op, bucket.Bucket.Object(item.Key), cluster.KindNotImplemented, "conditions on size and time are not implemented")
+	}
+	request := &store.DeleteRequest{
+		Call: store.Call{Request: item.Request, Epoch: item.Epoch}, Bucket: bucket, Key: item.Key,
+	}
+	if item.IfMatch == "*" {
+		request.If.Match.Any = true
+	} else if item.IfMatch != "" {
+		request.If.Match.Tags = []string{item.IfMatch}
+	}
+	_, err := f.o.Store.Delete(ctx, request)
+	return err
+}
+
+// Stat implements intra.Service: the entry of one object.
+func (f *Front) Stat(ctx context.Context, g *intra.Grant, in *intra.StatRequest) (*intra.StatReply, error) {
+	const op = "target/front.Stat"
+	entry, err := f.nodeBucket(op, g, in.BucketID)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.o.Store.Stat(ctx, &store.GetRequest{
+		Call: store.Call{Request: g.Request, Epoch: in.Epoch}, Bucket: entry, Key: in.Key,
+	})
+	if err != nil {
+		return nil, cluster.E(op, g.Bucket.Object(in.Key), cluster.KindOther, err)
+	}
+	return &intra.StatReply{Entry: statEntry(entry, info)}, nil
+}
+
+func statEntry(bucket cluster.BucketEntry, info *store.Info) cluster.Entry {
+	e := cluster.Entry{
+		Key: info.Key, Size: info.Size, ETag: info.ETag, Modified: info.Modified, Accessed: latest(info.Accessed, info.Modified),
+		Version: info.Version, Owner: info.Owner,
+	}
+	for _, c := range checksums(info.Sums, 0) {
+		e.S3Checksums = append(e.S3Checksums, c.algorithm.String())
+	}
+	if sum := info.Sums.Get(bucket.Props.Checksum); sum != nil {
+		e.ChecksumType, e.Checksum = bucket.Props.Checksum, hex.EncodeToString(sum)
+	}
+	return e
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}

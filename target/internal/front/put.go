@@ -1,0 +1,62 @@
+package front
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/aisle-store/aisle/s3"
+	"github.com/aisle-store/aisle/target/internal/store"
+)
+
+// putObject serves PutObject.
+func (f *Front) putObject(ctx context.Context, r *request) error {
+	cond, err := s3.WriteConditions(r.call)
+	if err != nil {
+		return err
+	}
+	md, err := metadata(r.call)
+	if err != nil {
+		return err
+	}
+	info, err := f.put(ctx, r, conditions(cond), md)
+	if err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusOK
+	r.rep.SetHeader("ETag", s3.QuoteETag(info.ETag))
+	sums, kind := objectChecksums(info)
+	setChecksums(r.rep, sums, kind)
+	return nil
+}
+
+// put streams the request's body into the store.
+func (f *Front) put(ctx context.Context, r *request, cond store.Conditions, md store.Metadata, expect ...store.Sum) (*store.Info, error) {
+	u, err := f.openUpload(r)
+	if err != nil {
+		return nil, err
+	}
+	defer u.body.Close()
+	return f.o.Store.Put(ctx, &store.PutRequest{
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Body: u.body, Size: u.body.Length(), Owner: r.grant.Identity,
+		Want: u.want, Expect: append(u.expect, expect...), Trailer: u.trailer, If: cond, Metadata: md,
+	})
+}
+
+// deleteObject serves DeleteObject, which succeeds also when there was nothing.
+func (f *Front) deleteObject(ctx context.Context, r *request) error {
+	const op = "target/front.deleteObject"
+	cond, err := s3.WriteConditions(r.call)
+	if err != nil {
+		return err
+	}
+	if cond.NoneMatch.IsSet() {
+		return s3.NewFault(op, s3.NotImplemented, "", s3.Field{Name: "Header", Value: "If-None-Match"})
+	}
+	if _, err := f.o.Store.Delete(ctx, &store.DeleteRequest{
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, If: conditions(cond),
+	}); err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusNoContent
+	return nil
+}

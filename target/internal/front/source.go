@@ -1,0 +1,216 @@
+package front
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/httpd"
+	"github.com/aisle-store/aisle/cluster/intra"
+	"github.com/aisle-store/aisle/s3"
+	"github.com/aisle-store/aisle/target/internal/store"
+)
+
+// Reads of a copy's source between nodes.
+const (
+	PathRead      = intra.PathPrefix + "read" // GET, with a ticket that names bucket and key
+	operationRead = "Read"
+	headerObject  = "Aisle-Object" // reply: what is known of the object
+	maxErrorBody  = 64 << 10
+)
+
+// source is the object that a copy reads.
+type source struct {
+	info   *store.Info
+	length int64 // of what body gives
+	body   io.Reader
+	close  func() error
+}
+
+// openSource opens the object that a copy reads, here or at its owner. A false condition is a failed precondition also
+// where a read would say "not modified".
+func (f *Front) openSource(ctx context.Context, r *request, bucket cluster.Bucket, key cluster.ObjectKey, cond store.Conditions, part *store.Range) (*source, error) {
+	const op = "target/front.openSource"
+	if err := f.o.Control.CheckLease(); err != nil {
+		return nil, cluster.E(op, bucket.Object(key), cluster.KindUnavailable, err)
+	}
+	state := f.o.Control.Applied()
+	entry, ok := state.Bucket(bucket)
+	if !ok {
+		return nil, cluster.Fail(op, bucket.String(), cluster.KindBucketNotFound, "the source bucket does not exist")
+	}
+	slot := cluster.SlotOf(entry.ID, key)
+	node, epoch := state.Map().Owner(slot)
+	read := &store.GetRequest{
+		Call: store.Call{Request: r.grant.Request, Epoch: epoch}, Bucket: entry, Key: key, If: cond, Range: part,
+	}
+	var src *source
+	var err error
+	if node == f.o.Node.ID {
+		src, err = f.openLocal(ctx, read)
+	} else {
+		src, err = f.openRemote(ctx, r, state.Map(), slot, node, read)
+	}
+	if cluster.Is(err, cluster.KindNotModified) {
+		return nil, cluster.E(op, bucket.Object(key), cluster.KindPreconditionFailed, err)
+	}
+	return src, err
+}
+
+func (f *Front) openLocal(ctx context.Context, read *store.GetRequest) (*source, error) {
+	object, err := f.o.Store.Open(ctx, read)
+	if err != nil {
+		return nil, err
+	}
+	_, length, _ := object.Range()
+	return &source{info: object.Info(), length: length, body: object.Reader(), close: object.Close}, nil
+}
+
+// openRemote asks the owner of the source for it.
+func (f *Front) openRemote(ctx context.Context, r *request, m *cluster.Map, slot cluster.Slot, owner cluster.NodeID, read *store.GetRequest) (*source, error) {
+	const op = "target/front.openRemote"
+	node, ok := m.Node(owner)
+	if !ok {
+		return nil, cluster.Fail(op, string(owner), cluster.KindUnavailable, "the owner of the source is not in the map")
+	}
+	grant := &intra.Grant{
+		Request: r.grant.Request, Identity: r.grant.Identity, Root: r.grant.Root, Dialect: intra.Node, Operation: operationRead,
+		Bucket: read.Bucket.Bucket, BucketID: read.Bucket.ID, Key: read.Key, Slot: slot, Owner: owner, Epoch: read.Epoch,
+		MapVersion: m.Version, Gateway: f.o.Node.ID,
+	}
+	out := httpd.NewRequest(http.MethodGet, PathRead, nil, 0, readHeaders(read)...)
+	out.Header.Add(intra.HeaderTicket, f.o.Tickets.Seal(grant, out))
+	in, err := f.o.Peers.Do(ctx, node.IntraAddr, &httpd.OutRequest{Method: out.Method, Target: out.Path, Header: out.Header})
+	if err != nil {
+		return nil, err
+	}
+	if in.Status != http.StatusOK {
+		defer in.Body.Close()
+		text, err := io.ReadAll(io.LimitReader(in.Body, maxErrorBody))
+		if err != nil {
+			return nil, cluster.E(op, node.IntraAddr, cluster.KindUnavailable, err)
+		}
+		return nil, intra.ReadError(op, node.IntraAddr, in.Status, &in.Header, text)
+	}
+	info, err := decodeInfo(in.Header.Get(headerObject))
+	if err != nil {
+		return nil, cluster.E(op, node.IntraAddr, cluster.KindOther, joinClose(err, in.Body))
+	}
+	return &source{info: info, length: in.Length, body: in.Body, close: in.Body.Close}, nil
+}
+
+func joinClose(err error, c io.Closer) error {
+	if closeErr := c.Close(); closeErr != nil {
+		return closeErr
+	}
+	return err
+}
+
+// readHeaders writes the conditions and the range of a read as headers.
+func readHeaders(read *store.GetRequest) []string {
+	var h []string
+	tags := func(name string, e store.ETags) {
+		if e.Any {
+			h = append(h, name, "*")
+		} else if len(e.Tags) > 0 {
+			h = append(h, name, `"`+strings.Join(e.Tags, `", "`)+`"`)
+		}
+	}
+	date := func(name string, t time.Time) {
+		if !t.IsZero() {
+			h = append(h, name, s3.FormatHTTPDate(t))
+		}
+	}
+	tags("If-Match", read.If.Match)
+	tags("If-None-Match", read.If.NoneMatch)
+	date("If-Modified-Since", read.If.ModifiedSince)
+	date("If-Unmodified-Since", read.If.UnmodifiedSince)
+	if r := read.Range; r != nil {
+		h = append(h, "Range", "bytes="+strconv.FormatInt(r.First, 10)+"-"+strconv.FormatInt(r.Last, 10))
+	}
+	return h
+}
+
+// ServeRead answers another node's read of a copy's source.
+func (f *Front) ServeRead(ctx context.Context, g *intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
+	const op = "target/front.ServeRead"
+	r := &request{grant: g, req: req, rep: rep}
+	rep.Operation, rep.Identity = "node.Read", g.Identity
+	if g.Dialect != intra.Node || g.Operation != operationRead || req.Method != http.MethodGet {
+		return cluster.Fail(op, r.subject(), cluster.KindDenied, "the request is not the one that was granted")
+	}
+	var err error
+	if r.bucket, err = f.bucket(g); err != nil {
+		return cluster.E(op, r.subject(), cluster.KindOther, err)
+	}
+	r.call = &s3.Call{Request: s3.Request{Header: &req.Header}}
+	object, err := f.o.Store.Open(ctx, r.read())
+	if err != nil {
+		return cluster.E(op, r.subject(), cluster.KindOther, err)
+	}
+	head, err := encodeInfo(object.Info())
+	if err != nil {
+		return cluster.E(op, r.subject(), cluster.KindOther, joinClose(err, object))
+	}
+	_, length, _ := object.Range()
+	rep.Status = http.StatusOK
+	rep.SetHeader(headerObject, head)
+	rep.Stream(length, objectBody{object})
+	return nil
+}
+
+// wireInfo is store.Info in headerObject. Names and values are bytes: metadata need not be UTF-8, which JSON wants.
+type wireInfo struct {
+	Size                  int64
+	ETag                  string
+	Modified              time.Time
+	Sums                  store.Sums
+	Composite             bool
+	PartCount             int
+	Headers, User, Custom []wirePair
+}
+
+type wirePair struct{ Name, Value []byte }
+
+func encodeInfo(info *store.Info) (string, error) {
+	wire := func(p []store.Pair) []wirePair {
+		out := make([]wirePair, len(p))
+		for i := range p {
+			out[i] = wirePair{[]byte(p[i].Name), []byte(p[i].Value)}
+		}
+		return out
+	}
+	text, err := json.Marshal(wireInfo{
+		Size: info.Size, ETag: info.ETag, Modified: info.Modified, Sums: info.Sums, Composite: info.Composite, PartCount: info.PartCount,
+		Headers: wire(info.Headers), User: wire(info.User), Custom: wire(info.Custom),
+	})
+	return base64.StdEncoding.EncodeToString(text), err
+}
+
+func decodeInfo(s string) (*store.Info, error) {
+	text, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return nil, err
+	}
+	var w wireInfo
+	if err := json.Unmarshal(text, &w); err != nil {
+		return nil, err
+	}
+	plain := func(p []wirePair) []store.Pair {
+		var out []store.Pair
+		for _, x := range p {
+			out = append(out, store.Pair{Name: string(x.Name), Value: string(x.Value)})
+		}
+		return out
+	}
+	return &store.Info{
+		Size: w.Size, ETag: w.ETag, Modified: w.Modified, Sums: w.Sums, Composite: w.Composite, PartCount: w.PartCount,
+		Metadata: store.Metadata{Headers: plain(w.Headers), User: plain(w.User), Custom: plain(w.Custom)},
+	}, nil
+}

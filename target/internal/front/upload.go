@@ -1,0 +1,191 @@
+package front
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/s3"
+	"github.com/aisle-store/aisle/target/internal/store"
+)
+
+// createUpload serves CreateMultipartUpload.
+func (f *Front) createUpload(ctx context.Context, r *request) error {
+	algorithm, composite, err := s3.UploadChecksum(r.call)
+	if err != nil {
+		return err
+	}
+	md, err := metadata(r.call)
+	if err != nil {
+		return err
+	}
+	create := &store.CreateUploadRequest{
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Owner: r.grant.Identity, Composite: composite, Metadata: md,
+	}
+	if algorithm != s3.NoAlgorithm {
+		create.Want = []cluster.ChecksumType{algorithm.Type()}
+		r.rep.SetHeader("x-amz-checksum-algorithm", algorithm.String())
+		r.rep.SetHeader("x-amz-checksum-type", checksumKind(composite))
+	}
+	id, err := f.o.Store.CreateUpload(ctx, create)
+	if err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusOK
+	r.rep.Bytes(s3.ContentTypeXML, s3.CreateUploadXML(r.call.Bucket, r.call.Key, id))
+	return nil
+}
+
+func checksumKind(composite bool) string {
+	if composite {
+		return "COMPOSITE"
+	}
+	return "FULL_OBJECT"
+}
+
+// uploadPart serves UploadPart.
+func (f *Front) uploadPart(ctx context.Context, r *request) error {
+	id, number, err := s3.UploadParams(r.call)
+	if err != nil {
+		return err
+	}
+	u, err := f.openUpload(r)
+	if err != nil {
+		return err
+	}
+	defer u.body.Close()
+	info, err := f.o.Store.PutPart(ctx, &store.PutPartRequest{
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: id, Number: number, Body: u.body, Size: u.body.Length(),
+		Want: u.want, Expect: u.expect, Trailer: u.trailer,
+	})
+	if err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusOK
+	r.rep.SetHeader("ETag", s3.QuoteETag(info.ETag))
+	setChecksums(r.rep, checksums(info.Sums, 0), "")
+	return nil
+}
+
+// listParts serves ListParts.
+func (f *Front) listParts(ctx context.Context, r *request) error {
+	params, err := s3.ReadPartListParams(r.call)
+	if err != nil {
+		return err
+	}
+	result, err := f.o.Store.Parts(ctx, &store.PartsRequest{
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: params.UploadID, After: params.After, Limit: max(1, params.Limit()),
+	})
+	if err != nil {
+		return err
+	}
+	page := s3.PartPage{
+		Bucket: r.call.Bucket, Key: r.call.Key, Params: params, Owner: owner(result.Upload.Owner), Truncated: result.More,
+	}
+	if params.Limit() == 0 {
+		result.Parts, page.Truncated = nil, false
+	}
+	for _, p := range result.Parts {
+		page.Parts = append(page.Parts, s3.ListedPart{
+			Number: p.Number, Size: p.Size, ETag: p.ETag, Modified: p.Modified, Sums: elements(checksums(p.Sums, 0)),
+		})
+	}
+	for _, t := range result.Upload.Want {
+		if a, ok := s3.AlgorithmOf(t); ok {
+			page.ChecksumAlgorithm, page.ChecksumType = a.String(), checksumKind(result.Upload.Composite)
+		}
+	}
+	r.rep.Status = http.StatusOK
+	r.rep.Bytes(s3.ContentTypeXML, page.XML())
+	return nil
+}
+
+// completeUpload serves CompleteMultipartUpload.
+func (f *Front) completeUpload(ctx context.Context, r *request) error {
+	complete, err := f.readComplete(r)
+	if err != nil {
+		return err
+	}
+	info, err := f.o.Store.Complete(ctx, complete)
+	if err != nil {
+		return err
+	}
+	sums, kind := objectChecksums(info)
+	result := s3.CompleteResult{
+		Location: r.location(), Bucket: r.call.Bucket, Key: r.call.Key, ETag: info.ETag, Sums: elements(sums), ChecksumType: kind,
+	}
+	r.rep.Status = http.StatusOK
+	r.rep.Bytes(s3.ContentTypeXML, result.XML())
+	return nil
+}
+
+func (f *Front) readComplete(r *request) (*store.CompleteRequest, error) {
+	cond, err := s3.WriteConditions(r.call)
+	if err != nil {
+		return nil, err
+	}
+	sum, _, size, err := s3.CompleteChecksums(r.call)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := f.readParts(r)
+	if err != nil {
+		return nil, err
+	}
+	complete := &store.CompleteRequest{
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: cluster.UploadID(r.call.Params.Get("uploadId")),
+		Parts: parts, Size: size, If: conditions(cond),
+	}
+	if sum != nil {
+		complete.Expect = store.Sums{{Type: sum.Algorithm.Type(), Value: sum.Value}}
+	}
+	return complete, nil
+}
+
+// readParts reads the list of parts that the body of CompleteMultipartUpload is. The x-amz-checksum-* headers of this
+// request speak of the object, not of the body.
+func (f *Front) readParts(r *request) ([]store.CompletePart, error) {
+	body, err := f.openBody(r, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	data, err := s3.ReadAll(body, s3.MaxCompleteBody)
+	if err != nil {
+		return nil, err
+	}
+	named, err := s3.ParseComplete(data)
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]store.CompletePart, len(named))
+	for i, p := range named {
+		parts[i] = store.CompletePart{Number: p.Number, ETag: p.ETag}
+		if p.Checksum != nil {
+			parts[i].Sums = store.Sums{{Type: p.Checksum.Algorithm.Type(), Value: p.Checksum.Value}}
+		}
+	}
+	return parts, nil
+}
+
+// location is the URL of the object, as the client addressed it.
+func (r *request) location() string {
+	scheme := "http://"
+	if r.req.TLS {
+		scheme = "https://"
+	}
+	path, _, _ := strings.Cut(r.req.Path, "?")
+	return scheme + r.req.Host + path
+}
+
+// abortUpload serves AbortMultipartUpload.
+func (f *Front) abortUpload(ctx context.Context, r *request) error {
+	if err := f.o.Store.Abort(ctx, &store.AbortRequest{
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: cluster.UploadID(r.call.Params.Get("uploadId")),
+	}); err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusNoContent
+	return nil
+}

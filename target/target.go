@@ -1,0 +1,201 @@
+// Package target is a storage node: the store over its mountpaths, and the front that answers granted requests about
+// the objects whose slots it owns.
+package target
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/control"
+	"github.com/aisle-store/aisle/cluster/httpd"
+	"github.com/aisle-store/aisle/cluster/intra"
+	"github.com/aisle-store/aisle/target/internal/front"
+	"github.com/aisle-store/aisle/target/internal/store"
+)
+
+// State is what a node has applied; *control.View is one.
+type State = front.State
+
+// Control is what a target asks of the control plane; see Controlled.
+type Control = front.Control
+
+// Peers carries requests to other nodes; *httpd.Client does.
+type Peers = front.Peers
+
+// MountpathStatus is the state of one mountpath.
+type MountpathStatus = store.MountpathStatus
+
+// Controlled makes a Control of the node's control plane, which need not have been started yet.
+func Controlled(c *control.Control) Control { return controlled{c} }
+
+type controlled struct{ *control.Control }
+
+// Applied implements Control.
+func (c controlled) Applied() State { return c.View() }
+
+// Options are what a target is built from. The zero value of a size or time means the store's default.
+type Options struct {
+	Node      cluster.Node // this node: its id, incarnation and mountpaths
+	ClusterID string       // that the mountpaths were formatted for
+	Control   Control
+	Tickets   *intra.Tickets
+	Peers     Peers
+	FS        vfs.FS           // vfs.Default when nil
+	Now       func() time.Time // the wall clock; time.Now when nil
+	Logger    *slog.Logger     // silence when nil
+
+	RetryWindow   time.Duration // how long the outcome of a write is remembered
+	InlineMax     int           // objects up to this size lie in their record
+	SegmentMax    int64         // larger ones, up to this size, share segment files
+	SegmentSize   int64         // of a segment file
+	HighWatermark int           // percent of a disk above which writes are refused
+}
+
+var _ control.Participant = (*Target)(nil)
+
+// Target is a storage node's part of a process. Its methods may be called at the same time.
+type Target struct {
+	node    cluster.NodeID
+	store   *store.Store
+	front   *front.Front
+	tickets *intra.Tickets
+}
+
+// Format makes an empty mountpath at path. It refuses a path that holds anything.
+func Format(fs vfs.FS, path, clusterID string, node cluster.NodeID, id cluster.MountpathID) error {
+	return store.Format(fs, path, clusterID, node, id)
+}
+
+// Open opens the mountpaths. The target serves nothing until the control plane calls Activate.
+func Open(ctx context.Context, o Options) (*Target, error) {
+	const op = "target.Open"
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s, err := store.Open(ctx, o.storeOptions())
+	if err != nil {
+		return nil, cluster.E(op, string(o.Node.ID), cluster.KindOther, err)
+	}
+	f := front.New(front.Options{Node: o.Node, Store: s, Control: o.Control, Peers: o.Peers, Tickets: o.Tickets, Now: o.Now})
+	return &Target{node: o.Node.ID, store: s, front: f, tickets: o.Tickets}, nil
+}
+
+func (o *Options) storeOptions() store.Options {
+	s := store.Options{
+		FS: o.FS, ClusterID: o.ClusterID, Node: o.Node.ID, Incarnation: o.Node.Incarnation, Mountpaths: o.Node.Mountpaths,
+		Authority: &authority{node: o.Node.ID, incarnation: o.Node.Incarnation, control: o.Control},
+		Now:       o.Now, RetryWindow: o.RetryWindow, InlineMax: o.InlineMax, Events: logged(o.Logger),
+	}
+	s.Disk.ExtentMax, s.Disk.SegmentSize, s.Disk.HighWatermark = o.SegmentMax, o.SegmentSize, float64(o.HighWatermark)/100
+	return s
+}
+
+// logged writes the store's events to the log.
+func logged(l *slog.Logger) store.Events {
+	return store.Events{
+		Corrupt: func(mp cluster.MountpathID, bucket cluster.BucketID, key cluster.ObjectKey, err error) {
+			l.Error("stored bytes do not have their checksum", "mountpath", mp, "bucket", uint64(bucket), "key", string(key), "error", err)
+		},
+		MountpathFailed: func(mp cluster.MountpathID, err error) {
+			l.Error("a mountpath failed and serves no more", "mountpath", mp, "error", err)
+		},
+		Background: func(mp cluster.MountpathID, task string, err error) {
+			l.Warn("background work on a mountpath failed; it is tried again", "mountpath", mp, "task", task, "error", err)
+		},
+	}
+}
+
+// Close waits for the requests that run and closes the mountpaths. Nothing may be served any more: shut the listeners
+// and stop the control plane before.
+func (t *Target) Close() error { return t.store.Close() }
+
+// Mountpaths returns the state of every mountpath.
+func (t *Target) Mountpaths() []MountpathStatus { return t.store.Mountpaths() }
+
+// ServeObject answers a request about one object that a gateway in this process has granted.
+func (t *Target) ServeObject(ctx context.Context, g *intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
+	return t.front.ServeObject(ctx, g, req, rep)
+}
+
+// List, Delete and Stat make a target an intra.Service, for a gateway in this process and for calls from other nodes.
+
+// List returns this target's part of a page.
+func (t *Target) List(ctx context.Context, g *intra.Grant, in *intra.ListRequest) (*intra.ListReply, error) {
+	return t.front.List(ctx, g, in)
+}
+
+// Delete deletes a batch of objects.
+func (t *Target) Delete(ctx context.Context, g *intra.Grant, in *intra.DeleteRequest) (*intra.DeleteReply, error) {
+	return t.front.Delete(ctx, g, in)
+}
+
+// Stat returns the entry of one object.
+func (t *Target) Stat(ctx context.Context, g *intra.Grant, in *intra.StatRequest) (*intra.StatReply, error) {
+	return t.front.Stat(ctx, g, in)
+}
+
+// ServeNode is the handler of the listener that other nodes connect to: relayed requests and calls between nodes. Every
+// request needs a ticket.
+func (t *Target) ServeNode(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
+	const op = "target.ServeNode"
+	g, err := t.tickets.Open(req)
+	if err != nil {
+		return cluster.E(op, req.Path, cluster.KindOther, err)
+	}
+	switch {
+	case req.Path == front.PathRead:
+		return t.front.ServeRead(ctx, g, req, rep)
+	case strings.HasPrefix(req.Path, intra.PathPrefix):
+		return intra.Serve(ctx, t.front, g, req, rep)
+	}
+	return t.front.ServeObject(ctx, g, req, rep)
+}
+
+// ServeRedirected answers a client that was redirected here with a ticket (intra.Present) on the public listener.
+func (t *Target) ServeRedirected(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
+	const op = "target.ServeRedirected"
+	g, err := t.tickets.Open(req)
+	if err != nil {
+		return cluster.E(op, req.Path, cluster.KindOther, err)
+	}
+	return t.front.ServeObject(ctx, g, req, rep)
+}
+
+// WriteError fills a reply of the public listener for an error.
+func (t *Target) WriteError(req *httpd.Request, rep *httpd.Reply, err error) {
+	t.front.WriteError(req, rep, err)
+}
+
+// WriteNodeError fills a reply of the listener of ServeNode for an error.
+func (t *Target) WriteNodeError(req *httpd.Request, rep *httpd.Reply, err error) {
+	t.front.WriteNodeError(req, rep, err)
+}
+
+// Fence implements control.Participant.
+func (t *Target) Fence(ctx context.Context, pending *cluster.Map) ([]cluster.Slot, error) {
+	return t.store.Fence(ctx, pending)
+}
+
+// Activate implements control.Participant.
+func (t *Target) Activate(ctx context.Context, m *cluster.Map) error { return t.store.Activate(ctx, m) }
+
+// SealBucket implements control.Participant.
+func (t *Target) SealBucket(ctx context.Context, id cluster.BucketID) (bool, error) {
+	return t.store.SealBucket(ctx, id)
+}
+
+// DropBucket implements control.Participant.
+func (t *Target) DropBucket(ctx context.Context, id cluster.BucketID) error {
+	return t.store.DropBucket(ctx, id)
+}
