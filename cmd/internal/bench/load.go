@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"net/url"
 	"strconv"
 	"strings"
@@ -26,12 +27,11 @@ func (w *worker) operation() func(ctx context.Context) (int64, error) {
 		return func(ctx context.Context) (int64, error) { return 0, w.head(ctx, w.random()) }
 	case "delete":
 		return func(ctx context.Context) (int64, error) {
-			key := w.index + w.next*len(w.run.workers)
-			if key >= w.run.o.Objects {
+			key := w.run.deleted.Add(1) - 1
+			if key >= int64(w.run.o.Objects) {
 				return 0, errDone
 			}
-			w.next++
-			return 0, w.delete(ctx, key)
+			return 0, w.delete(ctx, int(key))
 		}
 	case "list":
 		return w.list
@@ -145,6 +145,7 @@ func (w *worker) multipart(ctx context.Context) (int64, error) {
 	if !ok {
 		return 0, fmt.Errorf("the reply names no upload: %s", r.body)
 	}
+	upload = html.UnescapeString(upload)
 	var parts strings.Builder
 	parts.WriteString("<CompleteMultipartUpload>")
 	for number, from := 1, int64(0); from < w.run.o.Size; number, from = number+1, from+w.run.o.PartSize {

@@ -41,6 +41,7 @@ type runner struct {
 	body    []byte
 	workers []*worker
 	started atomic.Int64 // operations begun, against Options.Ops
+	deleted atomic.Int64 // delete: keys taken
 }
 
 // worker is one connection with what it measured. Keys are divided among the workers.
