@@ -1,0 +1,141 @@
+package stats
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Node is the state of a node in its cluster.
+type Node struct {
+	Lease      bool   // it may answer now
+	MapVersion uint64 // of the active map
+	MapPending bool   // a change of the map is under way
+	Applied    uint64 // index of the last applied control change
+	Nodes      int    // members of the map
+	Targets    int    // those that hold objects
+	Owned      int    // slots that this node owns
+	Buckets    int
+}
+
+// Mountpath is the state of one mountpath. Fields named "since start" only grow.
+type Mountpath struct {
+	ID           string
+	Serving      bool  // it serves reads
+	Writable     bool  // it takes writes
+	Capacity     int64 // bytes of the file system
+	Available    int64 // bytes free for us
+	Segments     int
+	Extents      int64 // live
+	ExtentBytes  int64
+	IndexBytes   int64 // of the metadata store
+	Syncs        int64 // of segments, since start
+	Synced       int64 // extents that those syncs made durable, since start
+	Errors       int64 // failed file operations, since start
+	Corruptions  int64 // extents, blobs and records found corrupt, since start
+	PendingFrees int64 // places that wait to be freed
+	CacheHits    int64 // of blocks of the metadata store, since start
+	CacheMisses  int64 // since start
+	Compactions  int64 // of the metadata store, since start
+	Stalls       int64 // of writes by the metadata store, since start
+}
+
+// WatchNode makes the node's state part of the registry; read is called when somebody looks, and must be quick.
+func (reg *Registry) WatchNode(read func() Node) {
+	reg.r.MustRegister(collector[Node]{metrics: nodeMetrics, read: func() []labelled[Node] {
+		return []labelled[Node]{{value: read()}}
+	}})
+}
+
+// WatchMountpaths makes the state of the target's mountpaths part of the registry; read is called when somebody looks.
+func (reg *Registry) WatchMountpaths(read func() []Mountpath) {
+	reg.r.MustRegister(collector[Mountpath]{metrics: mountpathMetrics, read: func() []labelled[Mountpath] {
+		all := read()
+		list := make([]labelled[Mountpath], len(all))
+		for i := range all {
+			list[i] = labelled[Mountpath]{labels: []string{all[i].ID}, value: all[i]}
+		}
+		return list
+	}})
+}
+
+// metric says how one metric is read off a state.
+type metric[T any] struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	of   func(*T) float64
+}
+
+func gauge[T any](name, help string, labels []string, of func(*T) float64) metric[T] {
+	return metric[T]{prometheus.NewDesc(name, help, labels, nil), prometheus.GaugeValue, of}
+}
+
+func counter[T any](name, help string, labels []string, of func(*T) float64) metric[T] {
+	return metric[T]{prometheus.NewDesc(name, help, labels, nil), prometheus.CounterValue, of}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+var nodeMetrics = []metric[Node]{
+	gauge("aisle_node_lease", "1 while the node holds a lease and may answer.", nil, func(n *Node) float64 { return truth(n.Lease) }),
+	gauge("aisle_map_version", "Version of the active cluster map.", nil, func(n *Node) float64 { return float64(n.MapVersion) }),
+	gauge("aisle_map_pending", "1 while a change of the cluster map is under way.", nil, func(n *Node) float64 { return truth(n.MapPending) }),
+	gauge("aisle_control_applied_index", "Index of the last control change that the node applied.", nil, func(n *Node) float64 { return float64(n.Applied) }),
+	gauge("aisle_cluster_nodes", "Nodes in the cluster map.", nil, func(n *Node) float64 { return float64(n.Nodes) }),
+	gauge("aisle_cluster_targets", "Nodes in the cluster map that hold objects.", nil, func(n *Node) float64 { return float64(n.Targets) }),
+	gauge("aisle_cluster_buckets", "Buckets in the bucket table.", nil, func(n *Node) float64 { return float64(n.Buckets) }),
+	gauge("aisle_node_owned_slots", "Slots, of 16384, that the node owns.", nil, func(n *Node) float64 { return float64(n.Owned) }),
+}
+
+var byMountpath = []string{"mountpath"}
+
+var mountpathMetrics = []metric[Mountpath]{
+	gauge("aisle_mountpath_serving", "1 while the mountpath serves reads.", byMountpath, func(m *Mountpath) float64 { return truth(m.Serving) }),
+	gauge("aisle_mountpath_writable", "1 while the mountpath takes writes.", byMountpath, func(m *Mountpath) float64 { return truth(m.Writable) }),
+	gauge("aisle_mountpath_capacity_bytes", "Bytes of the file system.", byMountpath, func(m *Mountpath) float64 { return float64(m.Capacity) }),
+	gauge("aisle_mountpath_available_bytes", "Bytes of the file system that are free for use.", byMountpath, func(m *Mountpath) float64 { return float64(m.Available) }),
+	gauge("aisle_mountpath_segments", "Segment files.", byMountpath, func(m *Mountpath) float64 { return float64(m.Segments) }),
+	gauge("aisle_mountpath_extents", "Live extents in segments.", byMountpath, func(m *Mountpath) float64 { return float64(m.Extents) }),
+	gauge("aisle_mountpath_extent_bytes", "Bytes of live extents.", byMountpath, func(m *Mountpath) float64 { return float64(m.ExtentBytes) }),
+	gauge("aisle_mountpath_index_bytes", "Bytes of the metadata store.", byMountpath, func(m *Mountpath) float64 { return float64(m.IndexBytes) }),
+	gauge("aisle_mountpath_pending_frees", "Places that wait to be freed.", byMountpath, func(m *Mountpath) float64 { return float64(m.PendingFrees) }),
+	counter("aisle_mountpath_segment_syncs_total", "Syncs of segment files.", byMountpath, func(m *Mountpath) float64 { return float64(m.Syncs) }),
+	counter("aisle_mountpath_synced_extents_total", "Extents that syncs of segment files made durable.", byMountpath, func(m *Mountpath) float64 { return float64(m.Synced) }),
+	counter("aisle_mountpath_errors_total", "File operations that failed.", byMountpath, func(m *Mountpath) float64 { return float64(m.Errors) }),
+	counter("aisle_mountpath_corruptions_total", "Extents, blobs and records found corrupt.", byMountpath, func(m *Mountpath) float64 { return float64(m.Corruptions) }),
+	counter("aisle_mountpath_index_cache_hits_total", "Blocks of the metadata store found in memory.", byMountpath, func(m *Mountpath) float64 { return float64(m.CacheHits) }),
+	counter("aisle_mountpath_index_cache_misses_total", "Blocks of the metadata store read from disk.", byMountpath, func(m *Mountpath) float64 { return float64(m.CacheMisses) }),
+	counter("aisle_mountpath_index_compactions_total", "Compactions of the metadata store.", byMountpath, func(m *Mountpath) float64 { return float64(m.Compactions) }),
+	counter("aisle_mountpath_index_stalls_total", "Times that the metadata store made writes wait.", byMountpath, func(m *Mountpath) float64 { return float64(m.Stalls) }),
+}
+
+// labelled is a state with the values of its labels.
+type labelled[T any] struct {
+	labels []string
+	value  T
+}
+
+// collector reads a state and gives all its metrics.
+type collector[T any] struct {
+	metrics []metric[T]
+	read    func() []labelled[T]
+}
+
+// Describe implements prometheus.Collector.
+func (c collector[T]) Describe(out chan<- *prometheus.Desc) {
+	for _, m := range c.metrics {
+		out <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c collector[T]) Collect(out chan<- prometheus.Metric) {
+	for _, s := range c.read() {
+		for _, m := range c.metrics {
+			out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.of(&s.value), s.labels...)
+		}
+	}
+}
