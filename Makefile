@@ -34,11 +34,11 @@ test: ## install what the tests need, then run all that CI runs
 
 .PHONY: test-fast
 test-fast: ## the inner loop: unit tests, fewer seeds, nothing installed
-	AISLE_SEEDS=20 go test -short ./...
+	AISLE_SIM_SEEDS=20 go test -short ./...
 
 .PHONY: unit
 unit: # unit tests, simulated clusters and the seeds of every fuzz target
-	AISLE_SEEDS=$(SEEDS) go test -timeout $(TIMEOUT) ./...
+	AISLE_SIM_SEEDS=$(SEEDS) go test -timeout $(TIMEOUT) ./...
 
 .PHONY: e2e
 e2e: # real processes, stock clients, faults; E2E=PATTERN picks tests
@@ -46,7 +46,7 @@ e2e: # real processes, stock clients, faults; E2E=PATTERN picks tests
 
 .PHONY: race
 race: ## unit tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 AISLE_SEEDS=20 go test -race -timeout $(TIMEOUT) ./...
+	CGO_ENABLED=1 AISLE_SIM_SEEDS=20 go test -race -timeout $(TIMEOUT) ./...
 
 .PHONY: lint
 lint: $(CACHE)/golangci-lint ## formatting, vet, linters, house rules, NOTICE, generated code

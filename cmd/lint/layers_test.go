@@ -52,7 +52,7 @@ var importers = map[string][]string{
 	"github.com/prometheus/common":              {"cluster/stats"},
 	"github.com/spf13/cobra":                    {"cmd/internal/cli"},
 	"github.com/vbauerster/mpb/v8":              {"cmd/internal/cli"},
-	"github.com/tinylib/msgp":                   {"cluster", "cluster/intra", "target/internal/meta"},
+	"github.com/tinylib/msgp":                   {"cluster", "cluster/intra", "target/internal/disk", "target/internal/meta"},
 	"github.com/aws/aws-sdk-go-v2":              {}, // in tests only, until remote buckets exist
 	"github.com/anishathalye/porcupine":         {}, // in tests only, as the rest of this list
 	"pgregory.net/rapid":                        {},
