@@ -91,6 +91,8 @@ type CompleteRequest struct {
 	Size   int64 // what the object must have; -1 when the client did not say
 	Expect Sums  // checksums that the object must have, in the upload's form
 	If     Conditions
+
+	SmallParts bool // parts may have any size, as in AIStore's native uploads; else MinPartSize holds
 }
 
 // AbortRequest asks for an upload to be dropped with all its parts.
@@ -374,7 +376,7 @@ func (t *turn) assemble(upload *meta.Record, parts []*meta.Record, r *CompleteRe
 		if part == nil {
 			return nil, t.fail(cluster.KindPart, fmt.Sprintf("part %d does not exist, or has another ETag or checksum", want.Number))
 		}
-		if part.Size < MinPartSize && i < len(r.Parts)-1 {
+		if part.Size < MinPartSize && i < len(r.Parts)-1 && !r.SmallParts {
 			return nil, t.fail(cluster.KindPartTooSmall, fmt.Sprintf("part %d has %d bytes, fewer than %d", want.Number, part.Size, MinPartSize))
 		}
 		infos = append(infos, *partOf(part, part.Part))
