@@ -19,17 +19,22 @@ import (
 
 // authority is the control plane of tests: a map, a lease and buckets that a test changes as it likes.
 type authority struct {
-	mu       sync.Mutex
-	self     cluster.NodeID
-	started  cluster.Incarnation
-	m        *cluster.Map
-	lease    error
-	refuses  map[cluster.BucketID]error
-	onOwner  func() // called on each Owns
-	onLeased func() // called on each CheckLease
+	mu      sync.Mutex
+	self    cluster.NodeID
+	started cluster.Incarnation
+	m       *cluster.Map
+	lease   error
+	refuses map[cluster.BucketID]error
+	onOwner func() // called on each Owns
 }
 
 func (a *authority) Owns(s cluster.Slot) (cluster.Epoch, error) {
+	a.mu.Lock()
+	hook := a.onOwner
+	a.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	owner, epoch := a.m.Owner(s)
@@ -42,12 +47,8 @@ func (a *authority) Owns(s cluster.Slot) (cluster.Epoch, error) {
 
 func (a *authority) CheckLease() error {
 	a.mu.Lock()
-	err, hook := a.lease, a.onLeased
-	a.mu.Unlock()
-	if hook != nil {
-		hook()
-	}
-	return err
+	defer a.mu.Unlock()
+	return a.lease
 }
 
 func (a *authority) Writable(b cluster.BucketID) error {
