@@ -155,6 +155,17 @@ func (f goFile) line(n ast.Node) string {
 	return p.String()
 }
 
+// commented reports whether a comment ends the line of a node.
+func (f goFile) commented(n ast.Node) bool {
+	line := f.fset.Position(n.End()).Line
+	for _, group := range f.ast.Comments {
+		if group.Pos() > n.Pos() && f.fset.Position(group.Pos()).Line == line {
+			return true
+		}
+	}
+	return false
+}
+
 // main reports whether the file belongs to a program.
 func (f goFile) main() bool { return f.ast.Name.Name == "main" }
 
