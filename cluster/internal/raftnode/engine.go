@@ -62,6 +62,7 @@ type Engine struct {
 	raft    *raft.Raft
 	machine *machine
 	stores  *Stores
+	guard   *guard
 	peers   *peers
 	timing  Timing
 
@@ -95,24 +96,34 @@ func Start(o Options) (*Engine, error) {
 		id:      o.ID,
 		machine: newMachine(o.FSM),
 		stores:  o.Stores,
+		guard:   newGuard(o.Stores),
 		timing:  o.Timing,
 		fatal:   make(chan error, 1),
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
 	}
-	e.peers = newPeers(o.Link.open(o.Timing.Call, o.Logger), e.CommitIndex)
-	var err error
-	e.raft, err = raft.NewRaft(config(o), e.machine, o.Stores.logs, o.Stores.stable, o.Stores.snapshots, e.peers)
-	if err != nil {
-		if cause := e.machine.cause(); cause != nil {
-			err = cause
-		}
+	e.peers = newPeers(o.Link.open(o.Timing.Call, o.Logger), e.CommitIndex, e.guard.start)
+	if err := e.open(o); err != nil {
 		return nil, cluster.E(op, string(o.ID), cluster.KindOther, errors.Join(err, e.peers.Close(), o.Stores.close()))
 	}
 	e.peers.start()
 	e.watch = newWatch(e.raft)
 	go e.run()
 	return e, nil
+}
+
+// open starts raft. Raft panics when it cannot write its term, which it does first of all.
+func (e *Engine) open(o Options) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("raft: %v", p)
+		}
+	}()
+	e.raft, err = raft.NewRaft(config(o), e.machine, e.guard, e.guard, o.Stores.snapshots, e.peers)
+	if cause := e.machine.cause(); err != nil && cause != nil {
+		return cause
+	}
+	return err
 }
 
 func config(o Options) *raft.Config {
@@ -273,13 +284,33 @@ func (e *Engine) run() {
 	case <-e.machine.halted:
 		e.fatal <- e.machine.cause()
 		e.shut()
+	case <-e.guard.failed:
+		e.fatal <- e.guard.cause()
+		e.shut()
 	}
 	// Raft may leave a call unanswered that it took just before a shutdown. It answers all of them soon while it runs, if
 	// only because it loses leadership; so they are waited for first.
-	e.mu.calls.Wait()
+	e.waitForCalls()
 	stopped := e.raft.Shutdown()
 	err := e.peers.Close() // unblocks raft's goroutines that wait for other members
 	e.stopErr = errors.Join(stopped.Error(), err, e.watch.stop(), e.stores.close())
+}
+
+// waitForCalls returns when no call waits for raft. A store that fails now must not hold it up.
+func (e *Engine) waitForCalls() {
+	answered := make(chan struct{})
+	go func() {
+		e.mu.calls.Wait()
+		close(answered)
+	}()
+	select {
+	case <-answered:
+	case <-e.guard.failed:
+	}
+	e.machine.close()
+	e.peers.sever()
+	e.guard.part()
+	<-answered
 }
 
 // enqueueStep is how long a call waits for raft to take it before it looks whether it is still wanted.

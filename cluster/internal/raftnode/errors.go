@@ -53,5 +53,9 @@ func (e *Engine) fail(op string, err error) error {
 	case errors.As(err, &notTaken):
 		return cluster.E(op, "", cluster.KindUnavailable, notTaken.error)
 	}
+	if e.guard.cause() != nil {
+		// A failed append may be on disk all the same.
+		return cluster.E(op, "", cluster.KindUnavailable, errors.Join(ErrUncertain, err))
+	}
 	return cluster.E(op, "", cluster.KindOther, err)
 }

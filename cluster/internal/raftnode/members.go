@@ -101,6 +101,7 @@ func (e *Engine) TransferLeadership(ctx context.Context, to cluster.NodeID) erro
 type peers struct {
 	*transport
 	commitIndex func() uint64
+	opened      func() // called when raft has read its stores and is about to run
 	mu          struct {
 		sync.Mutex
 		started bool
@@ -115,8 +116,8 @@ type sighting struct {
 	caughtUp bool
 }
 
-func newPeers(t *transport, commitIndex func() uint64) *peers {
-	p := &peers{transport: t, commitIndex: commitIndex}
+func newPeers(t *transport, commitIndex func() uint64, opened func()) *peers {
+	p := &peers{transport: t, commitIndex: commitIndex, opened: opened}
 	p.mu.seen = make(map[raft.ServerID]sighting)
 	return p
 }
@@ -126,6 +127,12 @@ func (p *peers) start() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.started = true
+}
+
+// SetHeartbeatHandler implements raft.Transport. Raft calls it last before it starts its goroutines.
+func (p *peers) SetHeartbeatHandler(handle func(raft.RPC)) {
+	p.opened()
+	p.transport.SetHeartbeatHandler(handle)
 }
 
 // AppendEntries implements raft.Transport.
