@@ -42,19 +42,22 @@ func getMany(b *testing.B, nc net.Conn, request string, size, n int) {
 	out := []byte(request)
 	for range n {
 		if _, err := nc.Write(out); err != nil {
-			b.Fatal(err)
+			b.Error(err)
+			return
 		}
 		for {
 			line, err := br.ReadSlice('\n')
 			if err != nil {
-				b.Fatal(err)
+				b.Error(err)
+				return
 			}
 			if len(line) == 2 {
 				break
 			}
 		}
 		if n, err := br.Discard(size); n != size {
-			b.Fatal(err)
+			b.Error(err)
+			return
 		}
 	}
 }

@@ -65,6 +65,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.src = source{nc: c.nc, pace: pace{set: c.nc.SetReadDeadline, stall: s.o.StallTimeout, minRate: s.o.MinRate}}
 	c.out = writer{nc: c.nc, tcp: c.tcp, raw: c.rawTCP, srv: s, pace: pace{set: c.nc.SetWriteDeadline, stall: s.o.StallTimeout, minRate: s.o.MinRate}}
 	c.out.sendfileStep, c.out.headStep = c.out.trySendfile, c.out.trySendHead
+	c.out.spliceInStep, c.out.spliceOutStep = c.out.trySpliceIn, c.out.trySpliceOut
 	c.head.maxFields = s.o.MaxHeaders
 	c.br = bufio.NewReaderSize(&c.src, readBufferSize)
 	return c

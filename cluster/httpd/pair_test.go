@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -123,21 +124,32 @@ func BenchmarkRelayPair(b *testing.B) {
 	for _, size := range []int{4 << 10, 64 << 10, 1 << 20, 16 << 20} {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			request := strings.Replace(s3Get, "x-id=GetObject", strconv.Itoa(size), 1)
+			n := max(b.N, 16)
 			start := owner.cpu(b)
-			benchGet(b, owner.addr, request, size)
+			getParallel(b, owner.addr, request, size, n)
 			local := owner.cpu(b) - start
 			start = owner.cpu(b) + gateway.cpu(b)
-			n := b.N
-			nc, err := net.Dial("tcp", gateway.addr)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer nc.Close()
-			getMany(b, nc, request, size, n)
+			getParallel(b, gateway.addr, request, size, n)
 			relayed := owner.cpu(b) + gateway.cpu(b) - start
 			b.ReportMetric(float64(local.Microseconds())/float64(n), "local-cpu-us/op")
 			b.ReportMetric(float64(relayed.Microseconds())/float64(n), "relay-cpu-us/op")
 			b.ReportMetric(float64(relayed)/float64(local), "ratio")
 		})
 	}
+}
+
+// getParallel makes n requests on 16 connections.
+func getParallel(b *testing.B, addr, request string, size, n int) {
+	var wait sync.WaitGroup
+	for i := range 16 {
+		nc, err := net.Dial("tcp", addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		wait.Go(func() {
+			defer nc.Close()
+			getMany(b, nc, request, size, (n+i)/16)
+		})
+	}
+	wait.Wait()
 }

@@ -126,25 +126,31 @@ func (b *requestBody) keep(length int64) ([]byte, error) {
 	return buf, nil
 }
 
-// interrupt makes a read that waits for the client end now with an error, and returns when none is under way.
+// interrupt makes reads fail from now on, one that waits for the client too, and returns when none is under way.
 func (b *requestBody) interrupt() {
+	b.lockAwake()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = errBodyEnded
+	}
+}
+
+// lockAwake takes the lock; a read that holds it while it waits for the client ends with an error.
+func (b *requestBody) lockAwake() {
 	if b.mu.TryLock() {
-		b.mu.Unlock()
 		return
 	}
 	_ = b.c.nc.SetReadDeadline(time.Unix(1, 0)) // on a closed connection the read ends anyway
 	b.mu.Lock()
-	if b.err == nil {
-		b.err = errBodyEnded
+	if b.err == nil && !b.isKept {
+		b.err = errBodyEnded // the read may just have ended well, but the connection's deadline is past
 	}
 	b.c.src.pace.disarm()
-	b.mu.Unlock()
 }
 
 // finish ends the body after the handler: no reader that it left behind gets another byte.
 func (b *requestBody) finish() {
-	b.interrupt()
-	b.mu.Lock()
+	b.lockAwake()
 	defer b.mu.Unlock()
 	b.closed = true
 	if b.err == nil && b.left == 0 && !b.chunked {

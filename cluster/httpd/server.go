@@ -96,6 +96,7 @@ type Server struct {
 	door  chan struct{}
 	dates dateCache
 	sent  atomic.Int64 // bytes handed to sendfile
+	pipes chan *pipe   // idle, for relays
 
 	mu struct {
 		sync.Mutex
@@ -107,9 +108,13 @@ type Server struct {
 	running sync.WaitGroup // connections, and the watch
 }
 
+// maxPipes bounds the idle pipes of relays; each may pin as much memory as it holds only while it is in use.
+const maxPipes = 32
+
 // NewServer returns a server; nothing runs until Serve.
 func NewServer(o Options) *Server {
 	s := &Server{o: o.withDefaults(), stop: make(chan struct{})}
+	s.pipes = make(chan *pipe, maxPipes)
 	s.door = make(chan struct{}, s.o.MaxRequests)
 	s.mu.listeners = make(map[net.Listener]struct{})
 	s.mu.conns = make(map[*conn]struct{})
@@ -247,6 +252,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		s.running.Wait()
+		s.closePipes()
 		close(done)
 	}()
 	select {

@@ -45,11 +45,14 @@ type writer struct {
 	vec       [2][]byte
 	bufs      net.Buffers
 
-	file         fileTransfer
-	sendfileStep func(fd uintptr) bool // w.trySendfile, made once
-	headStep     func(fd uintptr) bool // w.trySendHead
-	headSent     int
-	headErr      error
+	file          fileTransfer
+	sendfileStep  func(fd uintptr) bool // w.trySendfile, made once
+	headStep      func(fd uintptr) bool // w.trySendHead
+	through       splicing
+	spliceInStep  func(fd uintptr) bool // w.trySpliceIn
+	spliceOutStep func(fd uintptr) bool // w.trySpliceOut
+	headSent      int
+	headErr       error
 }
 
 // sendsBody reports whether a reply of that status to req has its body sent.
