@@ -146,6 +146,7 @@ func (f *Front) readComplete(r *request) (*store.CompleteRequest, error) {
 // readParts reads the list of parts that the body of CompleteMultipartUpload is. The x-amz-checksum-* headers of this
 // request speak of the object, not of the body.
 func (f *Front) readParts(r *request) ([]store.CompletePart, error) {
+	const op = "target/front.readParts"
 	body, err := f.openBody(r, nil)
 	if err != nil {
 		return nil, err
@@ -161,6 +162,9 @@ func (f *Front) readParts(r *request) ([]store.CompletePart, error) {
 	}
 	parts := make([]store.CompletePart, len(named))
 	for i, p := range named {
+		if i > 0 && p.Number <= named[i-1].Number {
+			return nil, s3.NewFault(op, s3.InvalidPartOrder, "")
+		}
 		parts[i] = store.CompletePart{Number: p.Number, ETag: p.ETag}
 		if p.Checksum != nil {
 			parts[i].Sums = store.Sums{{Type: p.Checksum.Algorithm.Type(), Value: p.Checksum.Value}}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/zeebo/xxh3"
 
@@ -28,11 +29,12 @@ func (s *Store) PutPart(ctx context.Context, r *PutPartRequest) (*PartInfo, erro
 	if err := s.admit(op, n, n.slot(), r.Call, m); err != nil {
 		return nil, err
 	}
-	if _, err := s.upload(op, n, m, r.Upload); err != nil {
+	upload, err := s.upload(op, n, m, r.Upload)
+	if err != nil {
 		return nil, err
 	}
 	record := s.newPart(n, r)
-	b, err := s.receive(ctx, m, r.incoming(), func(b *body) *meta.Record {
+	b, err := s.receive(ctx, m, r.incoming(upload.Want), func(b *body) *meta.Record {
 		b.fill(record)
 		return record
 	})
@@ -100,9 +102,10 @@ func (t *turn) putPart(record *meta.Record, b *body) (*PartInfo, error) {
 	return partOf(record, record.Part), nil
 }
 
-func (r *PutPartRequest) incoming() incoming {
+// incoming is the part's body. It gets the checksums that the upload keeps, also when the request states none.
+func (r *PutPartRequest) incoming(upload []cluster.ChecksumType) incoming {
 	return incoming{
-		body: r.Body, size: r.Size, bucket: r.Bucket.Props.Checksum, want: r.Want, expect: r.Expect, trailer: r.Trailer,
+		body: r.Body, size: r.Size, bucket: r.Bucket.Props.Checksum, want: slices.Concat(upload, r.Want), expect: r.Expect, trailer: r.Trailer,
 		unique: fmt.Sprintf("%s\x00%s\x00%d", r.Request, r.Upload, r.Number),
 	}
 }

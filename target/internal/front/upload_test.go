@@ -1,0 +1,148 @@
+package front
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// create begins an upload and returns its id.
+func (b *bed) create(key string, pairs ...string) string {
+	b.t.Helper()
+	a := b.do("POST", "/bucket/"+key+"?uploads", "", pairs...).want(b.t, 200, "<InitiateMultipartUploadResult", "<Key>"+key+"</Key>")
+	return between(a.body, "<UploadId>", "</UploadId>")
+}
+
+func (b *bed) part(key, id string, number int, data string, pairs ...string) string {
+	b.t.Helper()
+	a := b.do("PUT", fmt.Sprintf("/bucket/%s?partNumber=%d&uploadId=%s", key, number, id), data, pairs...).want(b.t, 200)
+	return strings.Trim(a.header("ETag"), `"`)
+}
+
+func completeBody(parts ...string) string {
+	var s strings.Builder
+	s.WriteString("<CompleteMultipartUpload>")
+	for i := 0; i < len(parts); i += 2 {
+		fmt.Fprintf(&s, "<Part><PartNumber>%s</PartNumber><ETag>\"%s\"</ETag></Part>", parts[i], parts[i+1])
+	}
+	s.WriteString("</CompleteMultipartUpload>")
+	return s.String()
+}
+
+func (b *bed) complete(key, id, body string, pairs ...string) answer {
+	b.t.Helper()
+	return b.do("POST", "/bucket/"+key+"?uploadId="+id, body, pairs...)
+}
+
+func TestMultipart(t *testing.T) {
+	b := newBed(t, "n1")
+	id := b.create("k", "Content-Type", "text/m", "x-amz-meta-a", "1")
+	big := strings.Repeat("0123456789abcdef", 5<<20/16)
+	e3 := b.part("k", id, 3, "tail")
+	e1 := b.part("k", id, 1, big, "Content-MD5", md5Base64(big))
+	if e1 != md5Hex(big) {
+		t.Fatalf("ETag of a part: %s", e1)
+	}
+	list := b.do("GET", "/bucket/k?uploadId="+id, "").want(t, 200, "<PartNumber>1</PartNumber>", "<PartNumber>3</PartNumber>", "<IsTruncated>false</IsTruncated>")
+	if strings.Index(list.body, e1) > strings.Index(list.body, e3) {
+		t.Fatal("parts out of order")
+	}
+	b.do("GET", "/bucket/k?uploadId="+id+"&max-parts=1", "").want(t, 200, "<NextPartNumberMarker>1</NextPartNumberMarker>", "<IsTruncated>true</IsTruncated>")
+	b.do("GET", "/bucket/k?uploadId="+id+"&part-number-marker=1", "").want(t, 200, "<PartNumber>3</PartNumber>")
+	if none := b.do("GET", "/bucket/k?uploadId="+id+"&max-parts=0", "").want(t, 200, "<IsTruncated>false</IsTruncated>"); strings.Contains(none.body, "<Part>") {
+		t.Fatal("max-parts=0 lists parts")
+	}
+	b.do("GET", "/bucket/k", "").want(t, 404)
+
+	b.complete("k", id, completeBody("3", e3, "1", e1)).want(t, 400, "InvalidPartOrder")
+	b.complete("k", id, completeBody("1", e3, "3", e3)).want(t, 400, "InvalidPart")
+	b.complete("k", id, completeBody("1", e1, "2", e1)).want(t, 400, "InvalidPart")
+	b.complete("k", id, "<nonsense").want(t, 400, "MalformedXML")
+	b.complete("k", id, completeBody("1", e1, "3", e3), "x-amz-mp-object-size", "7").want(t, 400)
+	sum := md5.New()
+	for _, e := range []string{e1, e3} {
+		raw, _ := hex.DecodeString(e)
+		sum.Write(raw)
+	}
+	etag := hex.EncodeToString(sum.Sum(nil)) + "-2"
+	done := b.complete("k", id, completeBody("1", e1, "3", e3)).want(t, 200, "<CompleteMultipartUploadResult", etag)
+	again := b.complete("k", id, completeBody("1", e1, "3", e3)).want(t, 200, etag)
+	if done.body != again.body {
+		t.Fatal("a repeated Complete answers differently")
+	}
+	get := b.do("GET", "/bucket/k", "").want(t, 200).wantHeaders(t, "ETag", `"`+etag+`"`, "Content-Type", "text/m", "x-amz-meta-a", "1")
+	if get.body != big+"tail" {
+		t.Fatalf("%d bytes", len(get.body))
+	}
+	b.do("GET", "/bucket/k", "", "Range", fmt.Sprintf("bytes=%d-%d", len(big)-2, len(big)+1)).want(t, 206, "efta")
+	b.do("GET", "/bucket/k?uploadId=nope", "").want(t, 404, "NoSuchUpload", "<UploadId>nope</UploadId>")
+}
+
+func TestMultipartRefusals(t *testing.T) {
+	b := newBed(t, "n1")
+	id := b.create("k")
+	e1, e2 := b.part("k", id, 1, "small"), b.part("k", id, 2, "small too")
+	b.complete("k", id, completeBody("1", e1, "2", e2)).want(t, 400, "EntityTooSmall")
+	b.do("PUT", "/bucket/k?uploadId="+id+"&partNumber=0", "x").want(t, 400, "InvalidArgument")
+	b.do("PUT", "/bucket/k?uploadId="+id+"&partNumber=10001", "x").want(t, 400, "InvalidArgument")
+	b.do("PUT", "/bucket/k?uploadId="+id, "x").want(t, 400, "InvalidArgument")
+	b.do("PUT", "/bucket/k?uploadId=nope&partNumber=1", "x").want(t, 404, "NoSuchUpload")
+	b.do("PUT", "/bucket/k?uploadId="+id+"&partNumber=1", "x", "Content-MD5", md5Base64("y")).want(t, 400, "BadDigest")
+	b.do("POST", "/bucket/k?uploads", "", "x-amz-checksum-algorithm", "MD5").want(t, 400, "InvalidRequest")
+	b.do("DELETE", "/bucket/k?uploadId="+id, "").want(t, 204)
+	b.do("DELETE", "/bucket/k?uploadId="+id, "").want(t, 404, "NoSuchUpload")
+	b.complete("k", id, completeBody("1", e1)).want(t, 404, "NoSuchUpload")
+	b.do("GET", "/bucket/k", "").want(t, 404)
+}
+
+func TestMultipartChecksums(t *testing.T) {
+	b := newBed(t, "n1")
+	big := strings.Repeat("x", 5<<20)
+	f := func(kind string) string {
+		id := b.create("k", "x-amz-checksum-algorithm", "CRC32", "x-amz-checksum-type", kind)
+		e1 := b.part("k", id, 1, big, "x-amz-checksum-crc32", crc32Base64(big))
+		e2 := b.part("k", id, 2, "tail")
+		b.do("PUT", "/bucket/k?partNumber=2&uploadId="+id, "tail", "x-amz-checksum-crc32", crc32Base64("other")).want(t, 400, "BadDigest")
+		b.do("GET", "/bucket/k?uploadId="+id, "").want(t, 200, "<ChecksumAlgorithm>CRC32</ChecksumAlgorithm>", "<ChecksumType>"+kind, "<ChecksumCRC32>"+crc32Base64("tail"))
+		body := strings.Replace(completeBody("1", e1, "2", e2), "</Part>", "<ChecksumCRC32>"+crc32Base64(big)+"</ChecksumCRC32></Part>", 1)
+		b.complete("k", id, strings.Replace(body, crc32Base64(big), crc32Base64("?"), 1)).want(t, 400)
+		a := b.complete("k", id, body).want(t, 200, "<ChecksumType>"+kind)
+		sum := between(a.body, "<ChecksumCRC32>", "</ChecksumCRC32>")
+		b.do("HEAD", "/bucket/k", "", "x-amz-checksum-mode", "ENABLED").want(t, 200).wantHeaders(t, "x-amz-checksum-crc32", sum, "x-amz-checksum-type", kind)
+		return sum
+	}
+	if sum := f("FULL_OBJECT"); sum != crc32Base64(big+"tail") {
+		t.Fatalf("checksum of the whole: %s", sum)
+	}
+	if sum := f("COMPOSITE"); !strings.HasSuffix(sum, "-2") {
+		t.Fatalf("composite checksum: %s", sum)
+	}
+	b.do("PUT", "/bucket/copy", "", "x-amz-copy-source", "bucket/k").want(t, 200, "<ChecksumCRC32>"+crc32Base64(big+"tail"))
+}
+
+func TestPartCopy(t *testing.T) {
+	b := newBed(t, "n1", "n2")
+	big := strings.Repeat("0123456789", 600<<10)
+	for i := range 4 { // sources on both nodes
+		source := fmt.Sprint("source", i)
+		b.do("PUT", "/bucket/"+source, big).want(t, 200)
+		id := b.create("k")
+		copyPart := func(number int, pairs ...string) answer {
+			return b.do("PUT", fmt.Sprintf("/bucket/k?partNumber=%d&uploadId=%s", number, id), "", append([]string{"x-amz-copy-source", "/bucket/" + source}, pairs...)...)
+		}
+		e1 := between(copyPart(1).want(t, 200, "<CopyPartResult").body, "&quot;", "&quot;")
+		e2 := between(copyPart(2, "x-amz-copy-source-range", "bytes=3-5").want(t, 200).body, "&quot;", "&quot;")
+		if e2 != md5Hex("345") {
+			t.Fatalf("ETag of a copied range: %s", e2)
+		}
+		copyPart(3, "x-amz-copy-source-range", fmt.Sprintf("bytes=0-%d", len(big))).want(t, 416, "InvalidRange")
+		copyPart(3, "x-amz-copy-source-range", "bytes=5-").want(t, 400, "InvalidArgument")
+		copyPart(3, "x-amz-copy-source-if-match", `"no"`).want(t, 412)
+		b.complete("k", id, completeBody("1", e1, "2", e2)).want(t, 200)
+		if got := b.do("GET", "/bucket/k", ""); got.body != big+"345" {
+			t.Fatalf("%d bytes", len(got.body))
+		}
+	}
+}
