@@ -363,15 +363,12 @@ func (t *turn) partsOf(ctx context.Context, upload *meta.Record) ([]*meta.Record
 
 // assemble makes the record of an object from the parts that the request names.
 func (t *turn) assemble(upload *meta.Record, parts []*meta.Record, r *CompleteRequest) (*meta.Record, error) {
-	if len(r.Parts) == 0 || len(r.Parts) > MaxParts {
-		return nil, t.fail(cluster.KindInvalid, fmt.Sprintf("an object is made of 1 to %d parts", MaxParts))
+	if err := t.checkOrder(r.Parts); err != nil {
+		return nil, err
 	}
 	record := &meta.Record{Ref: t.name.ref(meta.Current)}
 	infos := make([]PartInfo, 0, len(r.Parts))
 	for i, want := range r.Parts {
-		if i > 0 && want.Number <= r.Parts[i-1].Number {
-			return nil, t.fail(cluster.KindPartOrder, fmt.Sprintf("part %d comes after part %d", want.Number, r.Parts[i-1].Number))
-		}
 		part := named(parts, want)
 		if part == nil {
 			return nil, t.fail(cluster.KindPart, fmt.Sprintf("part %d does not exist, or has another ETag or checksum", want.Number))
@@ -401,6 +398,18 @@ func (t *turn) assemble(upload *meta.Record, parts []*meta.Record, r *CompleteRe
 	record.Owner = upload.Owner
 	record.Headers, record.Metadata, record.Custom = upload.Headers, upload.Metadata, upload.Custom
 	return record, nil
+}
+
+func (t *turn) checkOrder(parts []CompletePart) error {
+	if len(parts) == 0 || len(parts) > MaxParts {
+		return t.fail(cluster.KindInvalid, fmt.Sprintf("an object is made of 1 to %d parts", MaxParts))
+	}
+	for i := 1; i < len(parts); i++ {
+		if parts[i].Number <= parts[i-1].Number {
+			return t.fail(cluster.KindPartOrder, fmt.Sprintf("part %d comes after part %d", parts[i].Number, parts[i-1].Number))
+		}
+	}
+	return nil
 }
 
 // named returns the part that a request means, or nil.
