@@ -113,6 +113,9 @@ func (s *state) register(paths []string) ([]cluster.Mountpath, error) {
 		}
 		given[absolute] = true
 		if !s.knows(absolute) {
+			if err := s.checkNew(absolute); err != nil {
+				return nil, err
+			}
 			s.id.Mountpaths = append(s.id.Mountpaths, registeredMountpath{
 				Mountpath: cluster.Mountpath{ID: cluster.MountpathID(randomName("mp")), Path: absolute, Weight: 100},
 			})

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"github.com/aisle-store/aisle/cluster/config"
 )
@@ -16,7 +20,108 @@ type Options struct {
 	Log      io.Writer
 }
 
-// Run runs a node until the context ends, or until it cannot go on.
+// Run runs a node until the context ends or it cannot go on. It returns nil when it was told to stop and did so in order.
 func Run(ctx context.Context, o Options) error {
-	return errors.New("the parts are being wired")
+	n, err := open(ctx, o)
+	if err != nil {
+		return err
+	}
+	failed := n.serve()
+	err = n.join(ctx)
+	if err == nil {
+		err = n.wait(ctx, failed)
+	} else if ctx.Err() != nil {
+		err = nil // told to stop while joining
+	}
+	if err != nil {
+		n.log.Error("the node cannot go on", "error", err)
+	}
+	return errors.Join(err, n.stop())
+}
+
+// serve lets every listener work, before the node has joined: other nodes are answered so that it can join, and clients
+// hear that it is not ready. The channel yields the error of a listener that broke.
+func (n *node) serve() <-chan error {
+	failed := make(chan error, 4)
+	run := func(f func() error) {
+		n.work.Go(func() {
+			if err := f(); err != nil {
+				failed <- err
+			}
+		})
+	}
+	run(func() error { return n.calls.Serve(n.mux.Protocol(controlProtocol)) })
+	run(func() error { return n.intra.Serve(n.mux.HTTP()) })
+	run(func() error { return n.public.Serve(n.listener) })
+	return failed
+}
+
+// join makes the node a member, or a member again. It returns when the node has applied a map that names this process.
+func (n *node) join(ctx context.Context) error {
+	began := time.Now()
+	if err := n.control.Start(ctx, n.participant()); err != nil {
+		return err
+	}
+	m := n.control.View().Map()
+	n.log.Info("the node serves", "cluster", m.ClusterID, "map", uint64(m.Version), "after", time.Since(began).Round(time.Millisecond),
+		"public", n.listener.Addr().String(), "intra", n.self.IntraAddr)
+	n.work.Go(n.followSettings)
+	return nil
+}
+
+// wait returns when the node is told to stop, or has to.
+func (n *node) wait(ctx context.Context, failed <-chan error) error {
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	for {
+		select {
+		case <-ctx.Done():
+			n.log.Info("the node was told to stop")
+			return nil
+		case err := <-n.control.Fatal():
+			return err
+		case err := <-failed:
+			return err
+		case <-reload:
+			n.reloadCertificate()
+		}
+	}
+}
+
+// Time that each step of an orderly stop has.
+const (
+	drainPublic = 8 * time.Second
+	drainIntra  = 4 * time.Second
+	leave       = 6 * time.Second
+	drainCalls  = 2 * time.Second
+)
+
+// stop takes the node down, in the opposite order of its making.
+func (n *node) stop() error {
+	step := func(limit time.Duration, f func(context.Context) error) error {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		if err := f(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		return nil
+	}
+	n.endSettings()
+	err := errors.Join(
+		step(drainPublic, n.public.Shutdown), // clients' requests end while everything that they need still runs
+		step(drainIntra, n.intra.Shutdown),   // then those that other gateways had sent here
+		step(leave, n.control.Stop),          // nothing is served any more: give up the lease, so that nobody waits for it
+		step(drainCalls, n.calls.Close),      // the control plane needed them to hand over
+		n.caller.Close(),
+		n.mux.Close(),
+	)
+	n.client.Close()
+	n.work.Wait()
+	if n.target != nil {
+		err = errors.Join(err, n.target.close()) // the control plane called it until now
+	}
+	err = errors.Join(err, n.state.close())
+	n.log.Info("the node has stopped", "error", err)
+	return err
 }

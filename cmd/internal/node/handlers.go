@@ -1,0 +1,74 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/api"
+	"github.com/aisle-store/aisle/cluster/httpd"
+	"github.com/aisle-store/aisle/cluster/intra"
+)
+
+// servePublic answers clients: those that a gateway has redirected here with a ticket, and, on a gateway, all.
+func (n *node) servePublic(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
+	const op = "node.servePublic"
+	switch {
+	case n.target != nil && intra.Present(req):
+		t, err := n.target.get()
+		if err != nil {
+			return err
+		}
+		return t.ServeRedirected(ctx, req, rep)
+	case n.self.Roles.Has(cluster.Proxy), strings.HasPrefix(req.Path, "/-/"):
+		return n.proxy.Serve(ctx, req, rep)
+	}
+	return cluster.Fail(op, "", cluster.KindNotImplemented, "this node is not a gateway; ask one with the role proxy")
+}
+
+// serveIntra answers other nodes. Every request has a ticket.
+func (n *node) serveIntra(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
+	const op = "node.serveIntra"
+	if req.Path == api.Reverse {
+		return n.serveStatus(req, rep)
+	}
+	if n.target == nil {
+		return cluster.Fail(op, string(n.self.ID), cluster.KindUnavailable, "this node holds no objects")
+	}
+	t, err := n.target.get()
+	if err != nil {
+		return err
+	}
+	return t.ServeNode(ctx, req, rep)
+}
+
+// serveStatus answers a gateway that was asked for the status of this node.
+func (n *node) serveStatus(req *httpd.Request, rep *httpd.Reply) error {
+	const op = "node.serveStatus"
+	if _, err := n.tickets.Open(req); err != nil {
+		return cluster.E(op, "", cluster.KindOther, err)
+	}
+	if req.Method != http.MethodGet {
+		return cluster.Fail(op, "", cluster.KindMethod, "the status of a node is read by GET")
+	}
+	text, err := json.Marshal(n.status())
+	if err != nil {
+		return cluster.E(op, "", cluster.KindOther, err)
+	}
+	rep.Operation = "native.NodeStatus"
+	rep.Bytes(api.JSON, text)
+	return nil
+}
+
+// writeIntraError answers a gateway with an error, so that it can relay it to its client.
+func (n *node) writeIntraError(req *httpd.Request, rep *httpd.Reply, err error) {
+	if n.target != nil {
+		if t, missing := n.target.get(); missing == nil {
+			t.WriteNodeError(req, rep, err)
+			return
+		}
+	}
+	intra.WriteError(rep, err)
+}
