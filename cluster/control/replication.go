@@ -37,7 +37,7 @@ func OnDisk(dir string, listener net.Listener, dial func(ctx context.Context, ad
 // result's Addr tells, and belongs into the node's GossipAddr.
 func OpenGossip(n cluster.Node, listen string, key []byte, logger *slog.Logger) (*gossip.List, error) {
 	self := gossip.Peer{ID: n.ID, IntraAddr: n.IntraAddr, Incarnation: n.Incarnation}
-	return gossip.Start(gossip.Options{Self: self, Listen: listen, Key: key, Logger: logger})
+	return gossip.Start(gossip.Options{Self: self, Listen: listen, Advertise: n.GossipAddr, Key: key, Logger: logger})
 }
 
 // start starts the engine of a Control.
