@@ -52,6 +52,32 @@ func serve(t *testing.T, o Options) *testServer {
 	return ts
 }
 
+// exchange returns the i-th exchange; a client may have its reply before the server has recorded it.
+func (ts *testServer) exchange(i int) Exchange {
+	ts.t.Helper()
+	var e Exchange
+	waitFor(ts.t, func() bool {
+		ts.mu.Lock()
+		defer ts.mu.Unlock()
+		if len(ts.exchanges) > i {
+			e = ts.exchanges[i]
+		}
+		return len(ts.exchanges) > i
+	})
+	return e
+}
+
+func waitFor(t *testing.T, ok func() bool) {
+	t.Helper()
+	for range 2000 {
+		if ok() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("it did not happen")
+}
+
 // raw is a connection on which a test writes and reads bytes.
 type raw struct {
 	net.Conn

@@ -104,13 +104,13 @@ func TestErrorReplies(t *testing.T) {
 	var handle func(req *Request, rep *Reply) error
 	ts := serve(t, Options{Handler: func(_ context.Context, req *Request, rep *Reply) error { return handle(req, rep) }})
 	c := ts.dial()
+	count := 0
 	f := func(h func(req *Request, rep *Reply) error, status int, body string, wantErr func(error) bool) {
 		t.Helper()
 		handle = h
 		c.send(get).want("GET", status, body)
-		ts.mu.Lock()
-		defer ts.mu.Unlock()
-		if e := ts.exchanges[len(ts.exchanges)-1]; e.Status != status || !wantErr(e.Err) {
+		count++
+		if e := ts.exchange(count - 1); e.Status != status || !wantErr(e.Err) {
 			t.Fatalf("exchange %d %v", e.Status, e.Err)
 		}
 	}
@@ -323,7 +323,6 @@ func TestSlowReaderOfReply(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer file.Close()
-			ended := make(chan *Exchange, 1)
 			ts := serve(t, Options{StallTimeout: 100 * time.Millisecond, Handler: func(_ context.Context, _ *Request, rep *Reply) error {
 				if kind == "file" {
 					rep.Stream(64<<20, FileBody(file, 0, 64<<20, false))
@@ -333,16 +332,7 @@ func TestSlowReaderOfReply(t *testing.T) {
 				return nil
 			}})
 			c := ts.dial().send(get)
-			deadline := time.Now().Add(5 * time.Second)
-			for time.Now().Before(deadline) && len(ended) == 0 {
-				ts.mu.Lock()
-				if len(ts.exchanges) > 0 {
-					ended <- &ts.exchanges[0]
-				}
-				ts.mu.Unlock()
-				time.Sleep(5 * time.Millisecond)
-			}
-			if e := <-ended; !cluster.Is(e.Err, cluster.KindTimeout) || e.BytesOut >= 64<<20 {
+			if e := ts.exchange(0); !cluster.Is(e.Err, cluster.KindTimeout) || e.BytesOut >= 64<<20 {
 				t.Fatalf("%v after %d bytes", e.Err, e.BytesOut)
 			}
 			c.Close()

@@ -176,15 +176,10 @@ func TestExchanges(t *testing.T) {
 	}
 	c.send("garbage\r\n\r\n").want("GET", 400, "*")
 	c.wantClosed() // after the exit
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	if len(ts.exchanges) != 4 {
-		t.Fatalf("%d exchanges", len(ts.exchanges))
-	}
-	if e := ts.exchanges[0]; e.Status != 200 || e.BytesIn != 3 || e.BytesOut != 28 || e.Err != nil || e.Duration <= 0 {
+	if e := ts.exchange(0); e.Status != 200 || e.BytesIn != 3 || e.BytesOut != 28 || e.Err != nil || e.Duration <= 0 {
 		t.Fatalf("%+v", e)
 	}
-	if e := ts.exchanges[3]; e.Status != 400 || !cluster.Is(e.Err, cluster.KindInvalid) {
+	if e := ts.exchange(3); e.Status != 400 || !cluster.Is(e.Err, cluster.KindInvalid) {
 		t.Fatalf("%+v", e)
 	}
 }
