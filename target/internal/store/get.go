@@ -27,7 +27,7 @@ func (s *Store) Stat(_ context.Context, r *GetRequest) (*Info, error) {
 	}
 	info := infoOf(record)
 	if info.Accessed, err = m.index.Accessed(n.bucket.ID, n.key); err != nil {
-		return nil, n.wrap(op, cluster.KindOther, err)
+		return nil, s.readFailed(op, n, m, err)
 	}
 	if info.Accessed.Before(info.Modified) {
 		info.Accessed = info.Modified
@@ -57,7 +57,7 @@ func (s *Store) Open(_ context.Context, r *GetRequest) (*Object, error) {
 	}
 	if err := o.pin(record); err != nil {
 		_ = o.Close()
-		return nil, o.failed(op, err)
+		return nil, s.readFailed(op, n, m, err)
 	}
 	m.index.Touch(n.bucket.ID, n.key, s.o.Now())
 	return o, nil
@@ -68,12 +68,12 @@ func (s *Store) Open(_ context.Context, r *GetRequest) (*Object, error) {
 func (s *Store) find(op string, n name, m *mountpath, r *GetRequest) (*meta.Record, error) {
 	slot := n.slot()
 	if err := m.err(); err != nil {
-		return nil, s.unavailable(op, n, slot, r.Epoch, err)
+		return nil, s.unreadable(op, n, m, slot, r.Epoch, err)
 	}
 	shard, id := s.shard(n.bucket.ID, n.key), n.ident()
 	record, err := m.index.Get(n.ref(meta.Current), func(g cluster.Generation) bool { return shard.hidden(id, g) })
 	if err != nil {
-		return nil, s.unavailable(op, n, slot, r.Epoch, err)
+		return nil, s.unreadable(op, n, m, slot, r.Epoch, err)
 	}
 	if err := s.check(op, n, slot, r.Epoch); err != nil {
 		return nil, err
@@ -81,12 +81,12 @@ func (s *Store) find(op string, n name, m *mountpath, r *GetRequest) (*meta.Reco
 	return record, r.If.forRead(op, n, stateOf(record))
 }
 
-// unavailable reports why a key cannot be read. That another node may own it comes first.
-func (s *Store) unavailable(op string, n name, slot cluster.Slot, epoch cluster.Epoch, err error) error {
+// unreadable reports why a key cannot be read. That another node may own it comes first.
+func (s *Store) unreadable(op string, n name, m *mountpath, slot cluster.Slot, epoch cluster.Epoch, err error) error {
 	if refused := s.check(op, n, slot, epoch); refused != nil {
 		return refused
 	}
-	return n.wrap(op, cluster.KindOther, err)
+	return s.readFailed(op, n, m, err)
 }
 
 // Object is an open object. It is used by one goroutine at a time.
@@ -189,7 +189,7 @@ func (o *Object) Next() ([]byte, error) {
 			return b, nil
 		}
 		if !errors.Is(err, io.EOF) {
-			return nil, o.failed("target/store.Object.Next", err)
+			return nil, o.store.readFailed("target/store.Object.Next", o.name, o.m, err)
 		}
 		o.leave(p)
 		o.pieces = o.pieces[1:]
@@ -219,14 +219,6 @@ func (o *Object) leave(p *piece) {
 		o.m.unpin(p.place)
 	}
 	o.runs = nil
-}
-
-// failed wraps an error of the bytes, and reports it when they are corrupt.
-func (o *Object) failed(op string, err error) error {
-	if cluster.Is(err, cluster.KindCorrupt) {
-		o.store.o.Events.corrupt(o.m.ID, o.name.bucket.ID, o.name.key, err)
-	}
-	return o.name.wrap(op, cluster.KindOther, err)
 }
 
 // Close lets go of the bytes.

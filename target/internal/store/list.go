@@ -59,7 +59,7 @@ func (s *Store) merge(ctx context.Context, op string, r *ListRequest, kind meta.
 		}
 		h := newHead(ctx, m, scanRange(r, kind, func(ref meta.Ref) bool { return hidden(m, ref) }))
 		heads = append(heads, h)
-		if err := h.next(); err != nil {
+		if err := s.advance(op, r, h); err != nil {
 			return err
 		}
 	}
@@ -76,14 +76,14 @@ func (s *Store) merge(ctx context.Context, op string, r *ListRequest, kind meta.
 		}
 		entry, rolled := s.entry(r, first)
 		if rolled {
-			err = skipPast(heads, string(entry.Key))
+			err = s.skipPast(op, r, heads, string(entry.Key))
 		} else {
 			if r.Details {
 				if err := s.addDetails(&entry, first); err != nil {
 					return err
 				}
 			}
-			err = first.next()
+			err = s.advance(op, r, first)
 		}
 		if !yield(entry) {
 			return nil
@@ -220,13 +220,14 @@ func newHead(ctx context.Context, m *mountpath, r meta.Range) *head {
 	return h
 }
 
-func (h *head) next() error {
+// advance reads the next record of a head.
+func (s *Store) advance(op string, r *ListRequest, h *head) error {
 	record, err, ok := h.pull()
 	if !ok {
 		record = nil
 	}
 	h.record = record
-	return err
+	return s.readFailed(op, name{bucket: &r.Bucket}, h.m, err)
 }
 
 // least returns the head whose record comes first, or nil when all are at their end.
@@ -245,13 +246,13 @@ func compare(a, b *meta.Record) int {
 }
 
 // skipPast moves every head behind the keys that begin with prefix, without reading them.
-func skipPast(heads []*head, prefix string) error {
+func (s *Store) skipPast(op string, r *ListRequest, heads []*head, prefix string) error {
 	for _, h := range heads {
 		if h.record == nil || !strings.HasPrefix(string(h.record.Key), prefix) {
 			continue
 		}
 		h.scan.SkipPast(prefix)
-		if err := h.next(); err != nil {
+		if err := s.advance(op, r, h); err != nil {
 			return err
 		}
 	}

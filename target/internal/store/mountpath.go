@@ -94,7 +94,6 @@ func (m *mountpath) open(o *Options, cache *meta.Cache) (err error) {
 	mo := o.Index
 	mo.Cache = cache
 	mo.Events.Died = func(err error) { m.fail(err, o.Events) }
-	mo.Events.Corrupt = func(ref meta.Ref, err error) { o.Events.corrupt(m.ID, ref.Bucket, ref.Key, err) }
 	mo.Events.Background = func(err error) { o.Events.background(m.ID, "index", err) }
 	if m.index, err = meta.Open(m.disk.IndexFS(), m.disk.IndexDir(), mo); err != nil {
 		return err
@@ -125,6 +124,7 @@ func (m *mountpath) close() error {
 	if m.disk != nil {
 		errs = append(errs, m.disk.Close())
 	}
+	m.index, m.disk = nil, nil
 	return errors.Join(errs...)
 }
 
@@ -152,6 +152,17 @@ func (m *mountpath) writeErr() error {
 		return cluster.E("", string(m.ID), cluster.KindUnavailable, err)
 	}
 	return nil
+}
+
+// readFailed wraps an error of reading what a mountpath holds of an object, nil of nil, and reports it when it is corrupt.
+func (s *Store) readFailed(op string, n name, m *mountpath, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cluster.Is(err, cluster.KindCorrupt) {
+		s.o.Events.corrupt(m.ID, n.bucket.ID, n.key, err)
+	}
+	return n.wrap(op, cluster.KindOther, err)
 }
 
 func (e Events) corrupt(mp cluster.MountpathID, bucket cluster.BucketID, key cluster.ObjectKey, err error) {

@@ -132,8 +132,8 @@ type ListRequest struct {
 // MountpathStatus is what the store says of one of its mountpaths.
 type MountpathStatus struct {
 	cluster.Mountpath
-	Err   error // why it does not serve, or takes no writes; nil when it does
-	Usage disk.Usage
+	Err   error      // why it does not serve, or takes no writes; nil when it does
+	Usage disk.Usage // zero when the file system does not tell
 	Disk  disk.Stats
 	Index meta.Metrics
 }

@@ -115,7 +115,7 @@ func (t *turn) places(r *meta.Record) ([]disk.Place, error) {
 		return nil, nil
 	}
 	places, err := placesOf(t.m.index, r)
-	return places, t.wrapRead(err)
+	return places, t.readFailed(err)
 }
 
 func placesOf(index *meta.Index, r *meta.Record) ([]disk.Place, error) {

@@ -174,8 +174,7 @@ func (s *Store) Mountpaths() []MountpathStatus {
 		if m.failure.Load() != nil {
 			continue
 		}
-		usage, err := m.disk.Usage()
-		all[i].Usage, all[i].Err = usage, errors.Join(all[i].Err, err)
+		all[i].Usage, _ = m.disk.Usage()
 		all[i].Disk, all[i].Index = m.disk.Stats(), m.index.Metrics()
 	}
 	return all

@@ -89,18 +89,14 @@ func (t *turn) wrap(err error) error { return t.name.wrap(t.op, cluster.KindOthe
 func (t *turn) visible() (current, tombstone *meta.Record, err error) {
 	hidden := func(g cluster.Generation) bool { return t.shard.hidden(t.id, g) }
 	if current, err = t.m.index.Get(t.name.ref(meta.Current), hidden); current != nil || err != nil {
-		return current, nil, t.wrapRead(err)
+		return current, nil, t.readFailed(err)
 	}
 	tombstone, err = t.m.index.Get(t.name.ref(meta.Tombstone), hidden)
-	return nil, tombstone, t.wrapRead(err)
+	return nil, tombstone, t.readFailed(err)
 }
 
-func (t *turn) wrapRead(err error) error {
-	if err == nil {
-		return nil
-	}
-	return t.wrap(err)
-}
+// readFailed wraps an error of reading; nil of nil.
+func (t *turn) readFailed(err error) error { return t.store.readFailed(t.op, t.name, t.m, err) }
 
 // remember keeps the outcome of an attempt that wrote nothing.
 func (t *turn) remember(part int, err error) {
@@ -140,7 +136,7 @@ func (t *turn) replayedRequest(visible *meta.Record) (*meta.Record, error) {
 	ref := t.name.ref(meta.Replaced)
 	ref.Upload = cluster.UploadID(t.call.Request)
 	r, err := t.m.index.Get(ref, nil)
-	return r, t.wrapRead(err)
+	return r, t.readFailed(err)
 }
 
 // change is what a turn commits: records of one new generation, and what they replace.

@@ -71,5 +71,5 @@ func (t *turn) writable() error {
 	if err == nil {
 		err = t.m.disk.CheckSpace(0)
 	}
-	return t.wrapRead(err)
+	return t.readFailed(err)
 }
