@@ -13,8 +13,9 @@ import (
 // filled returns an index on the real file system with n objects in bucket 1.
 func filled(b *testing.B, n int) *Index {
 	b.Helper()
-	x := opened(b, vfs.Default, b.TempDir(), Options{})
-	b.Cleanup(func() { _ = x.Close() })
+	cache := NewCache(256 << 20)
+	x := opened(b, vfs.Default, b.TempDir(), Options{Cache: cache})
+	b.Cleanup(func() { _ = x.Close(); cache.Close() })
 	for i := 0; i < n; {
 		batch := x.NewBatch()
 		for range 1000 {

@@ -72,7 +72,7 @@ func (x *Index) generations(op string, ref Ref, visit func(Ref, func() (*Record,
 	}
 	var room [256]byte
 	group := ref.appendGroup(room[:0])
-	it, err := x.db.NewIter(nil)
+	it, err := x.db.NewIter(&pebble.IterOptions{UseL6Filters: true}) // a PUT of a new key asks, too: absent must be cheap
 	if err != nil {
 		return x.failed(op, err)
 	}

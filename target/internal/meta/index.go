@@ -3,7 +3,6 @@ package meta
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -19,7 +18,7 @@ type Index struct {
 	db  *pebble.DB
 
 	dead    chan struct{} // closed when the index has died
-	closing chan struct{} // closed by Close: workers and parked goroutines end
+	closing chan struct{} // closed by Close: workers end
 	death   atomic.Pointer[cluster.Error]
 	die     sync.Once
 
@@ -60,7 +59,7 @@ func Open(fs vfs.FS, dir string, o Options) (*Index, error) {
 }
 
 // Close flushes access times and closes. No call may be running or come later. A dead index is let go of: its files stay
-// open until the process ends.
+// open, and the goroutines that parked stay, until the process ends.
 func (x *Index) Close() error {
 	const op = "meta.Close"
 	x.stopAccess()
@@ -103,12 +102,9 @@ func (l *logger) Infof(string, ...any)  {}
 func (l *logger) Errorf(string, ...any) {}
 
 // Fatalf is called by Pebble when its log or manifest cannot be written, with locks held, and when it returned Pebble would
-// go on as if all were well. So it does not return: it marks the index dead and parks the goroutine until Close.
+// go on as if all were well. So it does not return.
 func (l *logger) Fatalf(format string, args ...any) {
-	x := (*Index)(l)
-	x.kill(fmt.Errorf(format, args...))
-	<-x.closing
-	runtime.Goexit()
+	(*Index)(l).park(fmt.Errorf(format, args...))
 }
 
 // job is one call into Pebble that may park.

@@ -73,7 +73,7 @@ func comparer() *pebble.Comparer {
 // pebbleOptions returns the settings for small records that are committed in groups and read by key.
 func (x *Index) pebbleOptions(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 	o := &pebble.Options{
-		FS:                          fs,
+		FS:                          parkingFS{fs, x},
 		Cache:                       cache,
 		Comparer:                    comparer(),
 		FormatMajorVersion:          pebble.FormatNewest,
@@ -104,7 +104,7 @@ func (x *Index) pebbleOptions(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].FilterType = pebble.TableFilter
-		o.Levels[i].BlockSize = 16 << 10
+		o.Levels[i].BlockSize = 8 << 10 // a miss reads and unpacks one
 	}
 	return o
 }
