@@ -125,6 +125,7 @@ var bucketResources = []resource{
 	{"lifecycle", "LIFECYCLE", notBuilt("GET", "PUT", "DELETE")},
 	{"location", "LOCATION", map[string]Operation{"GET": GetBucketLocation}},
 	{"logging", "LOGGING_STATUS", notBuilt("GET", "PUT")},
+	{"metadataAnnotationTable", "METADATA_ANNOTATION_TABLE", notBuilt("PUT")},
 	{"metadataConfiguration", "METADATA_CONFIGURATION", notBuilt("GET", "POST", "DELETE")},
 	{"metadataInventoryTable", "METADATA_INVENTORY_TABLE", notBuilt("PUT")},
 	{"metadataJournalTable", "METADATA_JOURNAL_TABLE", notBuilt("PUT")},
@@ -149,6 +150,7 @@ var bucketResources = []resource{
 // objectResources are the sub-resources of an object in AWS's API reference.
 var objectResources = []resource{
 	{"acl", "ACL", notBuilt("GET", "PUT")},
+	{"annotation", "ANNOTATION", notBuilt("GET", "PUT", "DELETE")},
 	{"attributes", "ATTRIBUTES", notBuilt("GET")},
 	{"encryption", "ENCRYPTION", notBuilt("PUT")},
 	{"legal-hold", "LEGAL_HOLD", notBuilt("GET", "PUT")},
@@ -296,9 +298,13 @@ func subResource(q Query, table []resource) (*resource, error) {
 	return found, nil
 }
 
-// checkParams refuses every query name that the operation does not take.
+// checkParams refuses every query name that the operation does not take. ListDirectoryBuckets differs from ListBuckets
+// by x-id only.
 func checkParams(o Operation, sub *resource, q Query) error {
 	const op = "s3.checkParams"
+	if o == ListBuckets && q.Get("x-id") == "ListDirectoryBuckets" {
+		return notImplemented(op, "The operation ListDirectoryBuckets is not implemented.")
+	}
 next:
 	for _, p := range q {
 		if harmless(p.Name) || sub != nil && sub.name == p.Name {

@@ -124,6 +124,10 @@ func TestRefusedRequests(t *testing.T) {
 	f(NotImplemented, "PUT", "/b/k", "x-amz-website-redirect-location", "/x")
 	f(NotImplemented, "PUT", "/b/k", "x-amz-write-offset-bytes", "0")
 	f(NotImplemented, "PUT", "/b/k", "x-amz-storage-class", "GLACIER")
+	f(NotImplemented, "PUT", "/b/k", "x-amz-checksum-sha512", "AAAA")
+	f(NotImplemented, "PUT", "/b/k", "x-amz-checksum-xxhash64", "AAAA")
+	f(NotImplemented, "GET", "/?x-id=ListDirectoryBuckets")
+	f(NotImplemented, "POST", "/WriteGetObjectResponse?x-id=WriteGetObjectResponse")
 	f(InvalidStorageClass, "PUT", "/b/k", "x-amz-storage-class", "standard")
 	f(NotImplemented, "PUT", "/b", "x-amz-bucket-object-lock-enabled", "true")
 }

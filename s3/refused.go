@@ -10,9 +10,12 @@ var refusedHeaders = []struct {
 }{
 	{"x-amz-acl", []string{"private", "bucket-owner-full-control", "bucket-owner-read"}},
 	{"x-amz-bucket-object-lock-enabled", []string{"false"}},
+	{"x-amz-bucket-object-lock-token", nil},
 	{"x-amz-bypass-governance-retention", []string{"false"}},
 	{"x-amz-expected-bucket-owner", nil},
 	{"x-amz-mfa", nil},
+	{"x-amz-object-annotation-directive", nil},
+	{"x-amz-object-if-match", nil},
 	{"x-amz-source-expected-bucket-owner", nil},
 	{"x-amz-tagging", nil},
 	{"x-amz-tagging-directive", []string{"COPY"}},
@@ -30,7 +33,7 @@ var refusedPrefixes = []string{
 	"x-amz-copy-source-server-side-encryption",
 	"x-amz-grant-",
 	"x-amz-object-lock-",
-	"x-amz-rename-source",
+	"x-amz-rename-",
 	"x-amz-server-side-encryption",
 }
 
@@ -77,7 +80,12 @@ func (c *Call) amzHeaders() func(yield func(name, value string) bool) {
 	}
 }
 
+// refusedHeader reports whether a header asks for what is not built. A checksum of an algorithm that is not known here
+// could not be verified, so it is refused too.
 func refusedHeader(name, value string) bool {
+	if sum, ok := strings.CutPrefix(name, "x-amz-checksum-"); ok && !knownChecksumHeader(sum) {
+		return true
+	}
 	for _, prefix := range refusedPrefixes {
 		if strings.HasPrefix(name, prefix) {
 			return true
@@ -98,4 +106,12 @@ func refusedHeader(name, value string) bool {
 		return true
 	}
 	return false
+}
+
+func knownChecksumHeader(name string) bool {
+	if name == "algorithm" || name == "mode" || name == "type" {
+		return true
+	}
+	_, ok := ParseAlgorithm(name)
+	return ok
 }
