@@ -44,11 +44,11 @@ func (s *state) saveSettings(settings map[string]string) error {
 // followSettings applies the settings that take effect at once, and keeps the others for the next start.
 func (n *node) followSettings() {
 	var last map[string]string
-	for {
+	for first := true; ; first = false {
 		var now map[string]string
 		err := n.control.Wait(n.life, func(v *control.View) bool {
 			now = v.Settings()
-			return last == nil || !maps.Equal(now, last)
+			return first || !maps.Equal(now, last)
 		})
 		if err != nil {
 			return // the node stops
