@@ -110,6 +110,9 @@ func (a *app) runDev(ctx context.Context, f devFlags) error {
 		return a.detachDev(ctx, f, -1)
 	}
 	detached := a.Env(dev.Detached) != ""
+	if detached {
+		dev.KeepReport()
+	}
 	err := a.superviseDev(ctx, f, detached)
 	if err != nil && detached {
 		dev.Report(err)

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Detached is the environment variable that tells a supervisor that it runs in the background: descriptor 3 takes its
@@ -44,8 +46,11 @@ func Detach(ctx context.Context, binary string, args []string, dir string) error
 	}
 	stop := context.AfterFunc(ctx, func() { read.Close() })
 	defer stop()
-	text, err := io.ReadAll(bufio.NewReader(read))
-	switch message := strings.TrimSpace(string(text)); {
+	text, err := bufio.NewReader(read).ReadString(0)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	switch message := strings.Trim(text, "\x00\n"); {
 	case ctx.Err() != nil:
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		return ctx.Err()
@@ -71,6 +76,9 @@ func Report(err error) {
 	if err != nil {
 		message = err.Error()
 	}
-	fmt.Fprintln(f, message)
+	fmt.Fprint(f, message+"\x00")
 	f.Close()
 }
+
+// KeepReport keeps the descriptor that Report writes to from the nodes.
+func KeepReport() { unix.CloseOnExec(3) }
