@@ -66,8 +66,12 @@ type Target struct {
 	tickets *intra.Tickets
 }
 
-// Format makes an empty mountpath at path. It refuses a path that holds anything.
+// Format makes an empty mountpath at path, on the machine's file system when fs is nil. It refuses a path that holds
+// anything.
 func Format(fs vfs.FS, path, clusterID string, node cluster.NodeID, id cluster.MountpathID) error {
+	if fs == nil {
+		fs = vfs.Default
+	}
 	return store.Format(fs, path, clusterID, node, id)
 }
 

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/control"
@@ -153,7 +152,7 @@ func (s *state) format(clusterID string) error {
 			continue
 		}
 		if !s.owns(m.Path) { // else this node ended after it had formatted, before it noted that
-			if err := target.Format(vfs.Default, m.Path, clusterID, s.id.ID, m.ID); err != nil {
+			if err := target.Format(nil, m.Path, clusterID, s.id.ID, m.ID); err != nil {
 				return err
 			}
 		}
