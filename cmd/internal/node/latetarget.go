@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
-
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/control"
 	"github.com/aisle-store/aisle/cluster/httpd"
