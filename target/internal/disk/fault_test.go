@@ -156,6 +156,9 @@ func TestEveryFailedOperation(t *testing.T) {
 			t.Fatalf("operation %d: %v", n, err)
 		}
 		wantRecovered(t, mem.CrashClone(vfs.CrashCloneCfg{}), x)
+		if !fired {
+			t.Logf("%d operations", n)
+		}
 	}
 }
 
