@@ -61,7 +61,7 @@ func New(o Options) *Control {
 		log:     o.Logger.With("part", "control"),
 		clock:   o.Clock,
 		book:    newAddressBook(),
-		fatal:   make(chan error, 1),
+		fatal:   make(chan error, 2),
 		report:  make(chan struct{}, 1),
 	}
 	c.lease = &lease{clock: o.Clock, duration: o.Lease, bug: o.bug}
@@ -93,15 +93,15 @@ func (c *Control) Start(ctx context.Context, p Participant) error {
 	return nil
 }
 
-// Fatal gives the error that makes this node unable to go on, once, such as a command of a later version. The owner
-// reports it and stops the node.
+// Fatal gives the error that makes this node unable to go on, such as a command of a later version, or that it has left
+// the cluster for ever. The owner reports it and stops the node.
 func (c *Control) Fatal() <-chan error { return c.fatal }
 
 func (c *Control) watchFatal() {
 	select {
 	case err := <-c.engine.Fatal():
 		c.lease.drop()
-		c.fatal <- err
+		c.fatal <- err // has room for this and for the other cause there can be
 	case <-c.life.Done():
 	}
 }

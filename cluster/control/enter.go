@@ -165,6 +165,12 @@ func (c *Control) Leave(ctx context.Context) error {
 	question := leaving{Version: messageVersion, Node: c.options.Node.ID}
 	for {
 		err := c.tryLeave(ctx, question)
+		if err != nil && c.engine.Leader() == "" {
+			// Perhaps it is done, and only the answer was lost: then raft has nothing more to say to this node.
+			if _, denied := c.askToEnter(ctx); cluster.Is(denied, cluster.KindDenied) {
+				err = nil
+			}
+		}
 		if err == nil {
 			c.lease.drop()
 			c.resign()
@@ -176,7 +182,7 @@ func (c *Control) Leave(ctx context.Context) error {
 	}
 }
 
-// tryLeave makes one attempt. A leader that is to leave hands leadership over before.
+// tryLeave makes one attempt. A leader hands leadership over before it leaves, once another node can take it.
 func (c *Control) tryLeave(ctx context.Context, question leaving) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*mapTimeout)
 	defer cancel()

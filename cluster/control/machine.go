@@ -6,11 +6,19 @@ import (
 )
 
 // machine fits the state machine to the engine: it publishes every state as a View.
+//
+// A view never goes back. Raft can: when a follower has compacted its log beyond what its leader knows it to have, since
+// its answers were lost, the leader sends it a snapshot that is older than its state, and then all commands after it
+// again. What was applied once was committed, so it is kept, and those commands are passed over.
 type machine struct{ *Control }
 
 // Apply implements raftnode.FSM. The result is a state.Result.
 func (m machine) Apply(index uint64, data []byte) any {
-	next, result, err := m.View().state.Apply(index, data)
+	current := m.View().state
+	if index <= current.Index {
+		return state.Result{}
+	}
+	next, result, err := current.Apply(index, data)
 	if err != nil {
 		return raftnode.Halt{Err: err}
 	}
@@ -27,7 +35,9 @@ func (m machine) Restore(data []byte) error {
 	if err != nil {
 		return err
 	}
-	m.publish(restored)
+	if restored.Index > m.View().Index() {
+		m.publish(restored)
+	}
 	return nil
 }
 

@@ -37,8 +37,7 @@ func (t *term) enter(ctx context.Context, n cluster.Node) error {
 	case names(v.Map(), processOf(n)):
 		return nil
 	}
-	isMember := slices.ContainsFunc(t.engine.Members(), func(m memberType) bool { return m.ID == n.ID })
-	if !isMember {
+	if _, ok := t.member(n.ID); !ok {
 		if err := t.engine.AddNonvoter(ctx, n.ID); err != nil {
 			return cluster.E(op, string(n.ID), cluster.KindOther, err)
 		}
@@ -56,8 +55,10 @@ func (t *term) enter(ctx context.Context, n cluster.Node) error {
 	return nil
 }
 
-// handleLeaving takes a node out of the cluster and returns when the map without it is active.
+// handleLeaving takes a node out of the cluster: its vote first, then its place in the map, then its membership in raft.
+// It returns when all is done.
 func (c *Control) handleLeaving(ctx context.Context, q leaving) (nothing, error) {
+	const op = "control.handleLeaving"
 	t := c.term.Load()
 	if t == nil {
 		return nothing{}, noLeader()
@@ -66,10 +67,13 @@ func (c *Control) handleLeaving(ctx context.Context, q leaving) (nothing, error)
 	t.mu.leaving[q.Node] = nil
 	t.mu.Unlock()
 	t.changed.raise()
+	if q.Node == c.options.Node.ID {
+		return nothing{}, cluster.Fail(op, string(q.Node), cluster.KindUnavailable, "the leader hands leadership over before it leaves")
+	}
 	for {
 		news := t.changed.wait()
-		v := t.View()
-		if _, ok := v.Map().Node(q.Node); !ok {
+		_, inMap := t.View().Map().Node(q.Node)
+		if _, inRaft := t.member(q.Node); !inMap && !inRaft {
 			return nothing{Version: messageVersion}, nil
 		}
 		t.mu.Lock()
@@ -78,10 +82,20 @@ func (c *Control) handleLeaving(ctx context.Context, q leaving) (nothing, error)
 		if refused != nil {
 			return nothing{}, refused
 		}
-		if err := t.pause(ctx, news, time.Second); err != nil {
+		if err := t.pause(ctx, news, votersPause); err != nil {
 			return nothing{}, err
 		}
 	}
+}
+
+// member returns what raft says of a node, if it is a member.
+func (t *term) member(id cluster.NodeID) (memberType, bool) {
+	members := t.engine.Members()
+	i := slices.IndexFunc(members, func(m memberType) bool { return m.ID == id })
+	if i < 0 {
+		return memberType{}, false
+	}
+	return members[i], true
 }
 
 // driveMaps forms the cluster, and makes one map change after the other while there is something to change.
@@ -180,11 +194,12 @@ func (t *term) proposal(v *View, now time.Duration) (*state.Command, time.Durati
 		return t.proposeCommand(active, nodes, ""), 0
 	}
 	for _, id := range slices.Sorted(maps.Keys(t.mu.leaving)) {
-		if _, ok := active.Node(id); ok && t.mu.leaving[id] == nil {
+		_, inMap := active.Node(id)
+		if m, _ := t.member(id); inMap && !m.Voter && t.mu.leaving[id] == nil {
 			return t.proposeCommand(active, nil, id), 0
 		}
 	}
-	return nil, time.Second
+	return nil, votersPause
 }
 
 func (t *term) proposeCommand(active *cluster.Map, nodes []cluster.Node, leave cluster.NodeID) *state.Command {

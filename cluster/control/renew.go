@@ -3,13 +3,28 @@ package control
 import (
 	"context"
 	"time"
+
+	"github.com/aisle-store/aisle/cluster"
 )
+
+// lostAfter is how long a node goes on without any leader before it asks around what has become of the cluster, or of
+// itself.
+const lostAfter = 5 * time.Second
 
 // keepLease renews the lease three times in its life, and whenever there is something to report.
 func (c *Control) keepLease() {
+	heard := time.Now() // of a leader
 	for c.renewal.Err() == nil {
 		pause := c.options.Lease / 3
-		if granted, err := c.sendRenewal(c.renewal, c.resigned()); err != nil || !granted {
+		granted, err := c.sendRenewal(c.renewal, c.resigned())
+		switch {
+		case err == nil:
+			heard = time.Now()
+		case time.Since(heard) > lostAfter:
+			heard = time.Now()
+			c.askAround()
+		}
+		if err != nil || !granted {
 			pause = retryPause
 		}
 		t := time.NewTimer(pause)
@@ -19,6 +34,20 @@ func (c *Control) keepLease() {
 		case <-c.renewal.Done():
 		}
 		t.Stop()
+	}
+}
+
+// askAround tells everybody where this node is and learns where they are. Raft says nothing to a member that it has
+// removed, so this is also how a node hears that it left the cluster for ever, when the answer to its Leave was lost.
+func (c *Control) askAround() {
+	_, err := c.askToEnter(c.renewal)
+	if !cluster.Is(err, cluster.KindDenied) {
+		return
+	}
+	c.lease.drop()
+	select {
+	case c.fatal <- err:
+	default: // told already
 	}
 }
 

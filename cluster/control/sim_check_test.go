@@ -110,7 +110,10 @@ func (c *checks) acknowledged(req cluster.RequestID, what string) {
 			return
 		}
 	}
-	c.violated("%s %s was acknowledged and no node knows of it", req, what)
+	// Those who have applied it are gone for the moment; it must be there at the end.
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.promised[req] = promise{0, what}
 }
 
 // answered checks an answer from a view: it must reflect what was acknowledged before its request began.
@@ -222,9 +225,9 @@ func (c *checks) settles() {
 			continue
 		}
 		req := cluster.RequestID("final-" + string(n.id))
-		if err := p.control.SetSettings(ctx, req, map[string]string{"final": string(n.id)}); err != nil {
+		if err := p.control.SetSettings(ctx, req, map[string]string{"final": string(n.id)}); err != nil && !n.hasLeft() && n.isRunning() {
 			c.violated("a change at %s fails when all is well: %v", n.id, err)
-		} else {
+		} else if err == nil {
 			c.acknowledged(req, "set at "+string(n.id))
 		}
 	}
@@ -269,7 +272,7 @@ func (c *checks) kept(id cluster.NodeID, v *View) {
 	defer c.mu.Unlock()
 	for req, p := range c.mu.promised {
 		r, ok := v.state.Outcome(req)
-		if !ok || r.Index != p.index {
+		if !ok || p.index != 0 && r.Index != p.index {
 			c.fail("%s lost %s %s of index %d (has %v)", id, req, p.what, p.index, r)
 		}
 	}

@@ -269,6 +269,16 @@ func (n *simNode) start(patience time.Duration) error {
 	n.mu.process = p
 	n.mu.Unlock()
 	s.checks.event("%s starts as incarnation %d", n.id, number)
+	s.work.Go(func() {
+		select {
+		case err := <-p.control.Fatal():
+			s.checks.event("%s cannot go on: %v", n.id, err)
+			if cluster.Is(err, cluster.KindDenied) {
+				n.leftForEver()
+			}
+		case <-p.life.Done():
+		}
+	})
 	ctx, cancel := context.WithTimeout(p.life, patience)
 	defer cancel()
 	var participant Participant

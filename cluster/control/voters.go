@@ -28,6 +28,7 @@ func (t *term) keepVoters() {
 		if a.kind == keepAsIs {
 			continue
 		}
+		t.changed.raise()
 		ctx, cancel := context.WithTimeout(t.life, votersTimeout)
 		if err := t.carryOut(ctx, a); err != nil {
 			t.log.Info("cannot change the voters now", "node", string(a.node), "error", err)
@@ -41,6 +42,9 @@ func (t *term) carryOut(ctx context.Context, a voterAction) error {
 	case addVoter:
 		t.log.Info("a node gets a vote", "node", string(a.node))
 		return t.engine.AddVoter(ctx, a.node)
+	case handOver:
+		t.log.Info("another node is to lead, since this one leaves")
+		return t.engine.TransferLeadership(ctx, "")
 	case demoteVoter:
 		t.log.Info("a node loses its vote", "node", string(a.node))
 		return t.engine.Demote(ctx, a.node)
@@ -57,7 +61,8 @@ type voterCandidate struct {
 	caughtUp bool // it may get a vote
 	zone     string
 	proxy    bool
-	inMap    bool
+	inMap    bool // and not about to leave
+	leaving  bool // or about to
 	gone     bool // it left for ever, or never got into the map
 }
 
@@ -71,8 +76,10 @@ func (t *term) candidates() []voterCandidate {
 		n, ok := v.Map().Node(m.ID)
 		silent := m.LastContact < 0 || m.LastContact > strangerLife
 		_, entering := t.mu.entering[m.ID]
+		refused, leaving := t.mu.leaving[m.ID]
+		leaving = leaving && refused == nil || v.Map().Removed[m.ID]
 		all = append(all, voterCandidate{
-			id: m.ID, voter: m.Voter, caughtUp: m.CaughtUp, zone: n.Zone, proxy: n.Roles.Has(cluster.Proxy), inMap: ok,
+			id: m.ID, voter: m.Voter, caughtUp: m.CaughtUp, zone: n.Zone, proxy: n.Roles.Has(cluster.Proxy), inMap: ok && !leaving, leaving: leaving,
 			alive: m.ID == t.options.Node.ID || m.LastContact >= 0 && m.LastContact < deadAfter,
 			gone:  v.Map().Removed[m.ID] || !ok && v.Pending() == nil && !entering && silent,
 		})
@@ -93,6 +100,7 @@ const (
 	addVoter
 	demoteVoter
 	removeMember
+	handOver
 )
 
 // wantedVoters is how many of n nodes have votes: an odd number, at least 3 when there are 3, at most 5.
@@ -106,8 +114,9 @@ func wantedVoters(n int) int {
 	return 1
 }
 
-// planVoters returns the next change: whoever left goes; whoever should vote and does not gets a vote; then whoever
-// votes and should not loses it, dead ones first. Votes are only taken while enough remain.
+// planVoters returns the next change: whoever left goes; whoever should vote and does not gets a vote; a leader that leaves
+// hands over; then whoever votes and should not loses it, those that leave and dead ones first. Votes are only taken while
+// enough remain.
 func planVoters(all []voterCandidate, leader cluster.NodeID) voterAction {
 	nodes, voters := 0, 0
 	for _, m := range all {
@@ -128,6 +137,9 @@ func planVoters(all []voterCandidate, leader cluster.NodeID) voterAction {
 			return voterAction{addVoter, m.id}
 		}
 	}
+	if slices.ContainsFunc(all, func(m voterCandidate) bool { return m.leaving && m.id == leader }) && len(ideal) > 0 {
+		return voterAction{handOver, leader}
+	}
 	if voters <= wanted {
 		return voterAction{}
 	}
@@ -138,7 +150,7 @@ func planVoters(all []voterCandidate, leader cluster.NodeID) voterAction {
 		return voterAction{}
 	}
 	slices.SortFunc(rest, func(a, b voterCandidate) int {
-		return cmp.Or(compareBool(b.alive, a.alive), cmp.Compare(b.id, a.id))
+		return cmp.Or(compareBool(b.leaving, a.leaving), compareBool(a.alive, b.alive), cmp.Compare(b.id, a.id))
 	})
 	return voterAction{demoteVoter, rest[0].id}
 }
