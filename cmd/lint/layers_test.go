@@ -43,7 +43,7 @@ var strangers = []struct{ from, to, why string }{
 // one package.
 var importers = map[string][]string{
 	"github.com/hashicorp/raft":                 {"cluster/internal/raftnode"},
-	"github.com/hashicorp/raft-wal":             {"cluster/internal/raftnode"},
+	"go.etcd.io/bbolt":                          {"cluster/internal/raftnode"},
 	"github.com/hashicorp/memberlist":           {"cluster/internal/gossip"},
 	"github.com/valyala/fasthttp":               {"cluster/httpd"},
 	"github.com/cockroachdb/pebble/v2":          {"target/internal/meta"},

@@ -24,8 +24,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // quick makes real clusters elect in a fraction of a second, and compact their logs all the time.
 var quick = raftnode.Timing{
-	Heartbeat: 200 * time.Millisecond, Election: 200 * time.Millisecond, LeaderLease: 150 * time.Millisecond,
-	Commit: 10 * time.Millisecond, Call: time.Second,
+	Heartbeat: 600 * time.Millisecond, Election: 600 * time.Millisecond, LeaderLease: 500 * time.Millisecond,
+	Commit: 10 * time.Millisecond, Call: 2 * time.Second,
 }
 
 // book holds the current address of each member.
@@ -235,14 +235,14 @@ func TestUncleanCopy(t *testing.T) {
 	}
 	leaderOf(t, []*process{p})
 	var want []string
-	for i := range 12 {
+	for i := range 6 {
 		for range 5 {
 			want = append(want, fmt.Sprint(len(want)))
 			if _, _, err := p.Propose(t.Context(), []byte(want[len(want)-1])); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if i%4 == 3 {
+		if i%3 == 2 {
 			if err := p.Snapshot(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -146,6 +146,10 @@ func (m *memory) StoreLogs(logs []*raft.Log) error {
 // DeleteRange implements raft.LogStore.
 func (m *memory) DeleteRange(low, high uint64) error {
 	m.with(func(c *contents) {
+		low, high := max(low, c.first), min(high, c.last)
+		if low > high {
+			return
+		}
 		for i := low; i <= high; i++ {
 			delete(c.logs, i)
 		}
