@@ -57,20 +57,20 @@ func listen(dir string) (net.Listener, error) {
 	return l, os.Chmod(filepath.Join(dir, socketFile), 0o600)
 }
 
-// serve answers commands until the listener closes.
-func (s *Supervisor) serve(ctx context.Context, l net.Listener) {
-	stop := context.AfterFunc(ctx, func() { l.Close() })
+// serve answers commands until the supervisor ends.
+func (s *Supervisor) serve(l net.Listener) {
+	stop := context.AfterFunc(s.life, func() { l.Close() })
 	defer stop()
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
-		s.work.Go(func() { s.answer(ctx, conn) })
+		s.work.Go(func() { s.answer(conn) })
 	}
 }
 
-func (s *Supervisor) answer(ctx context.Context, conn net.Conn) {
+func (s *Supervisor) answer(conn net.Conn) {
 	defer conn.Close()
 	var c command
 	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
@@ -79,7 +79,7 @@ func (s *Supervisor) answer(ctx context.Context, conn net.Conn) {
 	if err := json.NewDecoder(conn).Decode(&c); err != nil {
 		return
 	}
-	a := s.do(ctx, c)
+	a := s.do(s.life, c)
 	a.Cluster = s.Cluster()
 	_ = json.NewEncoder(conn).Encode(a) // whoever asked may have gone
 	if a.Ends {

@@ -36,10 +36,11 @@ type Supervisor struct {
 	spawner *spawner
 	changed chan struct{} // a node was started or has ended
 	work    sync.WaitGroup
-	one     chan struct{} // holds one token: whoever has it carries out a command
+	one     chan struct{} // holds one token, once Supervise takes commands: whoever has it carries out a command
+	life    context.Context
+	quit    context.CancelFunc // ends life: no more commands
 
-	detached bool               // set by Supervise before it takes commands, and so is quit
-	quit     context.CancelFunc // ends Supervise
+	detached bool // set by Supervise before it takes commands
 
 	mu struct {
 		sync.Mutex
@@ -68,9 +69,17 @@ func Open(o Options, out io.Writer) (*Supervisor, error) {
 		return nil, err
 	}
 	s := &Supervisor{binary: o.Binary, env: o.Env, out: out, lock: lock, spawner: newSpawner(), changed: make(chan struct{}, 1), one: make(chan struct{}, 1)}
-	s.one <- struct{}{}
+	s.life, s.quit = context.WithCancel(context.Background())
 	s.mu.layout, s.mu.running = l, make(map[int]*process)
-	return s, os.RemoveAll(filepath.Join(l.dir, clusterFile))
+	listener, err := listen(l.dir)
+	if err == nil {
+		s.work.Go(func() { s.serve(listener) })
+		err = os.RemoveAll(filepath.Join(l.dir, clusterFile))
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 // flock takes the lock of a file, waiting for it up to the limit.
@@ -93,6 +102,7 @@ func flock(f *os.File, limit time.Duration) bool {
 
 // Close stops every node, waits for them and gives the directory free.
 func (s *Supervisor) Close() error {
+	s.quit()
 	err := s.Stop(-1)
 	s.work.Wait()
 	s.spawner.close()
@@ -379,22 +389,17 @@ func (s *Supervisor) anyRunning() bool {
 	return len(s.mu.running) > 0
 }
 
-// Supervise takes commands until the context ends. A detached supervisor also ends when it has no node left to watch.
+// Supervise carries out commands until the context ends. A detached supervisor also ends when it has no node left to watch.
 func (s *Supervisor) Supervise(ctx context.Context, detached bool) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s.detached, s.quit = detached, cancel
-	listener, err := listen(s.mu.layout.dir)
-	if err != nil {
-		return err
-	}
-	defer listener.Close()
-	s.work.Go(func() { s.serve(ctx, listener) })
+	s.detached = detached
+	s.one <- struct{}{}
 	idle := time.NewTimer(idleLimit)
 	defer idle.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-s.life.Done():
 			return nil
 		case <-s.changed:
 			idle.Reset(idleLimit)
