@@ -2,26 +2,29 @@ package s3
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// canonicalRequest is the first step of SigV4, over a canonical path.
-func canonicalRequest(c *Call, cl *claim, path string) string {
-	b := make([]byte, 0, 512)
+// canonicalRequest is the first step of SigV4, over a canonical path. values are those of the signed headers.
+func canonicalRequest(c *Call, cl *claim, path string, values []string) string {
+	b := make([]byte, 0, 1024)
 	b = append(b, c.Method...)
 	b = append(b, '\n')
 	b = append(b, path...)
 	b = append(b, '\n')
 	b = appendCanonicalQuery(b, c.Params, cl.presigned)
 	b = append(b, '\n')
-	for _, name := range cl.signed {
+	for i, name := range cl.signed {
 		b = append(b, name...)
 		b = append(b, ':')
-		b = appendCanonicalHeader(b, c, name)
+		b = append(b, values[i]...)
 		b = append(b, '\n')
 	}
-	b = append(b, '\n')
-	b = append(b, strings.Join(cl.signed, ";")...)
+	for i, name := range cl.signed {
+		b = append(b, "\n;"[min(i, 1)])
+		b = append(b, name...)
+	}
 	b = append(b, '\n')
 	b = append(b, cl.payload...)
 	return string(b)
@@ -71,36 +74,44 @@ func appendCanonicalQuery(b []byte, q Query, presigned bool) []byte {
 	return b
 }
 
-// appendCanonicalHeader appends the values of a header, trimmed, inner blanks collapsed, joined by commas.
-func appendCanonicalHeader(b []byte, c *Call, name string) []byte {
-	if name == "host" {
-		return append(b, c.Host...)
-	}
-	found := false
-	for n, value := range c.Header.All() {
-		if len(n) != len(name) || !strings.EqualFold(n, name) {
+// signedValues returns the values of the signed headers: trimmed, inner blanks collapsed, repeated ones joined by commas.
+func signedValues(c *Call, signed []string) []string {
+	values := make([]string, len(signed))
+	found := make([]bool, len(signed))
+	for name, value := range c.Header.All() {
+		i := indexFold(signed, name)
+		if i < 0 {
 			continue
 		}
-		if found {
-			b = append(b, ',')
+		if value = collapse(value); found[i] {
+			value = values[i] + "," + value
 		}
-		found = true
-		b = appendTrimmed(b, value)
+		values[i], found[i] = value, true
 	}
-	if !found && name == "content-length" && c.Length >= 0 {
-		b = append(b, itoa(int(c.Length))...)
+	if i := indexFold(signed, "host"); i >= 0 {
+		values[i] = c.Host
 	}
-	return b
+	if i := indexFold(signed, "content-length"); i >= 0 && !found[i] && c.Length >= 0 {
+		values[i] = strconv.FormatInt(c.Length, 10)
+	}
+	return values
 }
 
-func appendTrimmed(b []byte, value string) []byte {
-	first := true
-	for word := range strings.FieldsSeq(value) {
-		if !first {
-			b = append(b, ' ')
+// indexFold returns the place of a name in a list of lower-case names, or -1.
+func indexFold(names []string, name string) int {
+	for i := range names {
+		if len(names[i]) == len(name) && strings.EqualFold(names[i], name) {
+			return i
 		}
-		first = false
-		b = append(b, word...)
 	}
-	return b
+	return -1
+}
+
+// collapse trims a value and makes one blank of several.
+func collapse(value string) string {
+	value = strings.Trim(value, " \t")
+	if !strings.Contains(value, "  ") && !strings.Contains(value, "\t") {
+		return value
+	}
+	return strings.Join(strings.Fields(value), " ")
 }

@@ -162,20 +162,12 @@ func checkPresignedTime(cl *claim, now time.Time) error {
 // have been added by anyone on the way.
 func checkSignedHeaders(c *Call, cl *claim) error {
 	const op = "s3.checkSignedHeaders"
-	covered := func(name string) bool {
-		for _, s := range cl.signed {
-			if len(s) == len(name) && strings.EqualFold(s, name) {
-				return true
-			}
-		}
-		return false
-	}
 	var missing []string
-	if !covered("host") {
+	if indexFold(cl.signed, "host") < 0 {
 		missing = append(missing, "host")
 	}
 	for name := range c.Header.All() {
-		if len(name) > 6 && strings.EqualFold(name[:6], "x-amz-") && !covered(name) && !exemptHeader(cl, name) {
+		if len(name) > 6 && strings.EqualFold(name[:6], "x-amz-") && indexFold(cl.signed, name) < 0 && !exemptHeader(cl, name) {
 			missing = append(missing, strings.ToLower(name))
 		}
 	}
@@ -200,12 +192,13 @@ func (v *Verifier) checkSignature(c *Call, cl *claim) error {
 		return NewFault(op, InvalidAccessKeyID, "", Field{"AWSAccessKeyId", string(cl.accessKey)})
 	}
 	key := v.o.Keys.Get(cl.accessKey, secret, cl.scope())
-	canonical := canonicalRequest(c, cl, canonicalPath(c.Path))
+	path, values := canonicalPath(c.Path), signedValues(c, cl.signed)
+	canonical := canonicalRequest(c, cl, path, values)
 	toSign := stringToSign(cl, canonical)
 	if sameSignature(key, toSign, cl.signature) {
 		return nil
 	}
-	if canonicalPath(c.Path) != c.Path && sameSignature(key, stringToSign(cl, canonicalRequest(c, cl, c.Path)), cl.signature) {
+	if path != c.Path && sameSignature(key, stringToSign(cl, canonicalRequest(c, cl, c.Path, values)), cl.signature) {
 		return nil
 	}
 	return NewFault(op, SignatureDoesNotMatch, "", Field{"AWSAccessKeyId", string(cl.accessKey)},

@@ -113,7 +113,7 @@ func signedByHand(t *testing.T, header fields) fields {
 		cl.signed = append(cl.signed, strings.ToLower(f.Name))
 	}
 	key := DeriveKey(exampleSecret, cl.scope())
-	signature := fmt.Sprintf("%x", hmacSHA256(key, stringToSign(cl, canonicalRequest(c, cl, c.Path))))
+	signature := fmt.Sprintf("%x", hmacSHA256(key, stringToSign(cl, canonicalRequest(c, cl, c.Path, signedValues(c, cl.signed)))))
 	return header.with("Authorization", exampleAuthorization(strings.Join(cl.signed, ";"), signature))
 }
 
