@@ -136,7 +136,7 @@ func (f *Front) nativeList(ctx context.Context, r *nativeRequest, b cluster.Buck
 	if err != nil {
 		return err
 	}
-	in := intra.ListRequest{Prefix: msg.Prefix, After: max(msg.Token, msg.StartAfter), Limit: limit}
+	in := intra.ListRequest{Prefix: msg.Prefix, After: max(msg.Token, msg.StartAfter), Limit: limit, Details: wantsDetails(&msg)}
 	if msg.Flags&api.ListNoRecursion != 0 {
 		in.Delimiter = "/"
 	}
@@ -163,6 +163,14 @@ func (f *Front) nativeList(ctx context.Context, r *nativeRequest, b cluster.Buck
 		return nil
 	}
 	return r.json(result)
+}
+
+// wantsDetails reports whether a list shows what the targets have to read besides the records.
+func wantsDetails(msg *api.ListMsg) bool {
+	if msg.Flags&(api.ListNameOnly|api.ListNameSize) != 0 {
+		return false
+	}
+	return strings.Contains(msg.Props, "checksum") || strings.Contains(msg.Props, "atime")
 }
 
 // retryAfter returns the whole seconds after which a client should try again, at least 1.
