@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -57,6 +58,10 @@ type List struct {
 	self   cluster.NodeID
 	list   *memberlist.Memberlist
 	events *queue
+	mu     struct {
+		sync.Mutex
+		stopped bool
+	}
 }
 
 // Start listens. The node is alone until Join.
@@ -159,8 +164,14 @@ func (l *List) Peers() []Peer {
 // Addr returns the gossip address that the others are told.
 func (l *List) Addr() string { return l.list.LocalNode().Address() }
 
-// Leave tells the others that this node goes for good, and waits until one has heard it, or for the context.
+// Leave tells the others that this node goes, and waits until one has heard it, or for the context. After Stop it does
+// nothing.
 func (l *List) Leave(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.stopped {
+		return nil
+	}
 	timeout := 5 * time.Second
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = max(time.Until(deadline), time.Millisecond)
@@ -171,8 +182,11 @@ func (l *List) Leave(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends this node's part without a word. No event comes after it.
+// Stop ends this node's part without a word. No event comes after it. Calling it again is harmless.
 func (l *List) Stop() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.stopped = true
 	err := l.list.Shutdown()
 	l.events.stop()
 	if err != nil {

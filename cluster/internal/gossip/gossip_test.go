@@ -108,6 +108,14 @@ func TestNodesMeet(t *testing.T) {
 	if err := c.Leave(ctx); err != nil {
 		t.Fatal(err)
 	}
+	for range 2 {
+		if err := c.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Leave(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
 	eventually(t, "c is gone", func() bool { return len(a.Peers()) == 1 && d.has("left c c:1 3") })
 }
 

@@ -67,6 +67,10 @@ var (
 const formatVersion = 1
 
 // database is the log and the stable store of raft in one file of bbolt, whose transactions are synced when they return.
+//
+// raft-wal, which is made for the purpose and needs one sync less, was tried first and given up: with 0.4.0 a node cannot
+// restart after the end of its log was cut off, and with 0.4.1 it cannot append any more after a crash between sealing a
+// file and recording it. Both came out when a test cut the power between any two steps.
 type database struct{ *bbolt.DB }
 
 func openDatabase(path string) (*database, error) {
