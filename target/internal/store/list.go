@@ -112,7 +112,7 @@ func (s *Store) mayList(op string, r *ListRequest) (*activation, error) {
 
 // scanRange says where a scan begins: behind the key or the common prefix that the caller has already.
 func scanRange(r *ListRequest, kind meta.Kind, hidden func(meta.Ref) bool) meta.Range {
-	scan := meta.Range{Kind: kind, Bucket: r.Bucket.ID, Prefix: r.Prefix, Hidden: hidden}
+	scan := meta.Range{Kind: kind, Bucket: r.Bucket.ID, Prefix: r.Prefix, Hidden: hidden, NoData: true}
 	switch p, rolled := rollUp(r, cluster.ObjectKey(r.After)); {
 	case r.After == "":
 	case rolled && string(p) == r.After:
