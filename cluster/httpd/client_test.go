@@ -358,3 +358,43 @@ func TestRelayBroken(t *testing.T) {
 		t.Fatal("the gateway took it for whole")
 	}
 }
+
+// TestRelaySlowReader relays more than the sockets hold to a client that reads little at a time: progress counts, and the
+// content is whole. A client that stops is given up, and the connection between the nodes is not used again.
+func TestRelaySlowReader(t *testing.T) {
+	content := make([]byte, 24<<20)
+	_, _ = rand.Read(content)
+	target := serve(t, Options{Handler: func(_ context.Context, _ *Request, rep *Reply) error {
+		rep.Bytes("", content)
+		return nil
+	}})
+	client := newClient(t, ClientOptions{})
+	gateway := serve(t, Options{StallTimeout: 1500 * time.Millisecond, Handler: func(ctx context.Context, req *Request, rep *Reply) error {
+		return client.Relay(ctx, target.addr, req, rep)
+	}})
+	c := gateway.dial().send(get)
+	time.Sleep(100 * time.Millisecond)
+	var got bytes.Buffer
+	for range 7 { // 21 MiB in 2 s
+		if _, err := io.CopyN(&got, c.br, 3<<20); err != nil {
+			t.Fatalf("after %d bytes: %v", got.Len(), err)
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	head := bytes.Index(got.Bytes(), []byte("\r\n\r\n")) + 4
+	if _, err := io.CopyN(&got, c.br, int64(head+len(content)-got.Len())); err != nil {
+		t.Fatal(err)
+	}
+	if _, body, _ := bytes.Cut(got.Bytes(), []byte("\r\n\r\n")); !bytes.Equal(body, content) {
+		t.Fatal("the content is not whole")
+	}
+	stopped := gateway.dial().send(get)
+	if e := gateway.exchange(1); !cluster.Is(e.Err, cluster.KindTimeout) {
+		t.Fatal(e.Err)
+	}
+	stopped.Close()
+	again := gateway.dial().send(get)
+	if a := again.reply("GET"); a.body != string(content) {
+		t.Fatal("the content is not whole")
+	}
+}

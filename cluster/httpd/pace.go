@@ -22,7 +22,7 @@ type pace struct {
 	moved   int64         // bytes in this transfer
 }
 
-// rearmAfter is how old a deadline may get before it is set anew: setting it costs more than a small read.
+// rearmAfter is how old a deadline may get before it is set anew (an eighth of a shorter stall): setting it takes time.
 const rearmAfter = time.Second
 
 // reset begins a transfer.
@@ -31,7 +31,7 @@ func (p *pace) reset() { p.blocked, p.moved = 0, 0 }
 // before is called before each wait and returns the time.
 func (p *pace) before() time.Time {
 	now := time.Now()
-	if now.Sub(p.armed) >= rearmAfter {
+	if now.Sub(p.armed) >= min(rearmAfter, p.stall/8) {
 		p.arm(now, p.stall)
 	}
 	return now

@@ -225,7 +225,15 @@ func TestTLS(t *testing.T) {
 	if err := os.WriteFile(data, []byte(strings.Repeat("0123456789", 100_000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	plain := serve(t, Options{Handler: func(_ context.Context, _ *Request, rep *Reply) error {
+		rep.Bytes("", []byte(strings.Repeat("0123456789", 100_000)))
+		return nil
+	}})
+	client := newClient(t, ClientOptions{})
 	ts := serve(t, Options{TLS: cert.Config(), Handler: func(ctx context.Context, req *Request, rep *Reply) error {
+		if req.Path == "/relay" {
+			return client.Relay(ctx, plain.addr, req, rep)
+		}
 		if req.Path == "/file" {
 			f, err := os.Open(data)
 			if err != nil {
@@ -258,8 +266,10 @@ func TestTLS(t *testing.T) {
 	if got, err := fetch(first, "PUT", "/a", "abc"); err != nil || got != "PUT /a? host=h len=3 body=abc" {
 		t.Fatal(got, err)
 	}
-	if got, err := fetch(first, "GET", "/file", ""); err != nil || got != strings.Repeat("0123456789", 100_000) {
-		t.Fatal(len(got), err)
+	for _, path := range []string{"/file", "/relay"} {
+		if got, err := fetch(first, "GET", path, ""); err != nil || got != strings.Repeat("0123456789", 100_000) {
+			t.Fatal(path, len(got), err)
+		}
 	}
 	second := selfSigned(t, certFile, keyFile, 2)
 	if err := cert.Reload(); err != nil {
