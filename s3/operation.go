@@ -28,6 +28,7 @@ const (
 	ListParts
 	CompleteMultipartUpload
 	AbortMultipartUpload
+	GetObjectTagging
 	operationEnd
 )
 
@@ -53,6 +54,7 @@ var operationNames = [...]string{
 	ListParts:               "ListParts",
 	CompleteMultipartUpload: "CompleteMultipartUpload",
 	AbortMultipartUpload:    "AbortMultipartUpload",
+	GetObjectTagging:        "GetObjectTagging",
 }
 
 // String returns AWS's name of the operation.
@@ -158,7 +160,7 @@ var objectResources = []resource{
 	{"restore", "RESTORE", notBuilt("POST")},
 	{"retention", "RETENTION", notBuilt("GET", "PUT")},
 	{"select", "SELECT", notBuilt("POST")},
-	{"tagging", "TAGGING", notBuilt("GET", "PUT", "DELETE")},
+	{"tagging", "TAGGING", map[string]Operation{"GET": GetObjectTagging, "PUT": NoOperation, "DELETE": NoOperation}},
 	{"torrent", "TORRENT", notBuilt("GET")},
 	{"uploadId", "UPLOAD", map[string]Operation{
 		"GET": ListParts, "PUT": UploadPart, "POST": CompleteMultipartUpload, "DELETE": AbortMultipartUpload,

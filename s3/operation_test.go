@@ -51,6 +51,7 @@ func TestRoute(t *testing.T) {
 	f(ListParts, "GET", "/b/k?uploadId=u&max-parts=3&part-number-marker=2")
 	f(CompleteMultipartUpload, "POST", "/b/k?uploadId=u")
 	f(AbortMultipartUpload, "DELETE", "/b/k?uploadId=u")
+	f(GetObjectTagging, "GET", "/b/k?tagging")
 }
 
 // TestEverySubResource walks all of S3's sub-resources, on bucket and object, with every method: each is the operation

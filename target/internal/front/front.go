@@ -92,6 +92,7 @@ var s3Handlers = map[s3.Operation]handler{
 	s3.ListParts:               (*Front).listParts,
 	s3.CompleteMultipartUpload: (*Front).completeUpload,
 	s3.AbortMultipartUpload:    (*Front).abortUpload,
+	s3.GetObjectTagging:        (*Front).getTagging,
 }
 
 // nativeHandlers is the table of the native API's object operations, by the names that grants have.

@@ -56,6 +56,17 @@ func (f *Front) headObject(ctx context.Context, r *request) error {
 	return nil
 }
 
+// getTagging serves GetObjectTagging, which the aws command line needs to copy an object of several parts. Tags cannot be
+// written yet, so what it says is true.
+func (f *Front) getTagging(ctx context.Context, r *request) error {
+	if _, err := f.o.Store.Stat(ctx, r.read()); err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusOK
+	r.rep.Bytes(s3.ContentTypeXML, s3.TaggingXML())
+	return nil
+}
+
 // describe sets the status, and what it depends on whether a part or the whole is sent.
 func (r *request) describe(info *store.Info, offset, length int64, ranged bool) {
 	r.rep.Status = http.StatusOK
