@@ -185,6 +185,9 @@ func (e *lostError) Error() string {
 	return fmt.Sprintf("the connection to %s broke: %v", e.endpoint, cause)
 }
 
+// Unreachable reports whether the request certainly did not reach a node.
+func (e *lostError) Unreachable() bool { return e.unsent }
+
 // Unwrap returns the cause.
 func (e *lostError) Unwrap() error { return e.err }
 
@@ -281,7 +284,7 @@ func (c *Client) failure(r *request, res *http.Response) error {
 
 // drain reads the rest of a short reply, so that the connection can be used again.
 func drain(res *http.Response) {
-	io.CopyN(io.Discard, res.Body, 64<<10)
+	_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // else the connection closes
 	res.Body.Close()
 }
 

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -124,9 +125,9 @@ type verified struct {
 func (v *verified) Read(p []byte) (int, error) {
 	const op = "proxy/client.GetObject"
 	n, err := v.body.Read(p)
-	v.sums.only(v.object.ChecksumType).Write(p[:n])
+	v.sums.only(v.object.ChecksumType).add(p[:n])
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		if bad := v.sums.check(v.object.ChecksumType, v.object.Checksum); bad != nil {
 			return n, cluster.E(op, v.subject, cluster.KindChecksum, bad)
 		}

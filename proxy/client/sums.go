@@ -40,11 +40,15 @@ func (s *sums) only(t cluster.ChecksumType) *sums {
 	return s
 }
 
-// Write adds bytes.
-func (s *sums) Write(p []byte) (int, error) {
+func (s *sums) add(p []byte) {
 	for _, h := range s.hashes {
 		h.Write(p)
 	}
+}
+
+// Write adds bytes.
+func (s *sums) Write(p []byte) (int, error) {
+	s.add(p)
 	return len(p), nil
 }
 

@@ -72,7 +72,9 @@ func (c *conn) do(ctx context.Context, head, body []byte, keep bool) (reply, err
 			return reply{}, err
 		}
 	}
-	c.raw.SetDeadline(time.Now().Add(c.timeout))
+	if err := c.raw.SetDeadline(time.Now().Add(c.timeout)); err != nil {
+		return reply{}, err
+	}
 	r, again, err := c.exchange(head, body, keep)
 	if err != nil || !again {
 		c.close()

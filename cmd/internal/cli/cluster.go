@@ -6,11 +6,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
-
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/api"
 	"github.com/aisle-store/aisle/cluster/config"
@@ -145,9 +144,9 @@ func look(ctx context.Context, c *client.Client) (overview, error) {
 		status api.NodeStatus
 	}
 	answers := make(chan answer, len(ids))
-	var g errgroup.Group
+	var wg sync.WaitGroup
 	for id := range ids {
-		g.Go(func() error {
+		wg.Go(func() {
 			status, err := c.NodeStatus(ctx, cluster.NodeID(id))
 			if err != nil {
 				status.Status = "offline"
@@ -156,10 +155,9 @@ func look(ctx context.Context, c *client.Client) (overview, error) {
 				}
 			}
 			answers <- answer{id, status}
-			return nil
 		})
 	}
-	g.Wait()
+	wg.Wait()
 	close(answers)
 	for got := range answers {
 		o.Status[got.id] = got.status

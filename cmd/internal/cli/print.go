@@ -43,7 +43,7 @@ func (t *table) row(cells ...string) {
 			cells[i] = "-"
 		}
 	}
-	io.WriteString(t.w, strings.Join(cells, "\t")+"\n")
+	_, _ = io.WriteString(t.w, strings.Join(cells, "\t")+"\n") // end tells errors
 }
 
 func (t *table) end() error { return t.w.Flush() }

@@ -117,7 +117,10 @@ func (a *app) putDirectory(ctx context.Context, c *client.Client, dir string, b 
 	if len(files) == 0 {
 		return &usageError{fmt.Sprintf("%s holds no files; with --recursive, those in its subdirectories are written too", dir)}
 	}
-	total := a.printExtensions(files)
+	total, err := a.printExtensions(files)
+	if err != nil {
+		return err
+	}
 	goal := b.String()
 	if prefix != "" {
 		goal = name(b.Object(prefix))
@@ -165,7 +168,7 @@ func collect(dir string, prefix cluster.ObjectKey, recursive bool) ([]upload, er
 }
 
 // printExtensions prints how many files of each extension there are, and returns their size.
-func (a *app) printExtensions(files []upload) int64 {
+func (a *app) printExtensions(files []upload) (int64, error) {
 	type sum struct {
 		count int
 		size  int64
@@ -182,8 +185,7 @@ func (a *app) printExtensions(files []upload) int64 {
 		t.row(extension, fmt.Sprint(sums[extension].count), a.size(sums[extension].size))
 	}
 	t.row("TOTAL", fmt.Sprint(len(files)), a.size(total))
-	t.end()
-	return total
+	return total, t.end()
 }
 
 // sendAll writes files, several at a time, and returns how many it wrote.

@@ -62,7 +62,7 @@ func loadRootKey(s *state, settings config.Node, out io.Writer) (rootKey, error)
 func (k rootKey) check() error {
 	switch {
 	case len(k.AccessKey) < 3 || len(k.AccessKey) > 128 || strings.ContainsAny(string(k.AccessKey), "/=,: \t\r\n"):
-		return errors.New("AISLE_ACCESS_KEY must have 3 to 128 characters, without blanks or any of / = , :")
+		return errors.New("AISLE_ACCESS_KEY must have 3 to 128 characters, without blanks, slashes, commas, colons and equals signs")
 	case len(k.SecretKey) < 8 || len(k.SecretKey) > 128 || strings.ContainsAny(k.SecretKey, "\r\n"):
 		return errors.New("AISLE_SECRET_KEY must have 8 to 128 characters")
 	}
