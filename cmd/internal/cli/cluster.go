@@ -9,11 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spf13/cobra"
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/api"
 	"github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/proxy/client"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) show() *cobra.Command {
