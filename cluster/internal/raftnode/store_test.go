@@ -235,17 +235,3 @@ func TestFormatIsChecked(t *testing.T) {
 		t.Fatalf("opened another format: %v", err)
 	}
 }
-
-func FuzzEntry(f *testing.F) {
-	f.Add(encodeEntry(&raft.Log{Term: 3, Data: []byte("data"), Extensions: []byte("x"), AppendedAt: time.Unix(5, 6)}))
-	f.Add(encodeEntry(&raft.Log{}))
-	f.Add([]byte{1, 2, 3})
-	f.Fuzz(func(t *testing.T, value []byte) {
-		var log raft.Log
-		if decodeEntry(7, value, &log) == nil {
-			if again := encodeEntry(&log); !bytes.Equal(again, value) {
-				t.Fatalf("%x became %x", value, again)
-			}
-		}
-	})
-}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -110,9 +111,11 @@ func (l *layer) Close() error {
 	}
 	l.mu.Unlock()
 	err := l.options.Listener.Close()
+	var closing sync.WaitGroup
 	for _, s := range open {
-		s.Conn.Close()
+		closing.Go(func() { s.Conn.Close() }) // TLS may wait some seconds to say goodbye
 	}
+	closing.Wait()
 	return err
 }
 
@@ -164,10 +167,15 @@ func (s *stream) Read(p []byte) (int, error) {
 		s.greeted = true
 	}
 	n, err := s.Conn.Read(p)
-	if err != nil && s.layer.life.Err() != nil {
-		err = io.EOF // closing is not a failure
+	if err != nil && (s.layer.life.Err() != nil || s.accepted && gone(err)) {
+		err = io.EOF // the end of this member, or of the other, is not worth an error in the log
 	}
 	return n, err
+}
+
+// gone reports whether a read failed since the other side has ended.
+func gone(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // Close implements net.Conn.
@@ -195,8 +203,7 @@ func writePreface(c net.Conn, to cluster.NodeID, timeout time.Duration) error {
 	if len(to) > 255 {
 		return fmt.Errorf("node id of %d bytes", len(to))
 	}
-	b := append([]byte(prefaceMagic), byte(len(to)))
-	b = append(b, to...)
+	b := appendPreface(nil, to)
 	if err := c.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
@@ -206,24 +213,38 @@ func writePreface(c net.Conn, to cluster.NodeID, timeout time.Duration) error {
 	return c.SetWriteDeadline(time.Time{})
 }
 
+func appendPreface(b []byte, to cluster.NodeID) []byte {
+	b = append(b, prefaceMagic...)
+	b = append(b, byte(len(to)))
+	return append(b, to...)
+}
+
 // greet reads the preface and refuses a stream that is meant for somebody else.
 func (s *stream) greet() error {
 	if err := s.Conn.SetReadDeadline(time.Now().Add(prefaceTimeout)); err != nil {
 		return err
 	}
-	head := make([]byte, len(prefaceMagic)+1)
-	if _, err := io.ReadFull(s.Conn, head); err != nil {
-		return fmt.Errorf("raft preface: %w", err)
+	to, err := readPreface(s.Conn)
+	if err != nil {
+		return err
 	}
-	if string(head[:len(prefaceMagic)]) != prefaceMagic {
-		return errors.New("the stream speaks another version of raft's preface")
-	}
-	name := make([]byte, head[len(prefaceMagic)])
-	if _, err := io.ReadFull(s.Conn, name); err != nil {
-		return fmt.Errorf("raft preface: %w", err)
-	}
-	if cluster.NodeID(name) != s.layer.options.ID {
-		return fmt.Errorf("the stream is meant for %s; this is %s", name, s.layer.options.ID)
+	if to != s.layer.options.ID {
+		return fmt.Errorf("the stream is meant for %s; this is %s", to, s.layer.options.ID)
 	}
 	return s.Conn.SetReadDeadline(time.Time{})
+}
+
+func readPreface(r io.Reader) (to cluster.NodeID, err error) {
+	head := make([]byte, len(prefaceMagic)+1)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return "", fmt.Errorf("raft preface: %w", err)
+	}
+	if string(head[:len(prefaceMagic)]) != prefaceMagic {
+		return "", errors.New("the stream speaks another version of raft's preface")
+	}
+	name := make([]byte, head[len(prefaceMagic)])
+	if _, err := io.ReadFull(r, name); err != nil {
+		return "", fmt.Errorf("raft preface: %w", err)
+	}
+	return cluster.NodeID(name), nil
 }
