@@ -1,6 +1,9 @@
 package s3
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Operation is an operation of the S3 API that Aisle has built, by AWS's name.
 type Operation uint8
@@ -304,12 +307,13 @@ func subResource(q Query, table []resource) (*resource, error) {
 // by x-id only.
 func checkParams(o Operation, sub *resource, q Query) error {
 	const op = "s3.checkParams"
+	v2 := isPresignedV2(q)
 	if o == ListBuckets && q.Get("x-id") == "ListDirectoryBuckets" {
 		return notImplemented(op, "The operation ListDirectoryBuckets is not implemented.")
 	}
 next:
 	for _, p := range q {
-		if harmless(p.Name) || sub != nil && sub.name == p.Name {
+		if harmless(p.Name) || sub != nil && sub.name == p.Name || v2 && slices.Contains(harmlessV2, p.Name) {
 			continue
 		}
 		for _, name := range operationParams[o] {

@@ -30,6 +30,8 @@ type Call struct {
 	Key    cluster.ObjectKey
 	Params Query
 	Op     Operation
+
+	virtual bool // the bucket stands in the host
 }
 
 // Get returns a header. A presigned URL may carry x-amz-* headers as query parameters, where AWS reads them too.

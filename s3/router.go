@@ -62,7 +62,8 @@ func (r *Router) resource(c *Call) error {
 	}
 	path = strings.TrimPrefix(path, "/")
 	bucket := r.hostBucket(c.Host)
-	if bucket == "" {
+	c.virtual = bucket != ""
+	if !c.virtual {
 		var err error
 		bucket, path, _ = strings.Cut(path, "/")
 		if bucket, err = unescape(bucket, false); err != nil {

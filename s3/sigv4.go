@@ -81,6 +81,13 @@ type claim struct {
 // Verify checks the request's signature against its time and key. A request without any is AccessDenied.
 func (v *Verifier) Verify(c *Call, now time.Time) (Auth, error) {
 	const op = "s3.Verifier.Verify"
+	if isPresignedV2(c.Params) && c.Header.Get("Authorization") == "" {
+		a, err := v.verifyV2(c, now)
+		if err != nil {
+			return Auth{}, cluster.E(op, "", cluster.KindOther, err)
+		}
+		return a, nil
+	}
 	cl, err := readClaim(c)
 	if err != nil {
 		return Auth{}, cluster.E(op, "", cluster.KindOther, err)
@@ -104,17 +111,14 @@ func readClaim(c *Call) (*claim, error) {
 	const op = "s3.readClaim"
 	authorization := c.Header.Get("Authorization")
 	presigned := c.Params.Has("X-Amz-Algorithm") || c.Params.Has("X-Amz-Signature") || c.Params.Has("X-Amz-Credential")
-	oldPresigned := c.Params.Has("Signature") && c.Params.Has("AWSAccessKeyId")
 	switch {
-	case authorization != "" && (presigned || oldPresigned):
+	case authorization != "" && (presigned || isPresignedV2(c.Params)):
 		return nil, invalidArgument(op, "Authorization", authorization, "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, "+
 			"Signature query string parameter or the Authorization header should be specified")
 	case authorization != "":
 		return headerClaim(c, authorization)
 	case presigned:
 		return queryClaim(c)
-	case oldPresigned:
-		return nil, oldMechanism(op)
 	}
 	return nil, NewFault(op, AccessDenied, "")
 }
