@@ -32,7 +32,7 @@ func tokenMAC(head, secret string) string {
 // VerifyToken returns the access key that a bearer token is bound to. secretOf returns the secret of a key, if there is one.
 func VerifyToken(token string, now time.Time, secretOf func(cluster.AccessKeyID) (string, bool)) (cluster.AccessKeyID, error) {
 	const op = "cluster/api.VerifyToken"
-	refused := cluster.Fail(op, "", cluster.KindUnauthenticated, "the bearer token is not valid; log in again with `aisle login`")
+	refused := cluster.Fail(op, "", cluster.KindUnauthenticated, "the bearer token is not valid")
 	parts := strings.Split(token, ".")
 	if len(parts) != 4 || parts[0] != tokenVersion {
 		return "", refused
@@ -48,7 +48,7 @@ func VerifyToken(token string, now time.Time, secretOf func(cluster.AccessKeyID)
 	}
 	expires, err := strconv.ParseInt(parts[2], 10, 64)
 	if err != nil || now.Unix() >= expires {
-		return "", cluster.Fail(op, "", cluster.KindUnauthenticated, "the bearer token has expired; log in again with `aisle login`")
+		return "", cluster.Fail(op, "", cluster.KindUnauthenticated, "the bearer token has expired")
 	}
 	return id, nil
 }
