@@ -76,14 +76,17 @@ func (x *Index) generations(op string, ref Ref, visit func(Ref, func() (*Record,
 	if err != nil {
 		return x.failed(op, err)
 	}
+	defer x.release.later(it)
 	for ok := it.SeekPrefixGE(group); ok && bytes.HasPrefix(it.Key(), group); ok = it.Next() {
 		more, err := x.visit(op, it, visit)
-		if err != nil || !more {
-			_ = it.Close() // the record, or the error, is at hand
+		if err != nil {
 			return err
 		}
+		if !more {
+			return x.Err()
+		}
 	}
-	if err := it.Close(); err != nil {
+	if err := it.Error(); err != nil {
 		return x.failed(op, err)
 	}
 	return x.Err()
@@ -123,7 +126,7 @@ func (x *Index) value(op string, key []byte, read func(key, value []byte) error)
 	if err != nil {
 		return false, x.failed(op, err)
 	}
-	defer closer.Close()
+	defer x.release.later(closer)
 	if err := read(key, value); err != nil {
 		return false, x.corrupt(op, key, err)
 	}

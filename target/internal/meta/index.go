@@ -24,6 +24,7 @@ type Index struct {
 
 	jobs    chan *job
 	workers sync.WaitGroup
+	release releaser
 	access  accessTimes
 	stalls  atomic.Int64
 }
@@ -54,6 +55,7 @@ func Open(fs vfs.FS, dir string, o Options) (*Index, error) {
 		close(x.closing)
 		return nil, cluster.E(op, dir, kindOf(err), err)
 	}
+	x.release.start(x.dead)
 	x.startAccess()
 	return x, nil
 }
@@ -63,7 +65,10 @@ func Open(fs vfs.FS, dir string, o Options) (*Index, error) {
 func (x *Index) Close() error {
 	const op = "meta.Close"
 	x.stopAccess()
-	err := x.call(func() error { return x.db.Close() })
+	err := x.call(func() error {
+		x.release.stop()
+		return x.db.Close()
+	})
 	close(x.closing)
 	if x.Err() != nil {
 		return nil // it was reported when it died, and there is nothing left to lose

@@ -87,10 +87,8 @@ func (s *Scan) All() iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		err := s.open()
 		if err == nil {
+			defer s.x.release.later(s.it)
 			err = s.walk(func(r *Record) bool { return yield(r, nil) })
-			if closeErr := s.it.Close(); err == nil && closeErr != nil {
-				err = s.x.failed("meta.Scan", closeErr)
-			}
 		}
 		if err == nil {
 			err = s.x.Err()
@@ -144,6 +142,9 @@ func (s *Scan) walk(yield func(*Record) bool) error {
 		if !yield(r) {
 			return errStopped
 		}
+	}
+	if err := s.it.Error(); err != nil {
+		return s.x.failed(op, err)
 	}
 	return nil
 }
@@ -262,25 +263,20 @@ func (x *Index) walk(ctx context.Context, op string, lower, upper []byte, visit 
 	if err != nil {
 		return x.failed(op, err)
 	}
+	defer x.release.later(it)
 	for ok, n := it.First(), 0; ok; ok, n = it.Next(), n+1 {
-		more, err := true, error(nil)
-		if n%256 == 255 {
-			err = ctx.Err()
+		if n%256 == 255 && ctx.Err() != nil {
+			return x.failed(op, ctx.Err())
 		}
-		var value []byte
-		if err == nil {
-			value, err = it.ValueAndErr()
-		}
+		value, err := it.ValueAndErr()
 		if err != nil {
-			_ = it.Close() // the error is at hand
 			return x.failed(op, err)
 		}
-		if more, err = visit(it.Key(), value); err != nil || !more {
-			_ = it.Close() // as above, or the caller has what it wants
+		if more, err := visit(it.Key(), value); err != nil || !more {
 			return err
 		}
 	}
-	if err := it.Close(); err != nil {
+	if err := it.Error(); err != nil {
 		return x.failed(op, err)
 	}
 	return x.Err()
