@@ -14,17 +14,17 @@ func TestPlantedBugs(t *testing.T) {
 		flaw   flaw
 		within uint64 // seeds
 	}{
-		{"lease checked before the read", flaw{leaseBeforeRead: true}, 100},
-		{"view loaded before the lease is checked", flaw{viewBeforeLease: true}, 100},
-		{"lease counted from the answer", flaw{control: bugCountFromReceipt}, 100},
-		{"lease counted before its index is applied", flaw{control: bugCountUnapplied}, 100},
-		{"renewal without acknowledgement", flaw{control: bugRenewUnacknowledged}, 100},
-		{"grant without a majority's word", flaw{control: bugNoVerify}, 100},
-		{"grant on the word of raft's VerifyLeader", flaw{control: bugRaftVerify}, 100},
-		{"new leader without patience", flaw{control: bugNoGrace}, 100},
-		{"change acknowledged when committed", flaw{control: bugNoWait}, 100},
-		{"slots of a silent owner move", flaw{control: bugMoveUnacknowledged}, 100},
-		{"silent target counts as empty", flaw{control: bugSkipSilent}, 100},
+		{"lease checked before the read", flaw{leaseBeforeRead: true, focus: (*sim).pauseOne}, 40},
+		{"view loaded before the lease is checked", flaw{viewBeforeLease: true, focus: (*sim).cutOff}, 40},
+		{"lease counted from the answer", flaw{control: bugCountFromReceipt, focus: (*sim).pauseOne}, 40},
+		{"lease counted before its index is applied", flaw{control: bugCountUnapplied, focus: (*sim).cutOneWay}, 40},
+		{"renewal without acknowledgement", flaw{control: bugRenewUnacknowledged, focus: (*sim).cutAfterRestart}, 40},
+		{"grant without a majority's word", flaw{control: bugNoVerify, focus: (*sim).transferUnheard}, 40},
+		{"grant on the word of raft's VerifyLeader", flaw{control: bugRaftVerify, focus: (*sim).transferUnheard}, 40},
+		{"new leader without patience", flaw{control: bugNoGrace, focus: (*sim).cutDuringCrash}, 40},
+		{"change acknowledged when committed", flaw{control: bugNoWait}, 40},
+		{"slots of a silent owner move", flaw{control: bugMoveUnacknowledged}, 40},
+		{"silent target counts as empty", flaw{control: bugSkipSilent}, 40},
 	} {
 		t.Run(planted.name, func(t *testing.T) {
 			for seed := uint64(1); seed <= planted.within; seed++ {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,8 +18,10 @@ type checks struct {
 	transcript *transcript
 	mu         struct {
 		sync.Mutex
-		violations []string
-		changes    uint64 // the highest index of an acknowledged change
+		calm       func()   // called at the first violation
+		violations []string // of safety
+		stuck      []string // nodes that do not serve when all is well
+		changes    uint64   // the highest index of an acknowledged change
 		promised   map[cluster.RequestID]promise
 		slots      map[cluster.Slot]service
 		objects    map[simKey]simObject // the latest acknowledged write
@@ -66,12 +69,38 @@ func (c *checks) fail(format string, args ...any) {
 	what := fmt.Sprintf(format, args...)
 	c.event("VIOLATION: %s", what)
 	c.mu.violations = append(c.mu.violations, what)
+	if c.mu.calm != nil {
+		c.mu.calm()
+	}
+}
+
+// stopAtFirst has the faults end at the first violation.
+func (c *checks) stopAtFirst(calm func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.calm = calm
 }
 
 func (c *checks) violations() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.mu.violations
+}
+
+// isStuck notes that the cluster does not go on though nothing is in its way.
+func (c *checks) isStuck(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	what := fmt.Sprintf(format, args...)
+	c.event("STUCK: %s", what)
+	c.mu.stuck = append(c.mu.stuck, what)
+}
+
+// found returns everything that is wrong.
+func (c *checks) found() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append(slices.Clone(c.mu.violations), c.mu.stuck...)
 }
 
 // writer takes the log of a node into the transcript.
@@ -214,19 +243,19 @@ func (c *checks) settles() {
 	for _, n := range c.sim.all() {
 		for !n.hasLeft() && !n.serves() {
 			if !sleep(ctx, 100*time.Millisecond) {
-				c.violated("%s does not serve %v after the last fault", n.id, settleIn)
+				c.isStuck("%s does not serve %v after the last fault", n.id, settleIn)
 				return
 			}
 		}
 	}
 	for _, n := range c.sim.all() {
 		p := n.running()
-		if p == nil {
+		if p == nil || n.hasLeft() {
 			continue
 		}
 		req := cluster.RequestID("final-" + string(n.id))
 		if err := p.control.SetSettings(ctx, req, map[string]string{"final": string(n.id)}); err != nil && !n.hasLeft() && n.isRunning() {
-			c.violated("a change at %s fails when all is well: %v", n.id, err)
+			c.isStuck("a change at %s fails when all is well: %v", n.id, err)
 		} else if err == nil {
 			c.acknowledged(req, "set at "+string(n.id))
 		}
@@ -241,14 +270,14 @@ func (n *simNode) serves() bool {
 
 // finish checks that all nodes came to the same state, and that it has every acknowledged change in it.
 func (c *checks) finish() {
-	if len(c.violations()) > 0 {
+	if len(c.found()) > 0 {
 		return
 	}
 	time.Sleep(2 * time.Second) // for what is under way
 	whole := make(map[uint64]string)
 	for _, n := range c.sim.all() {
 		p := n.running()
-		if p == nil {
+		if p == nil || n.hasLeft() {
 			continue
 		}
 		v := p.control.View()
@@ -274,6 +303,7 @@ func (c *checks) kept(id cluster.NodeID, v *View) {
 		r, ok := v.state.Outcome(req)
 		if !ok || p.index != 0 && r.Index != p.index {
 			c.fail("%s lost %s %s of index %d (has %v)", id, req, p.what, p.index, r)
+			return
 		}
 	}
 }

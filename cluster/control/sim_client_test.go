@@ -88,31 +88,43 @@ func (c *simClient) change(p *simProcess, req cluster.RequestID, what string, f 
 	c.sim.checks.acknowledged(req, fmt.Sprintf("%s at %s: %v", what, p.node.id, err))
 }
 
-// view is what a gateway answers from. The order is what matters.
-func (c *simClient) view(p *simProcess) (*View, error) {
-	if c.sim.flaw.viewBeforeLease {
-		v := p.control.View()
+// view is what a gateway answers from, and the changes that were acknowledged before the request began. The order is what
+// matters.
+func (c *simClient) view(p *simProcess) (v *View, began uint64, err error) {
+	changes := c.sim.checks.changes
+	switch f := c.sim.flaw; {
+	case f.leaseBeforeRead: // on a connection that waits for its next request
+		err = p.control.CheckLease()
 		c.pauseHere(p)
-		return v, p.control.CheckLease()
+		began = changes()
+		v = p.control.View()
+	case f.viewBeforeLease:
+		began = changes()
+		v = p.control.View()
+		c.pauseHere(p)
+		err = p.control.CheckLease()
+	default:
+		began = changes()
+		c.pauseHere(p)
+		v, err = p.control.Current()
+		c.pauseHere(p)
 	}
-	v, err := p.control.Current()
-	c.pauseHere(p)
-	return v, err
+	return v, began, err
 }
 
-// pauseHere is a place where a process is often caught by a pause.
+// pauseHere is a place where a request is often held up: by a disk, a slow client, or a pause of the process.
 func (c *simClient) pauseHere(p *simProcess) {
-	time.Sleep(time.Duration(c.random.IntN(2000)) * time.Microsecond)
-	for held := p.node.paused(); held != nil; held = p.node.paused() {
-		<-held
+	wait := time.Duration(c.random.IntN(2000)) * time.Microsecond
+	if c.random.IntN(8) == 0 {
+		wait *= 500
 	}
+	time.Sleep(wait)
+	p.node.wait()
 }
 
 // object answers a request about an object: what the bucket is, from the view; then the owner does the rest.
 func (c *simClient) object(ctx context.Context, p *simProcess, b cluster.Bucket, key cluster.ObjectKey, f func(*simTarget, simKey, cluster.Epoch) error) {
-	began := c.sim.checks.changes()
-	c.pauseHere(p)
-	v, err := c.view(p)
+	v, began, err := c.view(p)
 	if err != nil || p.life.Err() != nil {
 		return
 	}

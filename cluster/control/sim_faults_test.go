@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -12,9 +13,13 @@ func (s *sim) cause(ctx context.Context) {
 	faults := []func(context.Context){
 		s.cutInTwo, s.cutOff, s.cutOneWay, s.cutLeader, s.pauseOne, s.pauseOne, s.pauseLeader, s.pauseLeader,
 		s.crashOne, s.crashOne, s.crashLeader, s.crashAll, s.restartOne, s.join, s.leave, s.slowDown, s.cutDuringCrash,
+		s.transferUnheard,
 	}
 	for ctx.Err() == nil {
 		fault := faults[s.pick(len(faults))]
+		if s.flaw.focus != nil && s.chance(60) {
+			fault = func(ctx context.Context) { s.flaw.focus(s, ctx) }
+		}
 		s.work.Go(func() { fault(ctx) })
 		sleep(ctx, s.between(50*time.Millisecond, 4*time.Second))
 	}
@@ -216,4 +221,44 @@ func (s *sim) slowDown(ctx context.Context) {
 	sleep(ctx, s.between(100*time.Millisecond, 5*time.Second))
 	s.checks.event("the network is quick")
 	s.network.DelayAll(100*time.Microsecond, 5*time.Millisecond)
+}
+
+// transferUnheard has the leader hand over while it and some other nodes hear nothing of the rest: they do not learn that
+// another node leads.
+func (s *sim) transferUnheard(ctx context.Context) {
+	leader := s.leader()
+	if leader == nil {
+		return
+	}
+	p := leader.running()
+	deaf := []*simNode{leader}
+	for _, m := range p.control.engine.Members() {
+		if n := s.node(m.ID); n != nil && n != leader && (!m.Voter || s.chance(25)) {
+			deaf = append(deaf, n)
+		}
+	}
+	for _, n := range s.all() {
+		if slices.Contains(deaf, n) {
+			continue
+		}
+		for _, d := range deaf {
+			s.network.Cut(n.id, d.id)
+		}
+	}
+	s.checks.event("%s hands over; it and %d others hear nothing", leader.id, len(deaf)-1)
+	transfer, cancel := context.WithTimeout(p.life, time.Second)
+	defer cancel()
+	if err := p.control.engine.TransferLeadership(transfer, ""); err != nil {
+		s.checks.event("%s: %v", leader.id, err)
+	}
+	sleep(ctx, s.between(2*time.Second, 6*time.Second))
+	s.checks.event("everybody hears again")
+	s.network.HealAll()
+}
+
+// cutAfterRestart brings about a map change, and cuts a node off while it is pending.
+func (s *sim) cutAfterRestart(ctx context.Context) {
+	s.work.Go(func() { s.restartOne(ctx) })
+	sleep(ctx, s.between(0, 3*time.Second))
+	s.pauseOne(ctx)
 }

@@ -62,7 +62,7 @@ func TestSimulation(t *testing.T) {
 // report fails the test for a seed that violated something.
 func report(t *testing.T, seed uint64, c *checks) {
 	t.Helper()
-	found := c.violations()
+	found := c.found()
 	if len(found) == 0 {
 		return
 	}

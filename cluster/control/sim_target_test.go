@@ -99,7 +99,10 @@ func simUnavailable(why string) error {
 }
 
 // Fence implements Participant.
-func (t *simTarget) Fence(_ context.Context, pending *cluster.Map) (kept []cluster.Slot, err error) {
+func (t *simTarget) Fence(ctx context.Context, pending *cluster.Map) (kept []cluster.Slot, err error) {
+	if s := t.process.node.sim; s.chance(20) && !sleep(ctx, s.between(0, 4*time.Second)) { // commits in flight
+		return nil, ctx.Err()
+	}
 	err = t.locked(func() error {
 		t.fenced = pending
 		for i := range pending.Slots {
@@ -164,13 +167,11 @@ func (t *simTarget) owns(slot cluster.Slot) (cluster.Epoch, error) {
 // answers is the check at the end of an operation: the slot is still owned under the epoch in which the operation began,
 // and the lease lasts. It tells the checks who served.
 func (t *simTarget) answers(slot cluster.Slot, began cluster.Epoch) error {
-	if !t.process.node.sim.flaw.leaseBeforeRead {
-		if err := t.process.control.CheckLease(); err != nil {
-			return err
-		}
-		if epoch, err := t.owns(slot); err != nil || epoch != began {
-			return simUnavailable("the slot has moved")
-		}
+	if err := t.process.control.CheckLease(); err != nil {
+		return err
+	}
+	if epoch, err := t.owns(slot); err != nil || epoch != began {
+		return simUnavailable("the slot has moved")
 	}
 	if t.process.life.Err() != nil {
 		return simUnavailable("the process is gone")
@@ -182,9 +183,7 @@ func (t *simTarget) answers(slot cluster.Slot, began cluster.Epoch) error {
 // moment lets time pass, as disks do.
 func (t *simTarget) moment() {
 	time.Sleep(t.process.node.sim.between(0, 3*time.Millisecond))
-	for held := t.process.node.paused(); held != nil; held = t.process.node.paused() {
-		<-held
-	}
+	t.process.node.wait()
 }
 
 // read returns the state of a key. The epoch is the one that the gateway saw.

@@ -24,8 +24,10 @@ import (
 // flaw is a mistake that is planted to show that the checks find it: in a Control, or in the fake gateways and targets.
 type flaw struct {
 	control         bug
-	leaseBeforeRead bool // a target checks its lease before it reads, and not after
-	viewBeforeLease bool // a gateway loads the view before it checks the lease
+	leaseBeforeRead bool // a gateway checks the lease before the request begins, and not when it reads
+	viewBeforeLease bool // a gateway loads the view, and checks the lease after it only
+
+	focus func(*sim, context.Context) // the fault that shows it best
 }
 
 // sim is one run.
@@ -77,8 +79,9 @@ func (s *sim) run() {
 	if !s.form(3 + s.pick(3)) {
 		return
 	}
-	faults, stopFaults := context.WithTimeout(s.life, faultsFor)
-	defer stopFaults()
+	faults, calm := context.WithTimeout(s.life, faultsFor)
+	defer calm()
+	s.checks.stopAtFirst(calm)
 	clients, stopClients := context.WithCancel(s.life)
 	defer stopClients()
 	var load sync.WaitGroup
@@ -87,8 +90,10 @@ func (s *sim) run() {
 	}
 	load.Go(func() { s.checks.watch(clients) })
 	s.cause(faults)
-	s.heal()
-	s.checks.settles()
+	if len(s.checks.violations()) == 0 {
+		s.heal()
+		s.checks.settles()
+	}
 	stopClients()
 	load.Wait()
 	s.checks.finish()
@@ -102,7 +107,7 @@ func (s *sim) form(n int) bool {
 			return false
 		}
 		if err := node.start(60 * time.Second); err != nil {
-			s.checks.violated("node %s cannot start in a healthy cluster: %v", node.id, err)
+			s.checks.isStuck("node %s cannot start in a healthy cluster: %v", node.id, err)
 			return false
 		}
 	}
@@ -323,7 +328,7 @@ func (n *simNode) stop() {
 	ctx, cancel := context.WithTimeout(n.sim.life, 10*time.Second)
 	defer cancel()
 	if err := p.control.Stop(ctx); err != nil {
-		n.sim.checks.violated("%s does not stop: %v", n.id, err)
+		n.sim.checks.isStuck("%s does not stop: %v", n.id, err)
 	}
 	n.mu.Lock()
 	n.mu.process = nil
@@ -371,6 +376,13 @@ func (n *simNode) paused() <-chan struct{} {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.mu.held
+}
+
+// wait returns when the node is not paused.
+func (n *simNode) wait() {
+	for held := n.paused(); held != nil; held = n.paused() {
+		<-held
+	}
 }
 
 // simClock is the clock of one machine. A process that is paused cannot read it.
@@ -450,6 +462,13 @@ func (p simPeers) Call(ctx context.Context, addr, method string, body []byte) ([
 	case r := <-replies:
 		return r.body, r.err
 	case <-ctx.Done():
+	}
+	// A process that is paused does not see its timer before it goes on, and then an answer may be there too.
+	p.from.node.wait()
+	select {
+	case r := <-replies:
+		return r.body, r.err
+	case <-time.After(time.Millisecond):
 		return nil, cluster.E("sim.Call", addr, cluster.KindUnavailable, ctx.Err())
 	}
 }
