@@ -92,7 +92,6 @@ named.sort(key=lambda p: p["PartNumber"])
 s3().complete_multipart_upload(Bucket=bucket, Key="by hand", UploadId=upload, MultipartUpload={"Parts": named})
 assert read("by hand") == b"".join(parts)
 assert s3().head_object(Bucket=bucket, Key="by hand")["ContentType"] == "text/parts"
-assert read("by hand", PartNumber=3) == b"the end"
 upload = s3().create_multipart_upload(Bucket=bucket, Key="given up")["UploadId"]
 copied = s3().upload_part_copy(Bucket=bucket, Key="given up", UploadId=upload, PartNumber=1,
                                CopySource={"Bucket": bucket, "Key": "large"}, CopySourceRange="bytes=0-5242879")

@@ -18,8 +18,8 @@ var (
 		inventory inventory&id=1 lifecycle logging metadataConfiguration metadataInventoryTable metadataJournalTable metadataTable
 		metrics metrics&id=1 notification object-lock ownershipControls policy policyStatus publicAccessBlock replication
 		requestPayment session tagging versioning versions website`)
-	objectSubresources = strings.Fields(`acl attributes encryption legal-hold renameObject restore retention select&select-type=2 tagging
-		torrent versionId=3L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY tagging&versionId=null`)
+	objectSubresources = strings.Fields(`acl attributes encryption legal-hold renameObject restore retention select&select-type=2
+		torrent versionId=3L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY tagging&versionId=null partNumber=1`)
 	strangeQueries = strings.Fields(`unheard-of unheard-of=1 appendObject&position=0 Acl TAGGING policy2 %61cl acl=&x=1 uploadid=1`)
 	allMethods     = []string{"GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "PROPFIND"}
 )
@@ -41,6 +41,9 @@ func TestRefused(t *testing.T) {
 		}
 		for _, query := range objectSubresources {
 			w.refused(method, w.key, query, http.StatusNotImplemented, http.StatusMethodNotAllowed)
+		}
+		if method != http.MethodGet { // which says that there are no tags
+			w.refused(method, w.key, "tagging", http.StatusNotImplemented, http.StatusMethodNotAllowed)
 		}
 		for _, query := range strangeQueries {
 			w.strange(method, "", query)
