@@ -176,8 +176,15 @@ func (b *bed) restart() {
 	b.start()
 }
 
+// current is the map that is active.
+func (b *bed) current() *cluster.Map {
+	b.authority.mu.Lock()
+	defer b.authority.mu.Unlock()
+	return b.authority.m
+}
+
 func (b *bed) call(key string) Call {
-	_, epoch := b.m.Owner(cluster.SlotOf(b.bucket.ID, cluster.ObjectKey(key)))
+	_, epoch := b.current().Owner(cluster.SlotOf(b.bucket.ID, cluster.ObjectKey(key)))
 	return Call{Request: cluster.RequestID(fmt.Sprintf("r%d", b.requests.Add(1))), Epoch: epoch}
 }
 
