@@ -65,6 +65,9 @@ func (cl *claim) checkScope() error {
 	return nil
 }
 
+// maxSignedHeaders bounds the list of signed headers; no request has as many.
+const maxSignedHeaders = 256
+
 // headerClaim reads the Authorization header.
 func headerClaim(c *Call, authorization string) (*claim, error) {
 	const op = "s3.headerClaim"
@@ -86,7 +89,9 @@ func headerClaim(c *Call, authorization string) (*claim, error) {
 	if cl.credential, err = headerCredential(cl, fields["Credential"]); err != nil {
 		return nil, err
 	}
-	cl.signed = strings.Split(strings.ToLower(fields["SignedHeaders"]), ";")
+	if cl.signed = strings.Split(strings.ToLower(fields["SignedHeaders"]), ";"); len(cl.signed) > maxSignedHeaders {
+		return nil, NewFault(op, AuthorizationHeaderMalformed, "The authorization header is malformed; too many SignedHeaders.")
+	}
 	cl.signature = fields["Signature"]
 	if cl.date, err = requestDate(c); err != nil {
 		return nil, err

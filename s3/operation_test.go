@@ -110,6 +110,7 @@ func TestRefusedRequests(t *testing.T) {
 	f(InvalidURI, "GET", "/b/%zz")
 	f(InvalidURI, "GET", "/b/k?a=%g")
 	f(InvalidURI, "GET", "/b/%ff")
+	f(InvalidURI, "GET", "/b/k?"+strings.Repeat("x-id&", maxParams))
 	f(InvalidURI, "GET", "//k")
 	f(InvalidURI, "GET", "b/k")
 	f(KeyTooLong, "GET", "/b/"+strings.Repeat("k", 1025))

@@ -44,7 +44,9 @@ func queryClaim(c *Call) (*claim, error) {
 	if err := cl.checkScope(); err != nil {
 		return nil, err
 	}
-	cl.signed = strings.Split(strings.ToLower(c.Params.Get("X-Amz-SignedHeaders")), ";")
+	if cl.signed = strings.Split(strings.ToLower(c.Params.Get("X-Amz-SignedHeaders")), ";"); len(cl.signed) > maxSignedHeaders {
+		return fail("The query parameter X-Amz-SignedHeaders names too many headers.")
+	}
 	cl.signature = c.Params.Get("X-Amz-Signature")
 	cl.payload = presignedPayload(c, cl)
 	return cl, nil

@@ -79,13 +79,20 @@ func (q Query) Lookup(name string) (string, bool) {
 	return "", false
 }
 
+// maxParams bounds the parameters of a query: what is looked up in them is looked up before anybody is authenticated.
+const maxParams = 1000
+
 // ParseQuery decodes a raw query; '+' is a space, as S3 reads it.
 func ParseQuery(raw string) (Query, error) {
 	const op = "s3.ParseQuery"
 	if raw == "" {
 		return nil, nil
 	}
-	q := make(Query, 0, 1+strings.Count(raw, "&"))
+	n := 1 + strings.Count(raw, "&")
+	if n > maxParams {
+		return nil, NewFault(op, InvalidURI, "")
+	}
+	q := make(Query, 0, n)
 	for pair := range strings.SplitSeq(raw, "&") {
 		if pair == "" {
 			continue

@@ -104,6 +104,7 @@ func TestHeaderRefusals(t *testing.T) {
 	f(AuthorizationHeaderMalformed, edit("us-east-1", ""), exampleTime)
 	f(AuthorizationHeaderMalformed, edit("/s3/", "/ec2/"), exampleTime)
 	f(AuthorizationHeaderMalformed, edit("aws4_request", "aws3_request"), exampleTime)
+	f(AuthorizationHeaderMalformed, edit("host;range", strings.Repeat("x;", maxSignedHeaders)), exampleTime)
 	f(InvalidToken, signedByHand(t, good.without("Authorization").with("x-amz-security-token", "t")), exampleTime)
 }
 
@@ -152,6 +153,7 @@ func TestPresignedRefusals(t *testing.T) {
 		edit("X-Amz-Algorithm=AWS4-HMAC-SHA256&", ""),
 		edit("&X-Amz-SignedHeaders=host", ""),
 		edit("%2Faws4_request", ""),
+		edit("SignedHeaders=host", "SignedHeaders="+strings.Repeat("x;", maxSignedHeaders)),
 		edit("%2Faws4_request", "%2Faws5_request"),
 		edit("%2Fs3%2F", "%2Fiam%2F"),
 		edit("%2F20130524%2F", "%2F20130525%2F"),
