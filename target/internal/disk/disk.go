@@ -132,7 +132,7 @@ func (d *Disk) Free(p Place) {
 		return
 	}
 	d.free(p)
-	d.space.look()
+	d.space.freed()
 }
 
 func (d *Disk) free(p Place) {

@@ -40,7 +40,7 @@ type Identity struct {
 }
 
 // Format writes format.json into an existing, empty directory, durably. It refuses one that holds anything but a file
-// system's own lost+found. The format number of id is set.
+// system's own lost+found and what a Format left that did not come to its end. The format number of id is set.
 func Format(fs vfs.FS, dir string, id Identity) error {
 	const op = "disk.Format"
 	names, err := fs.List(dir)
@@ -48,7 +48,7 @@ func Format(fs vfs.FS, dir string, id Identity) error {
 		return refuse(op, dir, missing(err))
 	}
 	for _, name := range names {
-		if name != "lost+found" && name != formatName+".new" {
+		if !blank(fs, dir, name) {
 			return refuse(op, dir, fmt.Errorf("%w: it holds %s", ErrFormatted, name))
 		}
 	}
@@ -66,6 +66,18 @@ func Format(fs vfs.FS, dir string, id Identity) error {
 		return refuse(op, dir, err)
 	}
 	return nil
+}
+
+// blank reports whether an entry of a directory may be there before it is formatted.
+func blank(fs vfs.FS, dir, name string) bool {
+	switch name {
+	case "lost+found", formatName + ".new":
+		return true
+	case segmentsName, blobsName, indexName:
+		inside, err := fs.List(fs.PathJoin(dir, name))
+		return err == nil && len(inside) == 0
+	}
+	return false
 }
 
 // ReadIdentity reads format.json. The error is ErrMissing, ErrUnformatted, ErrTooNew or of the file system.

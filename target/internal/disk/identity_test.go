@@ -74,6 +74,26 @@ func TestFormatRefuses(t *testing.T) {
 	}
 }
 
+// TestFormatAfterFailure formats with the n-th operation failing, for every n: what it left can be formatted again, unless it
+// was done.
+func TestFormatAfterFailure(t *testing.T) {
+	for n := int32(0); ; n++ {
+		fs := vfs.NewMem()
+		if err := fs.MkdirAll(testDir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := Format(errorfs.Wrap(fs, errorfs.OnIndex(n)), testDir, testIdentity); err == nil {
+			break
+		}
+		if _, err := ReadIdentity(fs, testDir); err == nil {
+			continue // only the last sync failed
+		}
+		if err := Format(fs, testDir, testIdentity); err != nil {
+			t.Fatalf("operation %d: %v", n, err)
+		}
+	}
+}
+
 func TestOnlyOneProcess(t *testing.T) {
 	fs, _ := fresh(t, smallOptions())
 	if _, err := Open(fs, testDir, smallOptions()); !cluster.Is(err, cluster.KindUnavailable) || !strings.Contains(err.Error(), "another process") {

@@ -72,10 +72,7 @@ func (d *Disk) Usage() (Usage, error) {
 // check by themselves; records with inline data need the caller to ask. Deletes must not ask.
 func (d *Disk) CheckSpace(n int64) error {
 	s := &d.space
-	s.mu.Lock()
-	stale := time.Since(s.mu.looked) > lookEvery
-	s.mu.Unlock()
-	if stale {
+	if _, stale := s.mustLook(); stale {
 		s.look()
 	}
 	s.mu.Lock()
@@ -85,6 +82,20 @@ func (d *Disk) CheckSpace(n int64) error {
 	}
 	s.mu.granted += n
 	return nil
+}
+
+// freed is called when bytes were given back: it ends fullness at once, and notices lack of space where only deletes go on.
+func (s *space) freed() {
+	if full, stale := s.mustLook(); full || stale {
+		s.look()
+	}
+}
+
+// mustLook reports whether writes are refused, and whether the last look is too old.
+func (s *space) mustLook() (full, stale bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.full, time.Since(s.mu.looked) > lookEvery
 }
 
 // look asks the file system and acts on the answer.
