@@ -34,6 +34,22 @@ func within(t testing.TB, what string, f func()) {
 	}
 }
 
+// syncedDir makes the directory of an index durably.
+func syncedDir(t testing.TB, fs vfs.FS) {
+	t.Helper()
+	if err := fs.MkdirAll(testDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := fs.OpenDir("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := dir.Sync(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // commitKey writes one record and its in-doubt key, synced, and reports whether that was acknowledged.
 func commitKey(x *Index, key string) error {
 	b := x.NewBatch()
@@ -172,24 +188,14 @@ func faultScenario(fs vfs.FS) (acknowledged []string) {
 func TestLogFailsUnderManyWriters(t *testing.T) {
 	for round := range 10 {
 		mem := vfs.NewCrashableMem()
-		fail := errorfs.InjectorFunc(func(errorfs.Op) error { return nil })
 		var broken atomic.Bool
-		fail = func(op errorfs.Op) error {
+		fail := errorfs.InjectorFunc(func(op errorfs.Op) error {
 			if broken.Load() && op.Kind == errorfs.OpFileSyncData && strings.HasSuffix(op.Path, ".log") {
 				return errorfs.ErrInjected
 			}
 			return nil
-		}
-		if err := mem.MkdirAll(testDir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		dir, err := mem.OpenDir("/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := dir.Sync(); err != nil {
-			t.Fatal(err)
-		}
+		})
+		syncedDir(t, mem)
 		died := make(chan error, 1)
 		x := opened(t, errorfs.Wrap(mem, fail), testDir, Options{Events: Events{Died: func(err error) { died <- err }}})
 		var mu sync.Mutex
@@ -257,16 +263,7 @@ func wantDead(t *testing.T, x *Index) {
 func TestCrashes(t *testing.T) {
 	for seed := range uint64(20) {
 		mem := vfs.NewCrashableMem()
-		if err := mem.MkdirAll(testDir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		dir, err := mem.OpenDir("/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := dir.Sync(); err != nil {
-			t.Fatal(err)
-		}
+		syncedDir(t, mem)
 		x := opened(t, mem, testDir, Options{MemTable: 64 << 10})
 		var mu sync.Mutex
 		var acknowledged []string
