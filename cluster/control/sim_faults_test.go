@@ -13,11 +13,11 @@ func (s *sim) cause(ctx context.Context) {
 	faults := []func(context.Context){
 		s.cutInTwo, s.cutOff, s.cutOneWay, s.cutLeader, s.pauseOne, s.pauseOne, s.pauseLeader, s.pauseLeader,
 		s.crashOne, s.crashOne, s.crashLeader, s.crashAll, s.restartOne, s.join, s.leave, s.slowDown, s.cutDuringCrash,
-		s.transferUnheard,
+		s.transferUnheard, s.cutBeforeAcknowledging,
 	}
 	for ctx.Err() == nil {
 		fault := faults[s.pick(len(faults))]
-		if s.flaw.focus != nil && s.chance(60) {
+		if s.flaw.focus != nil {
 			fault = func(ctx context.Context) { s.flaw.focus(s, ctx) }
 		}
 		s.work.Go(func() { fault(ctx) })
@@ -223,42 +223,68 @@ func (s *sim) slowDown(ctx context.Context) {
 	s.network.DelayAll(100*time.Microsecond, 5*time.Millisecond)
 }
 
-// transferUnheard has the leader hand over while it and some other nodes hear nothing of the rest: they do not learn that
-// another node leads.
+// transferUnheard has the leader hand over while it and some other nodes hear nothing of the rest: for a while they do not
+// learn that another node leads.
 func (s *sim) transferUnheard(ctx context.Context) {
 	leader := s.leader()
-	if leader == nil {
+	if leader == nil || !s.alone.TryLock() {
 		return
 	}
+	defer s.alone.Unlock()
 	p := leader.running()
-	deaf := []*simNode{leader}
-	for _, m := range p.control.engine.Members() {
-		if n := s.node(m.ID); n != nil && n != leader && (!m.Voter || s.chance(25)) {
+	if p == nil {
+		return
+	}
+	deaf, heir := []*simNode{leader}, cluster.NodeID("")
+	members := p.control.engine.Members()
+	for _, m := range members {
+		switch n := s.node(m.ID); {
+		case n == nil || n == leader:
+		case !m.Voter || len(members) > 4 && len(deaf) < 2:
 			deaf = append(deaf, n)
+		default:
+			heir = m.ID
 		}
 	}
+	s.checks.event("%s hands over to %s; it and %d others hear nothing", leader.id, heir, len(deaf)-1)
 	for _, n := range s.all() {
-		if slices.Contains(deaf, n) {
-			continue
-		}
 		for _, d := range deaf {
-			s.network.Cut(n.id, d.id)
+			if !slices.Contains(deaf, n) {
+				s.network.Cut(n.id, d.id)
+			}
 		}
 	}
-	s.checks.event("%s hands over; it and %d others hear nothing", leader.id, len(deaf)-1)
 	transfer, cancel := context.WithTimeout(p.life, time.Second)
 	defer cancel()
-	if err := p.control.engine.TransferLeadership(transfer, ""); err != nil {
+	if err := p.control.engine.TransferLeadership(transfer, heir); err != nil {
 		s.checks.event("%s: %v", leader.id, err)
 	}
-	sleep(ctx, s.between(2*time.Second, 6*time.Second))
+	sleep(ctx, s.between(4*time.Second, 6*time.Second))
 	s.checks.event("everybody hears again")
 	s.network.HealAll()
 }
 
-// cutAfterRestart brings about a map change, and cuts a node off while it is pending.
-func (s *sim) cutAfterRestart(ctx context.Context) {
+// cutBeforeAcknowledging brings about a map change, and cuts off a node that takes its time to acknowledge it.
+func (s *sim) cutBeforeAcknowledging(ctx context.Context) {
 	s.work.Go(func() { s.restartOne(ctx) })
-	sleep(ctx, s.between(0, 3*time.Second))
-	s.pauseOne(ctx)
+	for sleep(ctx, 50*time.Millisecond) {
+		slow := s.member((*simNode).owesAcknowledgement)
+		if slow == nil {
+			continue
+		}
+		if sleep(ctx, s.between(time.Second, 3*time.Second)); slow.owesAcknowledgement() {
+			s.isolate(ctx, slow, true, true)
+			return
+		}
+	}
+}
+
+// owesAcknowledgement reports whether a node has applied a pending map and not acknowledged it.
+func (n *simNode) owesAcknowledgement() bool {
+	p := n.running()
+	if p == nil {
+		return false
+	}
+	pending := p.control.View().Pending()
+	return pending != nil && p.control.ack.Load().Map != pending.Version && names(p.control.View().Map(), p.control.me())
 }

@@ -27,7 +27,7 @@ type flaw struct {
 	leaseBeforeRead bool // a gateway checks the lease before the request begins, and not when it reads
 	viewBeforeLease bool // a gateway loads the view, and checks the lease after it only
 
-	focus func(*sim, context.Context) // the fault that shows it best
+	focus func(*sim, context.Context) // the fault that shows it best; then there are no others
 }
 
 // sim is one run.
@@ -40,6 +40,7 @@ type sim struct {
 	life    context.Context
 	end     context.CancelFunc
 	work    sync.WaitGroup
+	alone   sync.Mutex // of faults that only make sense one at a time
 	mu      struct {
 		sync.Mutex
 		random *rand.Rand
@@ -264,7 +265,9 @@ func (n *simNode) start(patience time.Duration) error {
 			link: func(id cluster.NodeID, _ func(cluster.NodeID) (string, error)) *raftnode.Link {
 				return s.network.Link(id)
 			},
-			keep: raftnode.Retention{Interval: 5 * time.Second, Threshold: 60, Trailing: 20},
+			// A leader that nobody hears goes on for longer than it would in production.
+			timing: raftnode.Timing{Heartbeat: time.Second, Election: time.Second, LeaderLease: time.Second, Commit: 50 * time.Millisecond, Call: 2 * time.Second},
+			keep:   raftnode.Retention{Interval: 5 * time.Second, Threshold: 60, Trailing: 20},
 		},
 		Logger: slog.New(slog.NewTextHandler(s.checks.writer(n.id), &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: dropTime})),
 		rank:   quickRank,
