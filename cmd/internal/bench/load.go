@@ -43,6 +43,9 @@ func (w *worker) operation() func(ctx context.Context) (int64, error) {
 	return w.mixed
 }
 
+// keptHeads is up to how many keys signed heads are kept.
+const keptHeads = 100_000
+
 // sequential returns the next of the worker's keys, from the start again after the last.
 func (w *worker) sequential() int {
 	key := w.index + w.next%w.own()*len(w.run.workers)
@@ -60,16 +63,19 @@ func (w *worker) random() int { return w.rand.IntN(w.run.o.Objects) }
 
 func (w *worker) key(i int) string { return fmt.Sprintf("%s%08d", w.run.o.Prefix, i) }
 
-// signed returns the head of a request for a key, which is signed once.
+// signed returns the head of a request for a key. It is signed once, unless there are so many keys that keeping all heads
+// would take too much memory.
 func (w *worker) signed(method string, key, length int) []byte {
-	name := w.key(key)
-	id := method + name
-	head, ok := w.heads[id]
-	if !ok {
-		head = w.run.signer.head(w.conn.endpoint.Host, method, name, nil, length)
-		w.heads[id] = head
+	sign := func() []byte { return w.run.signer.head(w.conn.endpoint.Host, method, w.key(key), nil, length) }
+	if w.run.o.Objects > keptHeads {
+		return sign()
 	}
-	return head
+	kept := w.heads[method]
+	if kept[key].Load() == nil {
+		head := sign()
+		kept[key].Store(&head)
+	}
+	return *kept[key].Load()
 }
 
 // send sends a request and checks the status.

@@ -50,9 +50,9 @@ type worker struct {
 	index int
 	conn  *conn
 	rand  *rand.Rand
-	next  int               // how many operations it has begun
-	heads map[string][]byte // signed heads by method and key
-	gone  map[int]bool      // mixed: keys that it deleted
+	next  int                                 // how many operations it has begun
+	heads map[string][]atomic.Pointer[[]byte] // signed heads by method and key; shared by the workers of one endpoint
+	gone  map[int]bool                        // mixed: keys that it deleted
 
 	latency []time.Duration
 	bytes   int64
@@ -67,9 +67,16 @@ func newRunner(o Options) *runner {
 	for i := range r.body {
 		r.body[i] = byte(fill.Uint32())
 	}
+	heads := make([]map[string][]atomic.Pointer[[]byte], len(o.Endpoints))
+	for i := range heads {
+		heads[i] = make(map[string][]atomic.Pointer[[]byte])
+		for _, method := range []string{"PUT", "GET", "HEAD", "DELETE"} {
+			heads[i][method] = make([]atomic.Pointer[[]byte], min(o.Objects, keptHeads))
+		}
+	}
 	for i := range o.Concurrency {
 		endpoint, _ := url.Parse(o.Endpoints[i%len(o.Endpoints)])
-		w := &worker{run: r, index: i, rand: rand.New(rand.NewPCG(uint64(i), 7)), heads: make(map[string][]byte), gone: make(map[int]bool)}
+		w := &worker{run: r, index: i, rand: rand.New(rand.NewPCG(uint64(i), 7)), heads: heads[i%len(heads)], gone: make(map[int]bool)}
 		w.conn = &conn{endpoint: endpoint, tls: o.TLS, timeout: o.Timeout}
 		r.workers = append(r.workers, w)
 	}
@@ -139,14 +146,13 @@ func (r *runner) clean(ctx context.Context) error {
 
 // measure runs the load.
 func (r *runner) measure(ctx context.Context) (Result, error) {
-	deadline := ctx
+	watch := startWatch(r.o.PIDs)
+	began, deadline := time.Now(), ctx
 	if r.o.Duration > 0 {
 		var cancel context.CancelFunc
 		deadline, cancel = context.WithTimeout(ctx, r.o.Duration)
 		defer cancel()
 	}
-	watch := startWatch(r.o.PIDs)
-	began := time.Now()
 	var wg sync.WaitGroup
 	for _, w := range r.workers {
 		wg.Go(func() { w.load(ctx, deadline) })

@@ -12,10 +12,16 @@ import (
 	"github.com/aisle-store/aisle/cluster/intra"
 )
 
+// readyPath is where a node says whether it may answer clients. A gateway knows of its lease; that the target in the same
+// process serves its slots is known here.
+const readyPath = "/-/ready"
+
 // servePublic answers clients: those that a gateway has redirected here with a ticket, and, on a gateway, all.
 func (n *node) servePublic(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "node.servePublic"
 	switch {
+	case req.Path == readyPath && n.target != nil && !n.target.serves.Load():
+		return cluster.Fail(op, string(n.self.ID), cluster.KindUnavailable, "the node is starting")
 	case n.target != nil && intra.Present(req):
 		t, err := n.target.get()
 		if err != nil {

@@ -23,6 +23,7 @@ type lateTarget struct {
 	log     *slog.Logger
 	options target.Options
 	opened  atomic.Pointer[target.Target]
+	serves  atomic.Bool // a map was activated
 }
 
 // participant returns what the control plane calls, or nil on a node that holds nothing.
@@ -77,7 +78,11 @@ func (l *lateTarget) Activate(ctx context.Context, m *cluster.Map) error {
 			return err
 		}
 	}
-	return t.Activate(ctx, m)
+	if err := t.Activate(ctx, m); err != nil {
+		return err
+	}
+	l.serves.Store(true)
+	return nil
 }
 
 // Fence implements control.Participant.

@@ -40,6 +40,8 @@ type node struct {
 	self     cluster.Node
 	settings map[string]string // the cluster settings as of the last run
 	listener net.Listener
+	secret   *secret.Secret
+	identity *secret.Identity
 	mux      *secret.Mux
 	stats    *stats.Registry
 	client   *httpd.Client
@@ -142,7 +144,7 @@ func (n *node) openListeners(opened *closers) error {
 		return busy("--intra-listen", s.IntraListen, err)
 	}
 	opened.add(mux.Close)
-	n.listener, n.mux = public, mux
+	n.listener, n.mux, n.secret, n.identity = public, mux, shared, identity
 	n.self.IntraAddr = advertised(s.IntraAdvertise, mux.Addr())
 	if s.GossipAdvertise != "" {
 		n.self.GossipAddr = s.GossipAdvertise
@@ -169,7 +171,7 @@ func (n *node) loadSecret() (*secret.Secret, error) {
 	shared, err := secret.Load(secret.Source{File: s.SecretFile, Value: s.ClusterSecret, StateDir: s.Dir})
 	switch {
 	case err == nil:
-		return shared, shared.Save(s.Dir)
+		return shared, nil
 	case !cluster.Is(err, cluster.KindNotFound):
 		return nil, err
 	case s.SecretFile != "":

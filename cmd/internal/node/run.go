@@ -59,7 +59,20 @@ func (n *node) serve() <-chan error {
 // join makes the node a member, or a member again. It returns when the node has applied a map that names this process.
 func (n *node) join(ctx context.Context) error {
 	began := time.Now()
+	told := make(chan struct{})
+	tell, stop := context.WithCancel(ctx)
+	go func() {
+		defer close(told)
+		n.tellWhileJoining(tell)
+	}()
+	defer func() {
+		stop()
+		<-told
+	}()
 	if err := n.control.Start(ctx, n.participant()); err != nil {
+		return err
+	}
+	if err := n.secret.Save(n.options.Settings.Dir); err != nil { // it has let the node in: the right one
 		return err
 	}
 	m := n.control.View().Map()
@@ -67,6 +80,41 @@ func (n *node) join(ctx context.Context) error {
 		"public", n.listener.Addr().String(), "intra", n.self.IntraAddr)
 	n.work.Go(n.followSettings)
 	return nil
+}
+
+// joinPause is how often a node that has not joined yet says why.
+const joinPause = 5 * time.Second
+
+// tellWhileJoining writes what keeps the node from joining: it is tried again for ever, as the others may come up later.
+func (n *node) tellWhileJoining(ctx context.Context) {
+	tick := time.NewTicker(joinPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, addr := range n.options.Settings.Join {
+			if err := n.reach(ctx, addr); err != nil && ctx.Err() == nil {
+				n.log.Warn("not joined yet: a node that was named by --join cannot be reached", "address", addr, "error", err)
+			}
+		}
+		if ctx.Err() == nil {
+			n.log.Warn("not joined yet: waiting for the cluster to take this node; it needs a majority of its voters")
+		}
+	}
+}
+
+// reach proves the cluster secret to a node and closes the connection.
+func (n *node) reach(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, joinPause)
+	defer cancel()
+	conn, err := n.identity.Dial(ctx, controlProtocol, addr)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // wait returns when the node is told to stop, or has to.
