@@ -97,7 +97,13 @@ func (f *Front) source(p place, g *intra.Grant) list.Source {
 		if !ok {
 			return nil, cluster.Fail(op, string(g.Owner), cluster.KindUnavailable, "an owner is not in the map")
 		}
-		return f.o.Remote.List(ctx, call, in)
+		reply, err := f.o.Remote.List(ctx, call, in)
+		if err != nil {
+			failed := cluster.E(op, "", cluster.KindOther, err)
+			failed.Subject = g.Bucket.String() // the client asked for a list, not for a node
+			return nil, failed
+		}
+		return reply, nil
 	}
 }
 

@@ -27,20 +27,22 @@ func (f *Front) send(ctx context.Context, p place, g *intra.Grant, req *httpd.Re
 		rep.Bytes("text/plain; charset=utf-8", []byte("the object is served by another node of the cluster\n"))
 		return nil
 	}
-	return f.relay(ctx, owner, ticket, req, rep)
+	return f.relay(ctx, owner, g, ticket, req, rep)
 }
 
 // relay streams the request to the owner and its reply back. A refusal that may be tried again comes back as an error.
-func (f *Front) relay(ctx context.Context, owner cluster.Node, ticket string, req *httpd.Request, rep *httpd.Reply) error {
+func (f *Front) relay(ctx context.Context, owner cluster.Node, g *intra.Grant, ticket string, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "proxy/front.relay"
 	err := f.o.Relay.Relay(ctx, owner.IntraAddr, req, rep, httpd.Field{Name: intra.HeaderTicket, Value: ticket})
 	if err != nil {
-		return cluster.E(op, string(owner.ID), cluster.KindOther, err)
+		failed := cluster.E(op, "", cluster.KindOther, err)
+		failed.Subject = g.Bucket.Object(g.Key) // the client asked for an object, not for a node
+		return failed
 	}
 	kind := rep.Header(intra.HeaderKind)
 	rep.DelHeader(intra.HeaderKind)
 	if kind == cluster.KindUnavailable.String() && req.Replayable() {
-		return cluster.Fail(op, string(owner.ID), cluster.KindUnavailable, "the owner cannot answer with certainty now")
+		return cluster.Fail(op, g.Bucket.Object(g.Key), cluster.KindUnavailable, "the owner cannot answer with certainty now")
 	}
 	return nil
 }
