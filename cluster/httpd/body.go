@@ -61,6 +61,10 @@ func (b *fileBody) Close() error {
 	return nil
 }
 
+// ended reports whether a reader or a Body has said that it is at its end. A wrapped io.EOF says that something else ended:
+// a failure.
+func ended(err error) bool { return err == io.EOF } //nolint:errorlint // see above
+
 // readerBufferSize is the size of the pooled buffers that carry bodies from readers.
 const readerBufferSize = 128 << 10
 
@@ -140,7 +144,7 @@ func (s *Section) read(p []byte) (n int, err error) {
 	switch {
 	case n > 0:
 		return n, nil
-	case err == nil || err == io.EOF:
+	case err == nil || ended(err):
 		return 0, io.ErrUnexpectedEOF
 	default:
 		return 0, err

@@ -65,12 +65,12 @@ func truncated(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case err == io.EOF:
+	case ended(err):
 		return io.ErrUnexpectedEOF
 	case cluster.KindOf(err) != cluster.KindOther || errors.Is(err, io.ErrUnexpectedEOF):
 		return err
 	default:
-		return fmt.Errorf("%w: %v", io.ErrUnexpectedEOF, err)
+		return fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
 	}
 }
 
@@ -118,7 +118,7 @@ func hexDigit(c byte) int {
 func readLine(br *bufio.Reader) (string, error) {
 	line, err := br.ReadSlice('\n')
 	switch {
-	case err == bufio.ErrBufferFull || len(line) > maxChunkLine:
+	case errors.Is(err, bufio.ErrBufferFull) || len(line) > maxChunkLine:
 		return "", badChunk("a line of the chunked body is too long")
 	case err != nil:
 		return "", truncated(err)

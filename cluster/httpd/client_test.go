@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -329,7 +330,7 @@ func TestRelayReplayable(t *testing.T) {
 func TestRelayBroken(t *testing.T) {
 	bodies := make(chan error, 1)
 	gateway, _, _ := relayPair(t, func(_ context.Context, req *Request, rep *Reply) error {
-		if req.Method == "GET" {
+		if req.Method == http.MethodGet {
 			rep.Stream(1<<20, &sections{list: []Section{{Bytes: make([]byte, 500_000)}}, err: errors.New("disk")})
 			return nil
 		}

@@ -185,7 +185,7 @@ func (c *conn) readHead() (framing, error) {
 		defer c.src.pace.disarm()
 	}
 	f, err := c.head.read(c.br, &c.req)
-	if err == errHeadTooLarge && c.br.Size() < c.srv.o.MaxHeaderBytes {
+	if errors.Is(err, errHeadTooLarge) && c.br.Size() < c.srv.o.MaxHeaderBytes {
 		buffered, _ := c.br.Peek(c.br.Buffered())
 		c.src.pending = append([]byte(nil), buffered...)
 		c.br = bufio.NewReaderSize(&c.src, c.srv.o.MaxHeaderBytes)
@@ -199,7 +199,7 @@ func (c *conn) readHead() (framing, error) {
 func (c *conn) serve() bool {
 	c.resetRequest()
 	f, err := c.readHead()
-	if err == errHangup {
+	if errors.Is(err, errHangup) {
 		return false
 	}
 	c.ex.Started = time.Now()
@@ -320,7 +320,7 @@ func (c *conn) reply(f framing) bool {
 	case !again:
 		c.linger()
 		return false
-	case c.body != nil && c.body.err != io.EOF:
+	case c.body != nil && !ended(c.body.err):
 		return c.body.drain(drainLimit)
 	}
 	return true
@@ -335,7 +335,7 @@ func (c *conn) firstSection() (first firstSection, err error) {
 		first.section, err = c.rep.body.Next()
 		return err
 	})
-	if err == io.EOF {
+	if ended(err) {
 		first.last, err = true, nil
 	}
 	return first, err
@@ -348,7 +348,7 @@ func (c *conn) bodyAllowsMore() bool {
 	}
 	c.body.finish()
 	switch {
-	case c.body.err == io.EOF:
+	case ended(c.body.err):
 		return true
 	case c.body.err != nil, c.body.expect:
 		return false
@@ -359,7 +359,7 @@ func (c *conn) bodyAllowsMore() bool {
 
 // linger lets a client that is still sending read the reply: closing at once would make the kernel reset the connection.
 func (c *conn) linger() {
-	if c.req.Method != "" && (c.body == nil || c.body.err == io.EOF) && c.br.Buffered() == 0 {
+	if c.req.Method != "" && (c.body == nil || ended(c.body.err)) && c.br.Buffered() == 0 {
 		return
 	}
 	half, ok := c.nc.(interface{ CloseWrite() error })

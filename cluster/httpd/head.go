@@ -81,7 +81,7 @@ func classifyHeadError(err error) error {
 	switch {
 	case errors.As(err, &small):
 		return errHeadTooLarge
-	case err == io.EOF, errors.As(err, &nothing):
+	case ended(err), errors.As(err, &nothing):
 		return errHangup
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return cluster.E("cluster/httpd.readHead", "", cluster.KindTimeout,

@@ -25,7 +25,7 @@ const (
 type peer struct {
 	client *Client
 	addr   string
-	nc     *net.TCPConn
+	nc     net.Conn
 	raw    syscall.RawConn
 	src    source
 	br     *bufio.Reader
@@ -266,7 +266,7 @@ func (p *peer) readHead(h *Header) (replyFrame, error) {
 func (p *peer) readHeadText() (string, error) {
 	for want := 1; ; {
 		if _, err := p.br.Peek(want); err != nil {
-			if err == bufio.ErrBufferFull && p.br.Size() < maxReplyHead {
+			if errors.Is(err, bufio.ErrBufferFull) && p.br.Size() < maxReplyHead {
 				b, _ := p.br.Peek(p.br.Buffered())
 				p.src.pending = bytes.Clone(b)
 				p.br = bufio.NewReaderSize(&p.src, maxReplyHead)
@@ -368,11 +368,11 @@ func (b *peerBody) fill(buf []byte) (int, error) {
 	switch {
 	case b.chunks != nil:
 		n, err := b.chunks.Read(buf)
-		b.ended = err == io.EOF
+		b.ended = ended(err)
 		return n, err
 	case b.left < 0:
 		n, err := b.p.br.Read(buf)
-		b.ended = err == io.EOF
+		b.ended = ended(err)
 		return n, err
 	}
 	n, err := io.ReadFull(b.p.br, buf[:min(int64(len(buf)), b.left)])

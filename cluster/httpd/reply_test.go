@@ -141,7 +141,7 @@ func TestBrokenStreams(t *testing.T) {
 				return nil
 			}})
 			c := ts.dial().send(get)
-			res, err := http.ReadResponse(c.br, &http.Request{Method: "GET"})
+			res, err := http.ReadResponse(c.br, &http.Request{Method: http.MethodGet})
 			if err == nil {
 				_, err = io.ReadAll(res.Body)
 			}

@@ -170,5 +170,5 @@ func (b *requestBody) drain(limit int64) bool {
 	if b.err == nil && b.left == 0 {
 		_, _ = b.readLocked(scratch[:1]) // what is left may be the end itself; the error is in b.err
 	}
-	return b.err == io.EOF
+	return ended(b.err)
 }

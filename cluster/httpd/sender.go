@@ -47,13 +47,13 @@ func (s *sender) run(length int64) {
 			left = max(left-int64(n), min(left, 0))
 		}
 		switch {
-		case err == io.EOF && left < 0:
+		case ended(err) && left < 0:
 			s.whole = s.writeAll([]byte("0\r\n\r\n")) == nil
 			return
-		case err == io.EOF && left > 0:
+		case ended(err) && left > 0:
 			s.fail(io.ErrUnexpectedEOF)
 			return
-		case err != nil && err != io.EOF:
+		case err != nil && !ended(err):
 			s.fail(err)
 			return
 		}

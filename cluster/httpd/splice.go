@@ -1,8 +1,8 @@
 package httpd
 
 import (
+	"errors"
 	"io"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -146,10 +146,10 @@ func (w *writer) trySpliceOut(fd uintptr) bool {
 // try makes one call of splice and returns false when the socket is not ready. The pipe always is.
 func (t *splicing) try(from, to, flags int) bool {
 	n, err := unix.Splice(from, nil, to, nil, t.want, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK|flags)
-	if err == syscall.EAGAIN {
+	if errors.Is(err, unix.EAGAIN) {
 		return false
 	}
-	if err == syscall.EINTR {
+	if errors.Is(err, unix.EINTR) {
 		n, err = 0, nil
 	}
 	t.moved, t.err = int(max(n, 0)), err

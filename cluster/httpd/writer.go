@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -235,7 +236,7 @@ func (w *writer) sendSections(rep *Reply, first firstSection, status int) error 
 		}
 		var err error
 		s.section, err = rep.body.Next()
-		if err == io.EOF {
+		if ended(err) {
 			s.last = true
 		} else if err != nil {
 			return err
@@ -386,7 +387,7 @@ func (w *writer) trySendfile(fd uintptr) bool {
 
 // fileError names the file when it, and not the connection, is short.
 func fileError(f *os.File, err error) error {
-	if err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return cluster.E("cluster/httpd.sendFile", f.Name(), cluster.KindCorrupt, err)
 	}
 	return err
@@ -405,7 +406,7 @@ func (w *writer) sendChunks(rep *Reply, first firstSection, status int) error {
 		}
 		var err error
 		s.section, err = rep.body.Next()
-		if err == io.EOF {
+		if ended(err) {
 			s.last = true
 		} else if err != nil {
 			return err
