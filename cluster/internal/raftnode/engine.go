@@ -187,7 +187,9 @@ func (e *Engine) Barrier(ctx context.Context) error {
 	return e.fail("raftnode.Barrier", err)
 }
 
-// VerifyLeader returns nil when a quorum still took this member for the leader after the call began.
+// VerifyLeader asks the others whether this member still leads, and returns nil when enough of them agree. It is a hint
+// and no proof: raft counts answers to messages that it sent before the call, which may have waited while this process
+// was paused, and answers of members without a vote.
 func (e *Engine) VerifyLeader(ctx context.Context) error {
 	_, err := e.call(ctx, func(time.Duration) raft.Future { return e.raft.VerifyLeader() })
 	return e.fail("raftnode.VerifyLeader", err)
@@ -211,7 +213,7 @@ func (e *Engine) Leader() cluster.NodeID {
 	return cluster.NodeID(id)
 }
 
-// IsLeader reports whether this member believes that it leads. VerifyLeader makes sure.
+// IsLeader reports whether this member believes that it leads. It may be the last one to believe so.
 func (e *Engine) IsLeader() bool { return e.raft.State() == raft.Leader }
 
 // Term returns the current term as this member knows it.

@@ -21,6 +21,9 @@ type Stores struct {
 	close     func() error // idempotent
 }
 
+// Close closes stores that no Engine was started on.
+func (s *Stores) Close() error { return s.close() }
+
 // MemoryDisk keeps what a member has stored while its process is gone. It is for tests and simulations.
 type MemoryDisk struct {
 	mu struct {

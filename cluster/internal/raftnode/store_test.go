@@ -97,7 +97,7 @@ func TestLogs(t *testing.T) {
 							first = 0
 						}
 					case 3:
-						must(t, s.close())
+						must(t, s.Close())
 						s = place.open(t)
 					}
 					compare(r, s.logs, model, first, next)
@@ -148,7 +148,7 @@ func TestStable(t *testing.T) {
 		for i := range uint64(3) {
 			must(t, s.stable.Set([]byte("k"), fmt.Append(nil, i)))
 			must(t, s.stable.SetUint64([]byte("n"), 1<<63+i))
-			must(t, s.close())
+			must(t, s.Close())
 			s = open()
 			if got, err := s.stable.Get([]byte("k")); err != nil || string(got) != fmt.Sprint(i) {
 				t.Fatalf("got %q, %v", got, err)
@@ -157,7 +157,7 @@ func TestStable(t *testing.T) {
 				t.Fatalf("got %d, %v", got, err)
 			}
 		}
-		must(t, s.close())
+		must(t, s.Close())
 	})
 }
 
@@ -180,7 +180,7 @@ func TestSnapshots(t *testing.T) {
 		put(9, raft.SnapshotSink.Cancel)
 		_, err := s.snapshots.Create(1, 10, 2, servers, 1, transport) // a crash leaves it unfinished
 		must(t, err)
-		must(t, s.close())
+		must(t, s.Close())
 		s = open()
 		metas, err := s.snapshots.List()
 		must(t, err)
@@ -197,7 +197,7 @@ func TestSnapshots(t *testing.T) {
 		if _, _, err := s.snapshots.Open("none"); err == nil {
 			t.Fatal("opened a snapshot that does not exist")
 		}
-		must(t, s.close())
+		must(t, s.Close())
 	})
 }
 
@@ -226,7 +226,7 @@ func TestFormatIsChecked(t *testing.T) {
 	dir := t.TempDir()
 	s, err := OpenDir(dir, nil)
 	must(t, err)
-	must(t, s.close())
+	must(t, s.Close())
 	db, err := openDatabase(dir + "/" + DatabaseName)
 	must(t, err)
 	must(t, db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketFormat).Put(keyVersion, []byte{9}) }))
