@@ -65,7 +65,7 @@ func (f *Front) authenticate(r *nativeRequest) error {
 	if token, ok := strings.CutPrefix(r.req.Header.Get("Authorization"), "Bearer "); ok {
 		var err error
 		if id, err = api.VerifyToken(token, f.o.Now(), f.secret); err != nil {
-			return err
+			return f.ifSure(err)
 		}
 	} else {
 		params, err := s3.ParseQuery(r.req.Query)
@@ -76,7 +76,7 @@ func (f *Front) authenticate(r *nativeRequest) error {
 			Method: r.req.Method, Path: r.req.Path, Query: r.req.Query, Host: r.req.Host, Header: &r.req.Header, Length: r.req.Length,
 		}, Params: params}, f.o.Now())
 		if err != nil {
-			return err
+			return f.ifSure(err)
 		}
 		id = r.auth.AccessKey
 	}

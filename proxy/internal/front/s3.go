@@ -45,7 +45,7 @@ func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Repl
 	// Without a key nobody learns more than that: also what is refused is refused only to those who may ask.
 	auth, err := f.verifier.Verify(call, f.o.Now())
 	if err != nil {
-		return err
+		return f.ifSure(err)
 	}
 	rep.Identity = auth.AccessKey
 	if parseErr != nil {
@@ -68,6 +68,15 @@ func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Repl
 		return f.s3Object(ctx, r)
 	}
 	return s3Handlers[call.Op](f, ctx, r)
+}
+
+// ifSure returns the refusal of a key or signature, unless this node may be behind the cluster, which knows more keys: a
+// node that has just started has applied none.
+func (f *Front) ifSure(refusal error) error {
+	if err := f.o.Control.CheckLease(); err != nil {
+		return err
+	}
+	return refusal
 }
 
 // s3Object takes an operation on one object to its owner.
