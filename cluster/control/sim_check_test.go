@@ -254,7 +254,7 @@ func (c *checks) settles() {
 			continue
 		}
 		req := cluster.RequestID("final-" + string(n.id))
-		if err := p.control.SetSettings(ctx, req, map[string]string{"final": string(n.id)}); err != nil && !n.hasLeft() && n.isRunning() {
+		if err := p.control.SetSettings(ctx, req, map[string]string{"final": string(n.id)}); err != nil && !n.hasLeft() && n.running() == p {
 			c.isStuck("a change at %s fails when all is well: %v", n.id, err)
 		} else if err == nil {
 			c.acknowledged(req, "set at "+string(n.id))
