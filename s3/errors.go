@@ -163,6 +163,7 @@ type Fault struct {
 	Code    Code
 	Message string // shown to the client; empty means the code's own text
 	Fields  []Field
+	Allow   string // of MethodNotAllowed: the methods that there are
 }
 
 // Error returns "Code: message".
@@ -225,6 +226,10 @@ func ErrorReply(err error, c ErrorContext) Reply {
 	r := Reply{Status: info.status}
 	if info.kind == cluster.KindUnavailable {
 		r.Header = append(r.Header, Field{"Retry-After", strconv.Itoa(RetryAfter(err))})
+	}
+	var f *Fault
+	if errors.As(err, &f) && f.Allow != "" {
+		r.Header = append(r.Header, Field{"Allow", f.Allow})
 	}
 	if c.Method == "HEAD" || info.status == 304 {
 		return r

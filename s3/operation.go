@@ -1,8 +1,11 @@
 package s3
 
 import (
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/aisle-store/aisle/cluster"
 )
 
 // Operation is an operation of the S3 API that Aisle has built, by AWS's name.
@@ -250,7 +253,9 @@ func route(c *Call) (Operation, error) {
 	}
 	o, known := methods[c.Method]
 	if !known {
-		return NoOperation, NewFault(op, MethodNotAllowed, "", Field{"Method", c.Method}, Field{"ResourceType", title})
+		return NoOperation, cluster.E(op, "", cluster.KindMethod, &Fault{
+			Code: MethodNotAllowed, Fields: []Field{{"Method", c.Method}, {"ResourceType", title}}, Allow: strings.Join(slices.Sorted(maps.Keys(methods)), ", "),
+		})
 	}
 	if o == NoOperation {
 		return NoOperation, notImplemented(op, "The operation "+c.Method+" "+title+" is not implemented.")

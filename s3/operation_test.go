@@ -236,6 +236,13 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+func TestAllow(t *testing.T) {
+	_, err := parse("POST", "/b/k?acl")
+	if r := ErrorReply(err, ErrorContext{Method: "POST"}); r.Status != 405 || r.Header[0] != (Field{"Allow", "GET, PUT"}) {
+		t.Fatalf("%+v", r)
+	}
+}
+
 func TestErrorFields(t *testing.T) {
 	err := cluster.E("outer", "", cluster.KindOther, NewFault("op", NoSuchKey, "", Field{"Extra", "<&>"}))
 	body := string(ErrorReply(err, ErrorContext{Method: "GET", Key: "a\x01b"}).Body)
