@@ -240,6 +240,10 @@ func (c *Client) send(ctx context.Context, r *request, target *url.URL, now time
 	c.authorize(req, r, now, signed)
 	res, err := c.http.Do(req)
 	if err != nil {
+		var untrusted *tls.CertificateVerificationError
+		if errors.As(err, &untrusted) {
+			return nil, fmt.Errorf("the certificate of %s is not trusted: %w; give its authority by AISLE_CA_FILE, or by aisle login --ca-file", target.Host, untrusted.Err)
+		}
 		var dial *net.OpError
 		unsent := errors.As(err, &dial) && dial.Op == "dial"
 		return nil, &lostError{endpoint: target.Scheme + "://" + target.Host, unsent: unsent, err: err}
