@@ -120,6 +120,20 @@ func onLogSync(watch *ops, f func()) {
 	})
 }
 
+// holdSync holds up the next sync of a log. inSync tells when it has begun; goOn lets it go on.
+func holdSync(watch *ops) (inSync chan struct{}, goOn func()) {
+	inSync = make(chan struct{})
+	held := make(chan struct{})
+	var once sync.Once
+	onLogSync(watch, func() {
+		once.Do(func() {
+			close(inSync)
+			<-held
+		})
+	})
+	return inSync, sync.OnceFunc(func() { close(held) })
+}
+
 // R10, and rule 4 of a write: a write that is given up after it was prepared is never shown in its epoch, its generation is
 // never used again, and after a restart the highest prepared one counts.
 func TestGivenUpWrite(t *testing.T) {
@@ -401,6 +415,7 @@ func TestFenceAndWritesInFlight(t *testing.T) {
 	pending := b.moved("body", "commit")
 
 	reader, writer := io.Pipe()
+	defer func() { _ = writer.Close() }() // Close of the store waits for bodies
 	body := b.putRequest("body", nil)
 	body.Body, body.Size = reader, 50_000
 	bodyDone := make(chan error, 1)
@@ -412,14 +427,8 @@ func TestFenceAndWritesInFlight(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	inSync, goOn := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	onLogSync(watch, func() {
-		once.Do(func() {
-			close(inSync)
-			<-goOn
-		})
-	})
+	inSync, goOn := holdSync(watch)
+	defer goOn()
 	commitDone := make(chan error, 1)
 	go func() {
 		_, err := b.store.Put(ctx, b.putRequest("commit", []byte("v")))
@@ -439,7 +448,7 @@ func TestFenceAndWritesInFlight(t *testing.T) {
 		t.Fatal("Fence did not wait for a commit in flight")
 	case <-time.After(20 * time.Millisecond):
 	}
-	close(goOn)
+	goOn()
 	if err := <-commitDone; err != nil {
 		t.Fatal(err)
 	}
@@ -595,14 +604,8 @@ func TestSealWaitsForCommits(t *testing.T) {
 	b := newBed(t, errorfs.Wrap(vfs.NewMem(), watch), 1, nil)
 	defer func() { b.close() }()
 	ctx := context.Background()
-	inSync, goOn := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	onLogSync(watch, func() {
-		once.Do(func() {
-			close(inSync)
-			<-goOn
-		})
-	})
+	inSync, goOn := holdSync(watch)
+	defer goOn()
 	put := make(chan error, 1)
 	go func() {
 		_, err := b.store.Put(ctx, b.putRequest("k", []byte("v")))
@@ -626,7 +629,7 @@ func TestSealWaitsForCommits(t *testing.T) {
 		t.Fatalf("sealed while a commit runs: %+v", got)
 	case <-time.After(20 * time.Millisecond):
 	}
-	close(goOn)
+	goOn()
 	if err := <-put; err != nil {
 		t.Fatal(err)
 	}
