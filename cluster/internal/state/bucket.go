@@ -63,7 +63,7 @@ func (s *State) endDelete(c EndDelete) Result {
 		e.State = cluster.BucketActive
 		s.setBucket(&e)
 	} else {
-		s.removeBucket(old.Bucket)
+		s.removeBucket(old)
 	}
 	s.remember(d.Request, c.Refusal)
 	return Result{}
@@ -88,20 +88,27 @@ func deleting(b cluster.Bucket) Result {
 // setBucket adds a bucket or replaces the one of the same name.
 func (s *State) setBucket(e *cluster.BucketEntry) {
 	i, ok := s.findBucket(e.Bucket)
-	s.Buckets = slices.Clone(s.Buckets)
-	if ok {
-		s.Buckets[i] = e
-	} else {
-		s.Buckets = slices.Insert(s.Buckets, i, e)
-	}
+	s.Buckets = put(s.Buckets, i, ok, e)
+	i, ok = slices.BinarySearchFunc(s.byID, e.ID, compareID)
+	s.byID = put(s.byID, i, ok, e)
 	s.BMDVersion++
 }
 
-func (s *State) removeBucket(b cluster.Bucket) {
-	if i, ok := s.findBucket(b); ok {
-		s.Buckets = slices.Delete(slices.Clone(s.Buckets), i, i+1)
-		s.BMDVersion++
+// put returns the list with e at i, in the place of the one that is there or before it.
+func put(list []*cluster.BucketEntry, i int, replace bool, e *cluster.BucketEntry) []*cluster.BucketEntry {
+	list = slices.Clone(list)
+	if replace {
+		list[i] = e
+		return list
 	}
+	return slices.Insert(list, i, e)
+}
+
+func (s *State) removeBucket(e *cluster.BucketEntry) {
+	same := func(other *cluster.BucketEntry) bool { return other.ID == e.ID }
+	s.Buckets = slices.DeleteFunc(slices.Clone(s.Buckets), same)
+	s.byID = slices.DeleteFunc(slices.Clone(s.byID), same)
+	s.BMDVersion++
 }
 
 func (s *State) findBucket(b cluster.Bucket) (int, bool) {

@@ -3,6 +3,9 @@ package state
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+
+	"github.com/aisle-store/aisle/cluster"
 )
 
 // snapshotVersion is the version of the snapshots that this build writes and the newest that it reads.
@@ -36,5 +39,6 @@ func Restore(data []byte) (*State, error) {
 	if in.State.Format > Format {
 		return nil, newerFormat(in.State.Format)
 	}
+	in.State.byID = slices.SortedFunc(slices.Values(in.State.Buckets), func(a, b *cluster.BucketEntry) int { return compareID(a, b.ID) })
 	return in.State, nil
 }

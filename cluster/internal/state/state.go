@@ -19,13 +19,15 @@ type State struct {
 	Active      *cluster.Map       // the map by which slots are served; version zero until the cluster is formed
 	Pending     *cluster.Map       // the map that is being changed to, or nil
 	LastVersion cluster.MapVersion // the highest map version ever given out
-	Buckets     []*cluster.BucketEntry
+	Buckets     []*cluster.BucketEntry // ordered by name
 	LastBucket  cluster.BucketID // the highest bucket id ever given out
 	BMDVersion  uint64           // grows with every change of the bucket table
 	Deletions   []Deletion       // under way, ordered by index
 	Settings    map[string]string
 	Keys        []Key     // ordered by id
 	Outcomes    []Outcome // of recent requests, oldest first
+
+	byID []*cluster.BucketEntry // Buckets, ordered by id
 }
 
 // Key is an access key as the state holds it: the secret is sealed under the cluster key and opaque here.
@@ -68,12 +70,11 @@ func (s *State) Bucket(b cluster.Bucket) (*cluster.BucketEntry, bool) {
 
 // BucketByID returns the bucket of that id.
 func (s *State) BucketByID(id cluster.BucketID) (*cluster.BucketEntry, bool) {
-	for _, e := range s.Buckets {
-		if e.ID == id {
-			return e, true
-		}
+	i, ok := slices.BinarySearchFunc(s.byID, id, compareID)
+	if !ok {
+		return nil, false
 	}
-	return nil, false
+	return s.byID[i], true
 }
 
 // Key returns the access key of that id.
@@ -107,3 +108,5 @@ func (s *State) Outcome(req cluster.RequestID) (Result, bool) {
 func compareBuckets(a, b cluster.Bucket) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Namespace, b.Namespace))
 }
+
+func compareID(e *cluster.BucketEntry, id cluster.BucketID) int { return cmp.Compare(e.ID, id) }
