@@ -3,6 +3,7 @@ package meta
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/cockroachdb/pebble/v2"
@@ -10,6 +11,9 @@ import (
 
 // partsInRecord is how many parts a record holds itself; more go into a manifest, so that lists do not read them.
 const partsInRecord = 8
+
+// MaxInline is the most data that a record or a part can hold itself.
+const MaxInline = 128 << 10
 
 var errManifest = errors.New("the manifest does not fit its record")
 
@@ -37,6 +41,9 @@ func (x *Index) NewBatch() *Batch { return &Batch{x: x, b: x.db.NewBatch()} }
 func (b *Batch) Put(r *Record) error {
 	const op = "meta.Put"
 	fields := &r.Fields
+	if err := checkInline(r); err != nil {
+		return cluster.E(op, r.Ref.String(), cluster.KindInvalid, err)
+	}
 	if len(r.Parts) > 0 {
 		r.PartCount = len(r.Parts)
 		r.HasManifest = r.PartCount > partsInRecord
@@ -60,6 +67,19 @@ func (b *Batch) Put(r *Record) error {
 	}
 	b.value = value
 	b.note(b.b.Set(b.key, value, nil))
+	return nil
+}
+
+// checkInline refuses what could not be read again.
+func checkInline(r *Record) error {
+	if n := len(r.Inline); n > MaxInline || n > 0 && int64(n) != r.Size {
+		return fmt.Errorf("%d bytes of inline data in a record of size %d", n, r.Size)
+	}
+	for i := range r.Parts {
+		if n := len(r.Parts[i].Inline); n > MaxInline {
+			return fmt.Errorf("%d bytes of inline data in a part", n)
+		}
+	}
 	return nil
 }
 

@@ -344,3 +344,21 @@ func TestFooter(t *testing.T) {
 		b[i] ^= 1
 	}
 }
+
+func TestInlineDataMustFit(t *testing.T) {
+	x := fresh(t)
+	f := func(size, inline int, ok bool) {
+		t.Helper()
+		r := current("k", 1)
+		r.Size, r.Inline = int64(size), make([]byte, inline)
+		b := x.NewBatch()
+		defer b.Close()
+		if err := b.Put(r); (err == nil) != ok {
+			t.Errorf("%d bytes inline, size %d: %v", inline, size, err)
+		}
+	}
+	f(10, 10, true)
+	f(MaxInline, MaxInline, true)
+	f(MaxInline+1, MaxInline+1, false)
+	f(10, 9, false)
+}

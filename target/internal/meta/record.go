@@ -13,6 +13,7 @@ import (
 //msgp:shim cluster.AccessKeyID as:string using:string/cluster.AccessKeyID
 //msgp:shim cluster.RequestID as:string using:string/cluster.RequestID
 //msgp:ignore Record
+//msgp:limit arrays:262144 maps:256 marshal:true
 //msgp:tuple Sum Pair
 
 // Record is what the index knows of one generation of an object, an upload, a part or a tombstone. Ref is its key; the rest

@@ -9,6 +9,12 @@ import (
 	"github.com/tinylib/msgp/msgp"
 )
 
+// Size limits for msgp deserialization
+const (
+	z89264a71limitArrays = 262144
+	z89264a71limitMaps   = 256
+)
+
 // DecodeMsg implements msgp.Decodable
 func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 	var field []byte
@@ -17,6 +23,10 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 	zb0001, err = dc.ReadMapHeader()
 	if err != nil {
 		err = msgp.WrapError(err)
+		return
+	}
+	if zb0001 > z89264a71limitMaps {
+		err = msgp.ErrLimitExceeded
 		return
 	}
 	for zb0001 > 0 {
@@ -64,6 +74,10 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				err = msgp.WrapError(err, "Sums")
 				return
 			}
+			if zb0002 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
 			if cap(z.Sums) >= int(zb0002) {
 				z.Sums = (z.Sums)[:zb0002]
 			} else {
@@ -74,6 +88,10 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				zb0003, err = dc.ReadArrayHeader()
 				if err != nil {
 					err = msgp.WrapError(err, "Sums", za0001)
+					return
+				}
+				if zb0003 > z89264a71limitArrays {
+					err = msgp.ErrLimitExceeded
 					return
 				}
 				if zb0003 != 2 {
@@ -89,7 +107,10 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 					}
 					z.Sums[za0001].Type = cluster.ChecksumType(zb0004)
 				}
-				z.Sums[za0001].Value, err = dc.ReadBytes(z.Sums[za0001].Value)
+				z.Sums[za0001].Value, err = dc.ReadBytesLimit(z.Sums[za0001].Value, z89264a71limitArrays)
+				if err == nil && z.Sums[za0001].Value == nil {
+					z.Sums[za0001].Value = []byte{}
+				}
 				if err != nil {
 					err = msgp.WrapError(err, "Sums", za0001, "Value")
 					return
@@ -106,6 +127,10 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 			zb0005, err = dc.ReadArrayHeader()
 			if err != nil {
 				err = msgp.WrapError(err, "Want")
+				return
+			}
+			if zb0005 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
 				return
 			}
 			if cap(z.Want) >= int(zb0005) {
@@ -141,6 +166,10 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				err = msgp.WrapError(err, "Headers")
 				return
 			}
+			if zb0008 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
 			if cap(z.Headers) >= int(zb0008) {
 				z.Headers = (z.Headers)[:zb0008]
 			} else {
@@ -151,6 +180,10 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				zb0009, err = dc.ReadArrayHeader()
 				if err != nil {
 					err = msgp.WrapError(err, "Headers", za0003)
+					return
+				}
+				if zb0009 > z89264a71limitArrays {
+					err = msgp.ErrLimitExceeded
 					return
 				}
 				if zb0009 != 2 {
@@ -175,6 +208,10 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				err = msgp.WrapError(err, "Metadata")
 				return
 			}
+			if zb0010 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
 			if cap(z.Metadata) >= int(zb0010) {
 				z.Metadata = (z.Metadata)[:zb0010]
 			} else {
@@ -185,6 +222,10 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				zb0011, err = dc.ReadArrayHeader()
 				if err != nil {
 					err = msgp.WrapError(err, "Metadata", za0004)
+					return
+				}
+				if zb0011 > z89264a71limitArrays {
+					err = msgp.ErrLimitExceeded
 					return
 				}
 				if zb0011 != 2 {
@@ -209,6 +250,10 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				err = msgp.WrapError(err, "Tags")
 				return
 			}
+			if zb0012 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
 			if cap(z.Tags) >= int(zb0012) {
 				z.Tags = (z.Tags)[:zb0012]
 			} else {
@@ -219,6 +264,10 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				zb0013, err = dc.ReadArrayHeader()
 				if err != nil {
 					err = msgp.WrapError(err, "Tags", za0005)
+					return
+				}
+				if zb0013 > z89264a71limitArrays {
+					err = msgp.ErrLimitExceeded
 					return
 				}
 				if zb0013 != 2 {
@@ -243,6 +292,10 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				err = msgp.WrapError(err, "Custom")
 				return
 			}
+			if zb0014 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
 			if cap(z.Custom) >= int(zb0014) {
 				z.Custom = (z.Custom)[:zb0014]
 			} else {
@@ -253,6 +306,10 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				zb0015, err = dc.ReadArrayHeader()
 				if err != nil {
 					err = msgp.WrapError(err, "Custom", za0006)
+					return
+				}
+				if zb0015 > z89264a71limitArrays {
+					err = msgp.ErrLimitExceeded
 					return
 				}
 				if zb0015 != 2 {
@@ -291,6 +348,10 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 			zb0017, err = dc.ReadArrayHeader()
 			if err != nil {
 				err = msgp.WrapError(err, "Parts")
+				return
+			}
+			if zb0017 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
 				return
 			}
 			if cap(z.Parts) >= int(zb0017) {
@@ -481,6 +542,10 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				err = msgp.WrapError(err, "Sums")
 				return
 			}
+			if uint32(len(z.Sums)) > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
 			for za0001 := range z.Sums {
 				// array header, size 2
 				err = en.Append(0x92)
@@ -522,6 +587,10 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				err = msgp.WrapError(err, "Want")
 				return
 			}
+			if uint32(len(z.Want)) > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
 			for za0002 := range z.Want {
 				err = en.WriteString(string(z.Want[za0002]))
 				if err != nil {
@@ -553,6 +622,10 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				err = msgp.WrapError(err, "Headers")
 				return
 			}
+			if uint32(len(z.Headers)) > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
 			for za0003 := range z.Headers {
 				// array header, size 2
 				err = en.Append(0x92)
@@ -580,6 +653,10 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 			err = en.WriteArrayHeader(uint32(len(z.Metadata)))
 			if err != nil {
 				err = msgp.WrapError(err, "Metadata")
+				return
+			}
+			if uint32(len(z.Metadata)) > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
 				return
 			}
 			for za0004 := range z.Metadata {
@@ -611,6 +688,10 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				err = msgp.WrapError(err, "Tags")
 				return
 			}
+			if uint32(len(z.Tags)) > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
 			for za0005 := range z.Tags {
 				// array header, size 2
 				err = en.Append(0x92)
@@ -638,6 +719,10 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 			err = en.WriteArrayHeader(uint32(len(z.Custom)))
 			if err != nil {
 				err = msgp.WrapError(err, "Custom")
+				return
+			}
+			if uint32(len(z.Custom)) > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
 				return
 			}
 			for za0006 := range z.Custom {
@@ -689,6 +774,10 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 			err = en.WriteArrayHeader(uint32(len(z.Parts)))
 			if err != nil {
 				err = msgp.WrapError(err, "Parts")
+				return
+			}
+			if uint32(len(z.Parts)) > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
 				return
 			}
 			for za0007 := range z.Parts {
@@ -836,6 +925,9 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			// string "k"
 			o = append(o, 0xa1, 0x6b)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Sums)))
+			if uint32(len(z.Sums)) > z89264a71limitArrays {
+				return nil, msgp.ErrLimitExceeded
+			}
 			for za0001 := range z.Sums {
 				// array header, size 2
 				o = append(o, 0x92)
@@ -852,6 +944,9 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			// string "kw"
 			o = append(o, 0xa2, 0x6b, 0x77)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Want)))
+			if uint32(len(z.Want)) > z89264a71limitArrays {
+				return nil, msgp.ErrLimitExceeded
+			}
 			for za0002 := range z.Want {
 				o = msgp.AppendString(o, string(z.Want[za0002]))
 			}
@@ -865,6 +960,9 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			// string "h"
 			o = append(o, 0xa1, 0x68)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Headers)))
+			if uint32(len(z.Headers)) > z89264a71limitArrays {
+				return nil, msgp.ErrLimitExceeded
+			}
 			for za0003 := range z.Headers {
 				// array header, size 2
 				o = append(o, 0x92)
@@ -876,6 +974,9 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			// string "u"
 			o = append(o, 0xa1, 0x75)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Metadata)))
+			if uint32(len(z.Metadata)) > z89264a71limitArrays {
+				return nil, msgp.ErrLimitExceeded
+			}
 			for za0004 := range z.Metadata {
 				// array header, size 2
 				o = append(o, 0x92)
@@ -887,6 +988,9 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			// string "t"
 			o = append(o, 0xa1, 0x74)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Tags)))
+			if uint32(len(z.Tags)) > z89264a71limitArrays {
+				return nil, msgp.ErrLimitExceeded
+			}
 			for za0005 := range z.Tags {
 				// array header, size 2
 				o = append(o, 0x92)
@@ -898,6 +1002,9 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			// string "x"
 			o = append(o, 0xa1, 0x78)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Custom)))
+			if uint32(len(z.Custom)) > z89264a71limitArrays {
+				return nil, msgp.ErrLimitExceeded
+			}
 			for za0006 := range z.Custom {
 				// array header, size 2
 				o = append(o, 0x92)
@@ -921,6 +1028,9 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			// string "n"
 			o = append(o, 0xa1, 0x6e)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Parts)))
+			if uint32(len(z.Parts)) > z89264a71limitArrays {
+				return nil, msgp.ErrLimitExceeded
+			}
 			for za0007 := range z.Parts {
 				o, err = z.Parts[za0007].MarshalMsg(o)
 				if err != nil {
@@ -951,6 +1061,10 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
 	if err != nil {
 		err = msgp.WrapError(err)
+		return
+	}
+	if zb0001 > z89264a71limitMaps {
+		err = msgp.ErrLimitExceeded
 		return
 	}
 	for zb0001 > 0 {
@@ -998,6 +1112,10 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Sums")
 				return
 			}
+			if zb0002 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
 			if cap(z.Sums) >= int(zb0002) {
 				z.Sums = (z.Sums)[:zb0002]
 			} else {
@@ -1023,11 +1141,27 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					}
 					z.Sums[za0001].Type = cluster.ChecksumType(zb0004)
 				}
-				z.Sums[za0001].Value, bts, err = msgp.ReadBytesBytes(bts, z.Sums[za0001].Value)
+				var zb0005 uint32
+				zb0005, bts, err = msgp.ReadBytesHeader(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Sums", za0001, "Value")
 					return
 				}
+				if zb0005 > z89264a71limitArrays {
+					err = msgp.ErrLimitExceeded
+					return
+				}
+				if z.Sums[za0001].Value == nil || uint32(cap(z.Sums[za0001].Value)) < zb0005 {
+					z.Sums[za0001].Value = make([]byte, zb0005)
+				} else {
+					z.Sums[za0001].Value = z.Sums[za0001].Value[:zb0005]
+				}
+				if uint32(len(bts)) < zb0005 {
+					err = msgp.ErrShortBytes
+					return
+				}
+				copy(z.Sums[za0001].Value, bts[:zb0005])
+				bts = bts[zb0005:]
 			}
 		case "kc":
 			z.Composite, bts, err = msgp.ReadBoolBytes(bts)
@@ -1036,59 +1170,67 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				return
 			}
 		case "kw":
-			var zb0005 uint32
-			zb0005, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0006 uint32
+			zb0006, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Want")
 				return
 			}
-			if cap(z.Want) >= int(zb0005) {
-				z.Want = (z.Want)[:zb0005]
+			if zb0006 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if cap(z.Want) >= int(zb0006) {
+				z.Want = (z.Want)[:zb0006]
 			} else {
-				z.Want = make([]cluster.ChecksumType, zb0005)
+				z.Want = make([]cluster.ChecksumType, zb0006)
 			}
 			for za0002 := range z.Want {
 				{
-					var zb0006 string
-					zb0006, bts, err = msgp.ReadStringBytes(bts)
+					var zb0007 string
+					zb0007, bts, err = msgp.ReadStringBytes(bts)
 					if err != nil {
 						err = msgp.WrapError(err, "Want", za0002)
 						return
 					}
-					z.Want[za0002] = cluster.ChecksumType(zb0006)
+					z.Want[za0002] = cluster.ChecksumType(zb0007)
 				}
 			}
 		case "o":
 			{
-				var zb0007 string
-				zb0007, bts, err = msgp.ReadStringBytes(bts)
+				var zb0008 string
+				zb0008, bts, err = msgp.ReadStringBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Owner")
 					return
 				}
-				z.Owner = cluster.AccessKeyID(zb0007)
+				z.Owner = cluster.AccessKeyID(zb0008)
 			}
 		case "h":
-			var zb0008 uint32
-			zb0008, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0009 uint32
+			zb0009, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Headers")
 				return
 			}
-			if cap(z.Headers) >= int(zb0008) {
-				z.Headers = (z.Headers)[:zb0008]
+			if zb0009 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if cap(z.Headers) >= int(zb0009) {
+				z.Headers = (z.Headers)[:zb0009]
 			} else {
-				z.Headers = make([]Pair, zb0008)
+				z.Headers = make([]Pair, zb0009)
 			}
 			for za0003 := range z.Headers {
-				var zb0009 uint32
-				zb0009, bts, err = msgp.ReadArrayHeaderBytes(bts)
+				var zb0010 uint32
+				zb0010, bts, err = msgp.ReadArrayHeaderBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Headers", za0003)
 					return
 				}
-				if zb0009 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0009}
+				if zb0010 != 2 {
+					err = msgp.ArrayError{Wanted: 2, Got: zb0010}
 					return
 				}
 				z.Headers[za0003].Name, bts, err = msgp.ReadStringBytes(bts)
@@ -1103,26 +1245,30 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				}
 			}
 		case "u":
-			var zb0010 uint32
-			zb0010, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0011 uint32
+			zb0011, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Metadata")
 				return
 			}
-			if cap(z.Metadata) >= int(zb0010) {
-				z.Metadata = (z.Metadata)[:zb0010]
+			if zb0011 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if cap(z.Metadata) >= int(zb0011) {
+				z.Metadata = (z.Metadata)[:zb0011]
 			} else {
-				z.Metadata = make([]Pair, zb0010)
+				z.Metadata = make([]Pair, zb0011)
 			}
 			for za0004 := range z.Metadata {
-				var zb0011 uint32
-				zb0011, bts, err = msgp.ReadArrayHeaderBytes(bts)
+				var zb0012 uint32
+				zb0012, bts, err = msgp.ReadArrayHeaderBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Metadata", za0004)
 					return
 				}
-				if zb0011 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0011}
+				if zb0012 != 2 {
+					err = msgp.ArrayError{Wanted: 2, Got: zb0012}
 					return
 				}
 				z.Metadata[za0004].Name, bts, err = msgp.ReadStringBytes(bts)
@@ -1137,26 +1283,30 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				}
 			}
 		case "t":
-			var zb0012 uint32
-			zb0012, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0013 uint32
+			zb0013, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Tags")
 				return
 			}
-			if cap(z.Tags) >= int(zb0012) {
-				z.Tags = (z.Tags)[:zb0012]
+			if zb0013 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if cap(z.Tags) >= int(zb0013) {
+				z.Tags = (z.Tags)[:zb0013]
 			} else {
-				z.Tags = make([]Pair, zb0012)
+				z.Tags = make([]Pair, zb0013)
 			}
 			for za0005 := range z.Tags {
-				var zb0013 uint32
-				zb0013, bts, err = msgp.ReadArrayHeaderBytes(bts)
+				var zb0014 uint32
+				zb0014, bts, err = msgp.ReadArrayHeaderBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Tags", za0005)
 					return
 				}
-				if zb0013 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0013}
+				if zb0014 != 2 {
+					err = msgp.ArrayError{Wanted: 2, Got: zb0014}
 					return
 				}
 				z.Tags[za0005].Name, bts, err = msgp.ReadStringBytes(bts)
@@ -1171,26 +1321,30 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				}
 			}
 		case "x":
-			var zb0014 uint32
-			zb0014, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0015 uint32
+			zb0015, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Custom")
 				return
 			}
-			if cap(z.Custom) >= int(zb0014) {
-				z.Custom = (z.Custom)[:zb0014]
+			if zb0015 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if cap(z.Custom) >= int(zb0015) {
+				z.Custom = (z.Custom)[:zb0015]
 			} else {
-				z.Custom = make([]Pair, zb0014)
+				z.Custom = make([]Pair, zb0015)
 			}
 			for za0006 := range z.Custom {
-				var zb0015 uint32
-				zb0015, bts, err = msgp.ReadArrayHeaderBytes(bts)
+				var zb0016 uint32
+				zb0016, bts, err = msgp.ReadArrayHeaderBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Custom", za0006)
 					return
 				}
-				if zb0015 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0015}
+				if zb0016 != 2 {
+					err = msgp.ArrayError{Wanted: 2, Got: zb0016}
 					return
 				}
 				z.Custom[za0006].Name, bts, err = msgp.ReadStringBytes(bts)
@@ -1206,13 +1360,13 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			}
 		case "r":
 			{
-				var zb0016 string
-				zb0016, bts, err = msgp.ReadStringBytes(bts)
+				var zb0017 string
+				zb0017, bts, err = msgp.ReadStringBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Request")
 					return
 				}
-				z.Request = cluster.RequestID(zb0016)
+				z.Request = cluster.RequestID(zb0017)
 			}
 		case "p":
 			bts, err = z.Place.UnmarshalMsg(bts)
@@ -1221,16 +1375,20 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				return
 			}
 		case "n":
-			var zb0017 uint32
-			zb0017, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0018 uint32
+			zb0018, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Parts")
 				return
 			}
-			if cap(z.Parts) >= int(zb0017) {
-				z.Parts = (z.Parts)[:zb0017]
+			if zb0018 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if cap(z.Parts) >= int(zb0018) {
+				z.Parts = (z.Parts)[:zb0018]
 			} else {
-				z.Parts = make([]Part, zb0017)
+				z.Parts = make([]Part, zb0018)
 			}
 			for za0007 := range z.Parts {
 				bts, err = z.Parts[za0007].UnmarshalMsg(bts)
@@ -1303,6 +1461,10 @@ func (z *Pair) DecodeMsg(dc *msgp.Reader) (err error) {
 	zb0001, err = dc.ReadArrayHeader()
 	if err != nil {
 		err = msgp.WrapError(err)
+		return
+	}
+	if zb0001 > z89264a71limitArrays {
+		err = msgp.ErrLimitExceeded
 		return
 	}
 	if zb0001 != 2 {
@@ -1394,6 +1556,10 @@ func (z *Part) DecodeMsg(dc *msgp.Reader) (err error) {
 		err = msgp.WrapError(err)
 		return
 	}
+	if zb0001 > z89264a71limitMaps {
+		err = msgp.ErrLimitExceeded
+		return
+	}
 	for zb0001 > 0 {
 		zb0001--
 		field, err = dc.ReadMapKeyPtr()
@@ -1433,6 +1599,10 @@ func (z *Part) DecodeMsg(dc *msgp.Reader) (err error) {
 				err = msgp.WrapError(err, "Sums")
 				return
 			}
+			if zb0002 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
 			if cap(z.Sums) >= int(zb0002) {
 				z.Sums = (z.Sums)[:zb0002]
 			} else {
@@ -1443,6 +1613,10 @@ func (z *Part) DecodeMsg(dc *msgp.Reader) (err error) {
 				zb0003, err = dc.ReadArrayHeader()
 				if err != nil {
 					err = msgp.WrapError(err, "Sums", za0001)
+					return
+				}
+				if zb0003 > z89264a71limitArrays {
+					err = msgp.ErrLimitExceeded
 					return
 				}
 				if zb0003 != 2 {
@@ -1458,7 +1632,10 @@ func (z *Part) DecodeMsg(dc *msgp.Reader) (err error) {
 					}
 					z.Sums[za0001].Type = cluster.ChecksumType(zb0004)
 				}
-				z.Sums[za0001].Value, err = dc.ReadBytes(z.Sums[za0001].Value)
+				z.Sums[za0001].Value, err = dc.ReadBytesLimit(z.Sums[za0001].Value, z89264a71limitArrays)
+				if err == nil && z.Sums[za0001].Value == nil {
+					z.Sums[za0001].Value = []byte{}
+				}
 				if err != nil {
 					err = msgp.WrapError(err, "Sums", za0001, "Value")
 					return
@@ -1471,7 +1648,10 @@ func (z *Part) DecodeMsg(dc *msgp.Reader) (err error) {
 				return
 			}
 		case "d":
-			z.Inline, err = dc.ReadBytes(z.Inline)
+			z.Inline, err = dc.ReadBytesLimit(z.Inline, z89264a71limitArrays)
+			if err == nil && z.Inline == nil {
+				z.Inline = []byte{}
+			}
 			if err != nil {
 				err = msgp.WrapError(err, "Inline")
 				return
@@ -1572,6 +1752,10 @@ func (z *Part) EncodeMsg(en *msgp.Writer) (err error) {
 				err = msgp.WrapError(err, "Sums")
 				return
 			}
+			if uint32(len(z.Sums)) > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
 			for za0001 := range z.Sums {
 				// array header, size 2
 				err = en.Append(0x92)
@@ -1664,6 +1848,9 @@ func (z *Part) MarshalMsg(b []byte) (o []byte, err error) {
 			// string "k"
 			o = append(o, 0xa1, 0x6b)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Sums)))
+			if uint32(len(z.Sums)) > z89264a71limitArrays {
+				return nil, msgp.ErrLimitExceeded
+			}
 			for za0001 := range z.Sums {
 				// array header, size 2
 				o = append(o, 0x92)
@@ -1695,6 +1882,10 @@ func (z *Part) UnmarshalMsg(bts []byte) (o []byte, err error) {
 	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
 	if err != nil {
 		err = msgp.WrapError(err)
+		return
+	}
+	if zb0001 > z89264a71limitMaps {
+		err = msgp.ErrLimitExceeded
 		return
 	}
 	for zb0001 > 0 {
@@ -1736,6 +1927,10 @@ func (z *Part) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Sums")
 				return
 			}
+			if zb0002 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
 			if cap(z.Sums) >= int(zb0002) {
 				z.Sums = (z.Sums)[:zb0002]
 			} else {
@@ -1761,11 +1956,27 @@ func (z *Part) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					}
 					z.Sums[za0001].Type = cluster.ChecksumType(zb0004)
 				}
-				z.Sums[za0001].Value, bts, err = msgp.ReadBytesBytes(bts, z.Sums[za0001].Value)
+				var zb0005 uint32
+				zb0005, bts, err = msgp.ReadBytesHeader(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Sums", za0001, "Value")
 					return
 				}
+				if zb0005 > z89264a71limitArrays {
+					err = msgp.ErrLimitExceeded
+					return
+				}
+				if z.Sums[za0001].Value == nil || uint32(cap(z.Sums[za0001].Value)) < zb0005 {
+					z.Sums[za0001].Value = make([]byte, zb0005)
+				} else {
+					z.Sums[za0001].Value = z.Sums[za0001].Value[:zb0005]
+				}
+				if uint32(len(bts)) < zb0005 {
+					err = msgp.ErrShortBytes
+					return
+				}
+				copy(z.Sums[za0001].Value, bts[:zb0005])
+				bts = bts[zb0005:]
 			}
 		case "p":
 			bts, err = z.Place.UnmarshalMsg(bts)
@@ -1774,11 +1985,27 @@ func (z *Part) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				return
 			}
 		case "d":
-			z.Inline, bts, err = msgp.ReadBytesBytes(bts, z.Inline)
+			var zb0006 uint32
+			zb0006, bts, err = msgp.ReadBytesHeader(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Inline")
 				return
 			}
+			if zb0006 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if z.Inline == nil || uint32(cap(z.Inline)) < zb0006 {
+				z.Inline = make([]byte, zb0006)
+			} else {
+				z.Inline = z.Inline[:zb0006]
+			}
+			if uint32(len(bts)) < zb0006 {
+				err = msgp.ErrShortBytes
+				return
+			}
+			copy(z.Inline, bts[:zb0006])
+			bts = bts[zb0006:]
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -1809,6 +2036,10 @@ func (z *Sum) DecodeMsg(dc *msgp.Reader) (err error) {
 		err = msgp.WrapError(err)
 		return
 	}
+	if zb0001 > z89264a71limitArrays {
+		err = msgp.ErrLimitExceeded
+		return
+	}
 	if zb0001 != 2 {
 		err = msgp.ArrayError{Wanted: 2, Got: zb0001}
 		return
@@ -1822,7 +2053,10 @@ func (z *Sum) DecodeMsg(dc *msgp.Reader) (err error) {
 		}
 		z.Type = cluster.ChecksumType(zb0002)
 	}
-	z.Value, err = dc.ReadBytes(z.Value)
+	z.Value, err = dc.ReadBytesLimit(z.Value, z89264a71limitArrays)
+	if err == nil && z.Value == nil {
+		z.Value = []byte{}
+	}
 	if err != nil {
 		err = msgp.WrapError(err, "Value")
 		return
@@ -1881,11 +2115,27 @@ func (z *Sum) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		}
 		z.Type = cluster.ChecksumType(zb0002)
 	}
-	z.Value, bts, err = msgp.ReadBytesBytes(bts, z.Value)
+	var zb0003 uint32
+	zb0003, bts, err = msgp.ReadBytesHeader(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Value")
 		return
 	}
+	if zb0003 > z89264a71limitArrays {
+		err = msgp.ErrLimitExceeded
+		return
+	}
+	if z.Value == nil || uint32(cap(z.Value)) < zb0003 {
+		z.Value = make([]byte, zb0003)
+	} else {
+		z.Value = z.Value[:zb0003]
+	}
+	if uint32(len(bts)) < zb0003 {
+		err = msgp.ErrShortBytes
+		return
+	}
+	copy(z.Value, bts[:zb0003])
+	bts = bts[zb0003:]
 	o = bts
 	return
 }
@@ -1906,6 +2156,10 @@ func (z *footer) DecodeMsg(dc *msgp.Reader) (err error) {
 		err = msgp.WrapError(err)
 		return
 	}
+	if zb0001 > z89264a71limitMaps {
+		err = msgp.ErrLimitExceeded
+		return
+	}
 	for zb0001 > 0 {
 		zb0001--
 		field, err = dc.ReadMapKeyPtr()
@@ -1915,7 +2169,10 @@ func (z *footer) DecodeMsg(dc *msgp.Reader) (err error) {
 		}
 		switch msgp.UnsafeString(field) {
 		case "k":
-			z.Key, err = dc.ReadBytes(z.Key)
+			z.Key, err = dc.ReadBytesLimit(z.Key, z89264a71limitArrays)
+			if err == nil && z.Key == nil {
+				z.Key = []byte{}
+			}
 			if err != nil {
 				err = msgp.WrapError(err, "Key")
 				return
@@ -1990,6 +2247,10 @@ func (z *footer) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
+	if zb0001 > z89264a71limitMaps {
+		err = msgp.ErrLimitExceeded
+		return
+	}
 	for zb0001 > 0 {
 		zb0001--
 		field, bts, err = msgp.ReadMapKeyZC(bts)
@@ -1999,11 +2260,27 @@ func (z *footer) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		}
 		switch msgp.UnsafeString(field) {
 		case "k":
-			z.Key, bts, err = msgp.ReadBytesBytes(bts, z.Key)
+			var zb0002 uint32
+			zb0002, bts, err = msgp.ReadBytesHeader(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Key")
 				return
 			}
+			if zb0002 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if z.Key == nil || uint32(cap(z.Key)) < zb0002 {
+				z.Key = make([]byte, zb0002)
+			} else {
+				z.Key = z.Key[:zb0002]
+			}
+			if uint32(len(bts)) < zb0002 {
+				err = msgp.ErrShortBytes
+				return
+			}
+			copy(z.Key, bts[:zb0002])
+			bts = bts[zb0002:]
 		case "f":
 			bts, err = z.Fields.UnmarshalMsg(bts)
 			if err != nil {
@@ -2038,6 +2315,10 @@ func (z *manifest) DecodeMsg(dc *msgp.Reader) (err error) {
 		err = msgp.WrapError(err)
 		return
 	}
+	if zb0001 > z89264a71limitMaps {
+		err = msgp.ErrLimitExceeded
+		return
+	}
 	for zb0001 > 0 {
 		zb0001--
 		field, err = dc.ReadMapKeyPtr()
@@ -2051,6 +2332,10 @@ func (z *manifest) DecodeMsg(dc *msgp.Reader) (err error) {
 			zb0002, err = dc.ReadArrayHeader()
 			if err != nil {
 				err = msgp.WrapError(err, "Parts")
+				return
+			}
+			if zb0002 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
 				return
 			}
 			if cap(z.Parts) >= int(zb0002) {
@@ -2089,6 +2374,10 @@ func (z *manifest) EncodeMsg(en *msgp.Writer) (err error) {
 		err = msgp.WrapError(err, "Parts")
 		return
 	}
+	if uint32(len(z.Parts)) > z89264a71limitArrays {
+		err = msgp.ErrLimitExceeded
+		return
+	}
 	for za0001 := range z.Parts {
 		err = z.Parts[za0001].EncodeMsg(en)
 		if err != nil {
@@ -2106,6 +2395,9 @@ func (z *manifest) MarshalMsg(b []byte) (o []byte, err error) {
 	// string "n"
 	o = append(o, 0x81, 0xa1, 0x6e)
 	o = msgp.AppendArrayHeader(o, uint32(len(z.Parts)))
+	if uint32(len(z.Parts)) > z89264a71limitArrays {
+		return nil, msgp.ErrLimitExceeded
+	}
 	for za0001 := range z.Parts {
 		o, err = z.Parts[za0001].MarshalMsg(o)
 		if err != nil {
@@ -2126,6 +2418,10 @@ func (z *manifest) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
+	if zb0001 > z89264a71limitMaps {
+		err = msgp.ErrLimitExceeded
+		return
+	}
 	for zb0001 > 0 {
 		zb0001--
 		field, bts, err = msgp.ReadMapKeyZC(bts)
@@ -2139,6 +2435,10 @@ func (z *manifest) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			zb0002, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Parts")
+				return
+			}
+			if zb0002 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
 				return
 			}
 			if cap(z.Parts) >= int(zb0002) {
