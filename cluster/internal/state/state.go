@@ -13,16 +13,16 @@ const Format = 1
 
 // State is everything that is replicated. It and all that it refers to are immutable.
 type State struct {
-	Index       uint64             // of the last command applied
-	Time        time.Time          // the latest time that a command carried
-	Format      uint32             // zero until the cluster is formed
-	Active      *cluster.Map       // the map by which slots are served; version zero until the cluster is formed
-	Pending     *cluster.Map       // the map that is being changed to, or nil
-	LastVersion cluster.MapVersion // the highest map version ever given out
+	Index       uint64                 // of the last command applied
+	Time        time.Time              // the latest time that a command carried
+	Format      uint32                 // zero until the cluster is formed
+	Active      *cluster.Map           // the map by which slots are served; version zero until the cluster is formed
+	Pending     *cluster.Map           // the map that is being changed to, or nil
+	LastVersion cluster.MapVersion     // the highest map version ever given out
 	Buckets     []*cluster.BucketEntry // ordered by name
-	LastBucket  cluster.BucketID // the highest bucket id ever given out
-	BMDVersion  uint64           // grows with every change of the bucket table
-	Deletions   []Deletion       // under way, ordered by index
+	LastBucket  cluster.BucketID       // the highest bucket id ever given out
+	BMDVersion  uint64                 // grows with every change of the bucket table
+	Deletions   []Deletion             // under way, ordered by index
 	Settings    map[string]string
 	Keys        []Key     // ordered by id
 	Outcomes    []Outcome // of recent requests, oldest first
