@@ -330,6 +330,10 @@ func TestRelayReplayable(t *testing.T) {
 func TestRelayBroken(t *testing.T) {
 	bodies := make(chan error, 1)
 	gateway, _, _ := relayPair(t, func(_ context.Context, req *Request, rep *Reply) error {
+		if req.Path == "/early" {
+			rep.Stream(1000, &sections{list: []Section{{Bytes: make([]byte, 500)}}, err: errors.New("disk")})
+			return nil
+		}
 		if req.Method == http.MethodGet {
 			rep.Stream(1<<20, &sections{list: []Section{{Bytes: make([]byte, 500_000)}}, err: errors.New("disk")})
 			return nil
@@ -350,12 +354,14 @@ func TestRelayBroken(t *testing.T) {
 			t.Fatal(a.status)
 		}
 	}
+	// What breaks before the gateway has sent anything still gets a status.
+	gateway.dial().send("GET /early HTTP/1.1\r\nHost: h\r\n\r\n").want("GET", 503, "*")
 	c := gateway.dial().send("GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
 	all, err := io.ReadAll(c.br)
 	if err != nil || !strings.HasPrefix(string(all), "HTTP/1.1 200 OK") || len(all) > 600_000 {
 		t.Fatalf("%d bytes, %v", len(all), err)
 	}
-	if e := gateway.exchange(2); e.Err == nil {
+	if e := gateway.exchange(3); e.Err == nil {
 		t.Fatal("the gateway took it for whole")
 	}
 }

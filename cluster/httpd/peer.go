@@ -11,15 +11,20 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"github.com/aisle-store/aisle/cluster"
 )
 
 const (
-	peerBufferSize = 16 << 10
-	maxReplyHead   = 64 << 10
+	peerBufferSize = 128 << 10 // of a connection in use; it bounds the head of a reply
 	spliceFrom     = 256 << 10 // replies with more than this are moved by splice(2)
 )
+
+// peerReaders are the readers of connections in use: idle ones need none.
+var peerReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, peerBufferSize) }}
 
 // peer is one connection to another node. It carries one exchange at a time.
 type peer struct {
@@ -28,7 +33,7 @@ type peer struct {
 	nc     net.Conn
 	raw    syscall.RawConn
 	src    source
-	br     *bufio.Reader
+	br     *bufio.Reader // during an exchange
 	wpace  pace
 	buf    []byte      // the head that is sent
 	vec    [2][]byte   // head and small body, sent at once
@@ -55,7 +60,6 @@ func newPeer(c *Client, addr string, nc *net.TCPConn) *peer {
 	p.raw, _ = nc.SyscallConn() // fails only on a nil connection
 	p.src = source{nc: nc, inBody: true, pace: pace{set: nc.SetReadDeadline, stall: c.o.StallTimeout}}
 	p.wpace = pace{set: nc.SetWriteDeadline, stall: c.o.StallTimeout}
-	p.br = bufio.NewReaderSize(&p.src, peerBufferSize)
 	return p
 }
 
@@ -72,6 +76,8 @@ type replyFrame struct {
 // sent by a goroutine of its own, while this one waits for the reply, so an early one is seen at once.
 func (p *peer) exchange(ctx context.Context, body io.Reader, kept []byte, h *Header) (replyFrame, error) {
 	p.broken = false
+	p.br = peerReaders.Get().(*bufio.Reader)
+	p.br.Reset(&p.src)
 	p.unwatch = context.AfterFunc(ctx, func() { p.nc.Close() })
 	rf, err := p.send(body, kept, h)
 	var own *bodyError
@@ -91,16 +97,25 @@ func (p *peer) exchange(ctx context.Context, body io.Reader, kept []byte, h *Hea
 // close ends the connection and the exchange on it.
 func (p *peer) close() {
 	p.unwatch()
+	p.freeReader()
 	p.nc.Close()
 }
 
 // release ends the exchange and frees the connection for another, if the exchange left it fit.
 func (p *peer) release() {
-	if p.unwatch() && !p.broken {
+	fit := p.unwatch() && !p.broken && p.br.Buffered() == 0
+	p.freeReader()
+	if fit {
 		p.client.give(p)
 		return
 	}
 	p.nc.Close()
+}
+
+func (p *peer) freeReader() {
+	p.br.Reset(nil)
+	peerReaders.Put(p.br)
+	p.br = nil
 }
 
 func (p *peer) send(body io.Reader, kept []byte, h *Header) (replyFrame, error) {
@@ -266,12 +281,6 @@ func (p *peer) readHead(h *Header) (replyFrame, error) {
 func (p *peer) readHeadText() (string, error) {
 	for want := 1; ; {
 		if _, err := p.br.Peek(want); err != nil {
-			if errors.Is(err, bufio.ErrBufferFull) && p.br.Size() < maxReplyHead {
-				b, _ := p.br.Peek(p.br.Buffered())
-				p.src.pending = bytes.Clone(b)
-				p.br = bufio.NewReaderSize(&p.src, maxReplyHead)
-				continue
-			}
 			return "", err
 		}
 		b, _ := p.br.Peek(p.br.Buffered())
@@ -336,55 +345,59 @@ type peerBody struct {
 	p      *peer
 	left   int64 // -1: until the connection ends, or of chunks
 	chunks *chunkReader
-	buf    *[]byte
+	buf    *[]byte // of chunks
 	ended  bool
 }
 
-// Next implements Body: small bodies come whole, long ones as the connection itself.
+// Next implements Body: small bodies come whole, straight from the connection's buffer; of long ones what is in the
+// buffer, then the connection itself.
 func (b *peerBody) Next() (Section, error) {
-	if b.left == 0 || b.ended {
+	switch {
+	case b.left == 0 || b.ended:
 		b.ended = true
 		return Section{}, io.EOF
-	}
-	p := b.p
-	if n := p.br.Buffered(); b.left > spliceFrom && n > 0 {
-		bytes, _ := p.br.Peek(int(min(int64(n), b.left)))
-		_, _ = p.br.Discard(len(bytes)) // it stays in the buffer until the next read
-		b.left -= int64(len(bytes))
-		return Section{Bytes: bytes}, nil
-	} else if b.left > spliceFrom && len(p.src.pending) == 0 {
+	case b.chunks != nil:
+		return b.nextOfChunks()
+	case b.left < 0:
+		return b.nextOfUnknown()
+	case b.left > spliceFrom && b.p.br.Buffered() == 0:
 		b.ended = true
 		return Section{peer: b, Length: b.left}, nil
 	}
+	want := min(b.left, int64(b.p.br.Size()))
+	if b.left > spliceFrom {
+		want = min(b.left, int64(b.p.br.Buffered()))
+	}
+	bytes, err := b.p.br.Peek(int(want))
+	_, _ = b.p.br.Discard(len(bytes)) // they stay in the buffer until the next read
+	b.left -= int64(len(bytes))
+	return Section{Bytes: bytes}, b.broken(err)
+}
+
+// broken gives an error while the body is read its kind: the peer's fault, and a status when nothing was sent yet.
+func (b *peerBody) broken(err error) error {
+	if err == nil || b.ended {
+		return err
+	}
+	return cluster.E("cluster/httpd.Relay", b.p.addr, cluster.KindUnavailable, truncated(err))
+}
+
+func (b *peerBody) nextOfChunks() (Section, error) {
 	if b.buf == nil {
 		b.buf = readerBuffers.Get().(*[]byte)
 	}
-	n, err := b.fill(*b.buf)
-	return Section{Bytes: (*b.buf)[:n]}, err
+	n, err := b.chunks.Read(*b.buf)
+	b.ended = ended(err)
+	return Section{Bytes: (*b.buf)[:n]}, b.broken(err)
 }
 
-// fill reads as much of the body as buf holds.
-func (b *peerBody) fill(buf []byte) (int, error) {
-	switch {
-	case b.chunks != nil:
-		n, err := b.chunks.Read(buf)
-		b.ended = ended(err)
-		return n, err
-	case b.left < 0:
-		n, err := b.p.br.Read(buf)
-		b.ended = ended(err)
-		return n, err
-	}
-	n, err := io.ReadFull(b.p.br, buf[:min(int64(len(buf)), b.left)])
-	b.left -= int64(n)
-	if err != nil {
-		return n, truncated(err)
-	}
-	if b.left == 0 {
-		b.ended = true
-		return n, io.EOF
-	}
-	return n, nil
+// nextOfUnknown is for a body that ends with the connection.
+func (b *peerBody) nextOfUnknown() (Section, error) {
+	_, err := b.p.br.Peek(1)
+	bytes, _ := b.p.br.Peek(b.p.br.Buffered())
+	_, _ = b.p.br.Discard(len(bytes))
+	b.ended = ended(err)
+	return Section{Bytes: bytes}, b.broken(err)
 }
 
 // Close implements Body.
