@@ -74,7 +74,7 @@ func (c *Caller) Call(ctx context.Context, addr, method string, body []byte) ([]
 		if ctx.Err() != nil {
 			err = errors.Join(ctx.Err(), err)
 		}
-		return nil, cluster.E(op, subject, kindOfExchange(err), err)
+		return nil, cluster.E(op, subject, kindOfTLS(err), err)
 	}
 	c.keep(addr, conn)
 	if remote != nil {
@@ -183,14 +183,4 @@ func quiet(conn net.Conn) bool {
 		open = err == syscall.EAGAIN
 	})
 	return err == nil && open
-}
-
-// kindOfExchange tells a peer that refused this node from an answer that was lost.
-func kindOfExchange(err error) cluster.Kind {
-	var alert tls.AlertError
-	var op *net.OpError
-	if errors.As(err, &alert) || errors.As(err, &op) && op.Op == "remote error" {
-		return cluster.KindUnauthenticated
-	}
-	return cluster.KindUnavailable
 }

@@ -65,14 +65,17 @@ func (i *Identity) config(protocols ...Protocol) *tls.Config {
 	return c
 }
 
+// errStranger is what a handshake with a node of another cluster fails with.
+var errStranger = errors.New("the peer does not know this cluster's secret")
+
 // verify accepts the peer when its key, which the handshake proves it to hold, is ours.
 func (i *Identity) verify(state tls.ConnectionState) error {
 	if len(state.PeerCertificates) == 0 {
-		return errors.New("the peer has no certificate")
+		return errStranger
 	}
 	public, ok := state.PeerCertificates[0].PublicKey.(ed25519.PublicKey)
 	if !ok || !public.Equal(i.public) {
-		return errors.New("the peer does not know this cluster's secret")
+		return errStranger
 	}
 	return nil
 }
@@ -88,21 +91,18 @@ func (i *Identity) Dial(ctx context.Context, p Protocol, addr string) (net.Conn,
 	t := tls.Client(c, i.config(p))
 	if err := t.HandshakeContext(ctx); err != nil {
 		c.Close()
-		return nil, cluster.E(op, addr, kindOfHandshake(err), err)
+		return nil, cluster.E(op, addr, kindOfTLS(err), err)
 	}
 	// In TLS 1.3 the client ends its handshake before the server has judged its certificate. The first read tells.
 	return t, nil
 }
 
-// kindOfHandshake tells a peer that is not of this cluster from one that cannot be reached.
-func kindOfHandshake(err error) cluster.Kind {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.Canceled) {
-		return cluster.KindUnavailable
-	}
+// kindOfTLS tells a peer that is not of this cluster, which is judged here or there, from one that cannot be reached.
+func kindOfTLS(err error) cluster.Kind {
+	var alert tls.AlertError
 	var op *net.OpError
-	if errors.As(err, &op) && op.Op != "remote error" && op.Op != "local error" {
-		return cluster.KindUnavailable
+	if errors.Is(err, errStranger) || errors.As(err, &alert) || errors.As(err, &op) && op.Op == "remote error" {
+		return cluster.KindUnauthenticated
 	}
-	return cluster.KindUnauthenticated
+	return cluster.KindUnavailable
 }
