@@ -22,10 +22,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// quick makes real clusters elect in a fraction of a second, and compact their logs all the time.
+// patient is for several members with real disks on a machine that may be busy with other things.
+var patient = raftnode.Timing{
+	Heartbeat: 1500 * time.Millisecond, Election: 1500 * time.Millisecond, LeaderLease: 1500 * time.Millisecond,
+	Commit: 10 * time.Millisecond, Call: 5 * time.Second,
+}
+
+// quick lets a single member elect itself in a fraction of a second.
 var quick = raftnode.Timing{
-	Heartbeat: 600 * time.Millisecond, Election: 600 * time.Millisecond, LeaderLease: 500 * time.Millisecond,
-	Commit: 10 * time.Millisecond, Call: 2 * time.Second,
+	Heartbeat: 100 * time.Millisecond, Election: 100 * time.Millisecond, LeaderLease: 100 * time.Millisecond,
+	Commit: 10 * time.Millisecond, Call: time.Second,
 }
 
 // book holds the current address of each member.
@@ -53,6 +59,7 @@ func (b *book) resolve(id cluster.NodeID) (string, error) {
 type process struct {
 	id      cluster.NodeID
 	dir     string
+	timing  raftnode.Timing
 	mux     *secret.Mux
 	journal *journal
 	*raftnode.Engine
@@ -79,7 +86,7 @@ func startProcess(t *testing.T, p *process, b *book, addr string) {
 	}
 	p.journal = &journal{}
 	p.Engine, err = raftnode.Start(raftnode.Options{
-		ID: p.id, FSM: p.journal, Stores: stores, Timing: quick,
+		ID: p.id, FSM: p.journal, Stores: stores, Timing: p.timing,
 		Retention: raftnode.Retention{Interval: 50 * time.Millisecond, Threshold: 20, Trailing: 5},
 		Link: raftnode.NewStreams(raftnode.StreamOptions{
 			ID: p.id, Listener: p.mux.Protocol(secret.Raft), Resolve: b.resolve,
@@ -129,7 +136,7 @@ func TestRealCluster(t *testing.T) {
 	b := &book{addrs: make(map[cluster.NodeID]string)}
 	var all []*process
 	for i := range 3 {
-		p := &process{id: cluster.NodeID(fmt.Sprintf("n%d", i)), dir: t.TempDir()}
+		p := &process{id: cluster.NodeID(fmt.Sprintf("n%d", i)), dir: t.TempDir(), timing: patient}
 		startProcess(t, p, b, "127.0.0.1:0")
 		all = append(all, p)
 	}
@@ -188,10 +195,10 @@ func TestRealCluster(t *testing.T) {
 // one meant.
 func TestStreamForAnotherMember(t *testing.T) {
 	b := &book{addrs: make(map[cluster.NodeID]string)}
-	first := &process{id: "first", dir: t.TempDir()}
+	first := &process{id: "first", dir: t.TempDir(), timing: quick}
 	startProcess(t, first, b, "127.0.0.1:0")
 	defer func() { first.stop(t) }()
-	other := &process{id: "other", dir: t.TempDir()}
+	other := &process{id: "other", dir: t.TempDir(), timing: quick}
 	startProcess(t, other, b, "127.0.0.1:0")
 	defer func() { other.stop(t) }()
 	if err := first.Bootstrap(t.Context()); err != nil {
@@ -214,7 +221,7 @@ func TestStreamForAnotherMember(t *testing.T) {
 func TestDirIsLocked(t *testing.T) {
 	dir := t.TempDir()
 	b := &book{addrs: make(map[cluster.NodeID]string)}
-	p := &process{id: "n", dir: dir}
+	p := &process{id: "n", dir: dir, timing: quick}
 	startProcess(t, p, b, "127.0.0.1:0")
 	if _, err := raftnode.OpenDir(dir, nil); !cluster.Is(err, cluster.KindConflict) {
 		t.Fatalf("opened twice: %v", err)
@@ -228,7 +235,7 @@ func TestDirIsLocked(t *testing.T) {
 // and opens the copy: everything acknowledged is there.
 func TestUncleanCopy(t *testing.T) {
 	b := &book{addrs: make(map[cluster.NodeID]string)}
-	p := &process{id: "n", dir: t.TempDir()}
+	p := &process{id: "n", dir: t.TempDir(), timing: quick}
 	startProcess(t, p, b, "127.0.0.1:0")
 	if err := p.Bootstrap(t.Context()); err != nil {
 		t.Fatal(err)
@@ -247,7 +254,7 @@ func TestUncleanCopy(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		copied := &process{id: "n", dir: t.TempDir()}
+		copied := &process{id: "n", dir: t.TempDir(), timing: quick}
 		if err := os.CopyFS(copied.dir, os.DirFS(p.dir)); err != nil {
 			t.Fatal(err)
 		}
