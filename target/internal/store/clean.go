@@ -42,7 +42,8 @@ type cleaner struct {
 	done     uint64        // guarded by mu: how many of them are cleaned
 	progress chan struct{} // guarded by mu: closed and replaced when done changes
 
-	wake chan struct{} // one token: there is work
+	wake    chan struct{} // one token: there is work
+	stopped chan struct{} // closed when run has returned
 }
 
 func (c *cleaner) add(job cleanup) {
@@ -58,6 +59,7 @@ func (c *cleaner) add(job cleanup) {
 
 // run cleans until the context ends or the index dies.
 func (c *cleaner) run(ctx context.Context) {
+	defer close(c.stopped)
 	timer := time.NewTimer(cleanLinger)
 	defer timer.Stop()
 	for {
@@ -75,7 +77,9 @@ func (c *cleaner) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		if err := c.pass(ctx); err != nil {
-			c.failed(err)
+			if ctx.Err() == nil {
+				c.failed(err)
+			}
 			return
 		}
 	}
@@ -163,8 +167,8 @@ func (c *cleaner) drain(ctx context.Context) error {
 		}
 		select {
 		case <-progress:
-		case <-c.index.Dead():
-			return c.index.Err()
+		case <-c.stopped:
+			return cluster.Fail("target/store.drain", "", cluster.KindUnavailable, "the cleaner has stopped")
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

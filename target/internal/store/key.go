@@ -182,7 +182,18 @@ func (h *shard) settled(match func(ident) bool) {
 	}
 }
 
-// hidden reports whether a generation must not be shown: it is not visible, or is replaced. Ask after reading the index.
+// replacedBy returns the floor of an ident: the newest visible generation that replaced others which the index may still have.
+func (h *shard) replacedBy(id ident) cluster.Generation {
+	if h.marked.Load() == 0 {
+		return cluster.Generation{}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.marks[id].floor
+}
+
+// hidden reports whether a generation must not be shown: it is not visible, or is replaced. Ask after reading the index. What
+// replaced it may be younger than the view of the index that was read: see Store.current.
 func (h *shard) hidden(id ident, g cluster.Generation) bool {
 	if h.marked.Load() == 0 {
 		return false

@@ -19,7 +19,7 @@ func (s *Store) settle(ctx context.Context, slots map[cluster.Slot]bool) error {
 		if m.failure.Load() != nil {
 			continue
 		}
-		if err := m.settle(ctx, slots); err != nil && m.index.Err() == nil {
+		if err := m.settle(ctx, slots); err != nil && m.err() == nil {
 			return err
 		}
 	}

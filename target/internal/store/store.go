@@ -136,9 +136,10 @@ func (s *Store) start(ctx context.Context, m *mountpath) *mountpath {
 		free:     m.free,
 		readers:  s.readers,
 		shard:    func(id ident) *shard { return s.shard(id.bucket, id.key) },
-		failed:   func(err error) { s.o.Events.background(m.ID, "clean", err) },
+		failed:   func(err error) { m.fail(err, s.o.Events) },
 		progress: make(chan struct{}),
 		wake:     make(chan struct{}, 1),
+		stopped:  make(chan struct{}),
 	}
 	m.recover(ctx, s.o.Events)
 	s.work.Go(func() { m.cleaner.run(ctx) })
@@ -150,6 +151,11 @@ func (s *Store) Close() error {
 	s.slots.closed.Store(true)
 	for _, g := range []*gate{s.operations, s.commits, s.readers} {
 		_ = g.wait(context.Background())
+	}
+	for _, m := range s.mountpaths {
+		if m.cleaner != nil {
+			_ = m.cleaner.drain(context.Background()) // a dead index leaves the rest to settling
+		}
 	}
 	s.stop()
 	s.work.Wait()
