@@ -63,8 +63,10 @@ func (c *Control) change(ctx context.Context, cmd state.Command) (changed, error
 	for {
 		a, err := c.tryChange(ctx, question)
 		if err == nil {
-			// If this node does not get there in time it is out of touch, and says so to whoever asks.
-			c.Wait(ctx, func(v *View) bool { return v.Index() >= a.Result.Index })
+			if err := c.Wait(ctx, func(v *View) bool { return v.Index() >= a.Result.Index }); err != nil {
+				// The change is made. This node is out of touch, and says so to whoever asks it.
+				c.log.Info("a change is made that has not arrived here yet", "index", a.Result.Index)
+			}
 			return a, nil
 		}
 		if definite(err) {

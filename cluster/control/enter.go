@@ -31,10 +31,10 @@ func (c *Control) enter(ctx context.Context) error {
 			pause = enterPause
 		}
 		wait, cancel := context.WithTimeout(ctx, pause)
-		c.Wait(wait, func(v *View) bool { return names(v.Map(), c.me()) }) // or ask again
+		entered := c.Wait(wait, func(v *View) bool { return names(v.Map(), c.me()) })
 		cancel()
-		if ctx.Err() != nil {
-			return errors.Join(ctx.Err(), err)
+		if entered != nil && (ctx.Err() != nil || c.life.Err() != nil) {
+			return errors.Join(entered, err)
 		}
 	}
 	return nil

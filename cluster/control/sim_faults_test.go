@@ -195,7 +195,7 @@ func (s *sim) join(context.Context) {
 }
 
 // leave takes a node out for ever, if it has nothing to lose.
-func (s *sim) leave(ctx context.Context) {
+func (s *sim) leave(context.Context) {
 	n := s.member((*simNode).isRunning)
 	if n == nil || len(s.all()) < 5 || !n.claim() {
 		return
