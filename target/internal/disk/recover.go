@@ -45,10 +45,13 @@ func (r *recovery) postpone(d *Disk, p Place) bool {
 	return true
 }
 
-func (r *recovery) pending() int {
+func (r *recovery) pending() int { return len(r.waiting()) }
+
+// waiting returns the frees that are held back.
+func (r *recovery) waiting() []Place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.mu.frees)
+	return slices.Clone(r.mu.frees)
 }
 
 // finish ends the holding back and returns what was held.
@@ -76,6 +79,9 @@ func (d *Disk) Recover(ctx context.Context, live iter.Seq2[Place, error]) (Recov
 			return Recovered{}, cluster.E(op, d.dir, cluster.KindOther, err)
 		}
 		a.name(p)
+	}
+	for _, p := range d.recovery.waiting() {
+		a.name(p) // its record may have gone before live was taken, and readers may have it
 	}
 	if err := a.checkSegments(); err != nil {
 		return Recovered{}, cluster.E(op, d.dir, cluster.KindOther, err)
@@ -142,11 +148,20 @@ func (a *accounts) name(p Place) {
 			acc = new(segmentAccount)
 			a.segments[p.File] = acc
 		}
-		acc.live.set(p.Offset / Alignment)
-		acc.bytes += p.Span
-		for unit := p.Offset / Alignment; unit < (p.Offset+p.Span)/Alignment; unit++ {
-			acc.covered.set(unit)
-		}
+		acc.add(p)
+	}
+}
+
+// add notes one live extent.
+func (acc *segmentAccount) add(p Place) {
+	first := p.Offset / Alignment
+	if acc.live.has(first) {
+		return
+	}
+	acc.live.set(first)
+	acc.bytes += p.Span
+	for unit := first; unit < (p.Offset+p.Span)/Alignment; unit++ {
+		acc.covered.set(unit)
 	}
 }
 
@@ -165,11 +180,11 @@ func (a *accounts) checkSegments() error {
 		if acc == nil {
 			acc = new(segmentAccount)
 		}
+		s.account(acc) // from here on, what is not live cannot be opened
 		n, err := a.orphanRanges(s, acc)
 		if err != nil {
 			return err
 		}
-		s.account(acc.live, acc.bytes)
 		if a.d.segments.collect(s) {
 			a.orphan(s.path, n)
 		}

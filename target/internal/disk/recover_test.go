@@ -269,3 +269,42 @@ func FuzzParseHeader(f *testing.F) {
 		}
 	})
 }
+
+// TestRecoverLeavesWhatIsBeingRead: a reader has an extent whose record went before Recover looked, freed or about to be.
+func TestRecoverLeavesWhatIsBeingRead(t *testing.T) {
+	for _, freedBefore := range []bool{true, false} {
+		fs := vfs.NewMem()
+		formatted(t, fs, testDir)
+		d := opened(t, fs, testDir, smallOptions())
+		recovered(t, d)
+		kept, going := mustPut(t, d, content(1, 9000), -1), mustPut(t, d, content(2, 9000), -1)
+		d = restarted(t, fs, d, smallOptions())
+		r, err := d.Open(going)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if freedBefore {
+			d.Free(going)
+		}
+		recovered(t, d, kept)
+		if !freedBefore {
+			d.Free(going)
+		}
+		if got, err := readRange(r, 0, 9000); err != nil || string(got) != string(content(2, 9000)) {
+			t.Errorf("freed before: %v: %v", freedBefore, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if st := d.Stats(); st.Extents != 1 || st.Pinned != 0 {
+			t.Errorf("stats %+v", st)
+		}
+		if _, err := d.Open(going); !errors.Is(err, ErrGone) {
+			t.Errorf("afterwards: %v", err)
+		}
+		wantData(t, d, kept, content(1, 9000))
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -35,6 +35,7 @@ type segment struct {
 
 // pin counts the readers of one extent.
 type pin struct {
+	place   Place
 	readers int
 	doomed  int64 // the span to free when the last reader is gone; 0 when it was not freed
 }
@@ -137,7 +138,7 @@ func (s *segment) open(p Place) error {
 	if s.mu.pins == nil {
 		s.mu.pins = make(map[int64]*pin)
 	}
-	s.mu.pins[unit] = &pin{readers: 1}
+	s.mu.pins[unit] = &pin{place: p, readers: 1}
 	return nil
 }
 
@@ -185,11 +186,15 @@ func (s *segment) remove() bool {
 	return true
 }
 
-// account gives the segment of an earlier boot its live extents.
-func (s *segment) account(live bitmap, bytes int64) {
+// account gives the segment of an earlier boot its live extents. Those that are being read are live, too: their record was
+// read before it went, and their free is still to come.
+func (s *segment) account(acc *segmentAccount) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.live, s.mu.extents, s.mu.bytes = live, live.count(), bytes
+	for _, held := range s.mu.pins {
+		acc.add(held.place)
+	}
+	s.mu.live, s.mu.extents, s.mu.bytes = acc.live, acc.live.count(), acc.bytes
 	s.mu.accounted = true
 }
 
