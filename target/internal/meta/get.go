@@ -10,17 +10,29 @@ import (
 // Get returns the newest generation of a record that is not hidden, or nil when there is none. The generation in ref is
 // ignored. hidden, when not nil, is asked after the record was read, newest generation first.
 func (x *Index) Get(ref Ref, hidden func(cluster.Generation) bool) (*Record, error) {
+	return x.get("meta.Get", ref, hidden, true)
+}
+
+// Peek is Get without the inline data.
+func (x *Index) Peek(ref Ref, hidden func(cluster.Generation) bool) (*Record, error) {
+	return x.get("meta.Peek", ref, hidden, false)
+}
+
+func (x *Index) get(op string, ref Ref, hidden func(cluster.Generation) bool, data bool) (*Record, error) {
 	var found *Record
-	err := x.generations("meta.Get", ref, func(r Ref, read func() (*Record, error)) (bool, error) {
+	err := x.generations(op, ref, func(r Ref, read reader) (bool, error) {
 		if hidden != nil && hidden(r.Generation) {
 			return true, nil
 		}
 		var err error
-		found, err = read()
+		found, err = read(data)
 		return false, err
 	})
 	return found, err
 }
+
+// reader reads the record under an iterator, with its inline data when that is wanted.
+type reader func(data bool) (*Record, error)
 
 // Exact returns the record of exactly this ref, or nil.
 func (x *Index) Exact(ref Ref) (*Record, error) {
@@ -36,8 +48,8 @@ func (x *Index) Exact(ref Ref) (*Record, error) {
 // Generations returns every generation of a record, newest first.
 func (x *Index) Generations(ref Ref) ([]*Record, error) {
 	var all []*Record
-	err := x.generations("meta.Generations", ref, func(_ Ref, read func() (*Record, error)) (bool, error) {
-		r, err := read()
+	err := x.generations("meta.Generations", ref, func(_ Ref, read reader) (bool, error) {
+		r, err := read(true)
 		all = append(all, r)
 		return true, err
 	})
@@ -66,7 +78,7 @@ func (x *Index) Parts(r *Record) ([]Part, error) {
 }
 
 // generations calls visit for each generation of a record, newest first, until it returns false or an error.
-func (x *Index) generations(op string, ref Ref, visit func(Ref, func() (*Record, error)) (bool, error)) error {
+func (x *Index) generations(op string, ref Ref, visit func(Ref, reader) (bool, error)) error {
 	if err := x.Err(); err != nil {
 		return err
 	}
@@ -93,12 +105,12 @@ func (x *Index) generations(op string, ref Ref, visit func(Ref, func() (*Record,
 }
 
 // visit hands the record under the iterator over.
-func (x *Index) visit(op string, it *pebble.Iterator, visit func(Ref, func() (*Record, error)) (bool, error)) (bool, error) {
+func (x *Index) visit(op string, it *pebble.Iterator, visit func(Ref, reader) (bool, error)) (bool, error) {
 	r, err := parseKey(it.Key())
 	if err != nil {
 		return false, x.corrupt(op, it.Key(), err)
 	}
-	return visit(r, func() (*Record, error) { return x.record(op, r, it, true) })
+	return visit(r, func(data bool) (*Record, error) { return x.record(op, r, it, data) })
 }
 
 // record reads the record under an iterator, with its inline data when that is wanted.
