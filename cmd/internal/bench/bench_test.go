@@ -21,6 +21,7 @@ type fakeS3 struct {
 	parts   map[string][]byte
 	count   map[string]int
 	chunked bool
+	busy    int // how many writes are refused with 503 first
 }
 
 func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -36,6 +37,9 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	data, ok := f.objects[r.URL.Path]
 	switch {
+	case f.busy > 0 && r.Method == http.MethodPut:
+		f.busy--
+		w.WriteHeader(http.StatusServiceUnavailable)
 	case query.Has("list-type"):
 		var keys []string
 		for path := range f.objects {
@@ -119,6 +123,14 @@ func TestDeleteEndsWithoutObjects(t *testing.T) {
 	o.Operation, o.Ops, o.Duration = "delete", 0, time.Minute
 	r, err := Run(context.Background(), o)
 	if err != nil || r.Ops != int64(o.Objects) {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestPreparesPatiently(t *testing.T) {
+	f, o := start(t)
+	o.Operation, f.busy = "get", 3
+	if r, err := Run(context.Background(), o); err != nil || r.Errors != 0 || r.Ops != o.Ops {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -91,15 +91,36 @@ func (r *runner) close() {
 
 func (r *runner) createBucket(ctx context.Context) error {
 	w := r.workers[0]
-	head := r.signer.head(w.conn.endpoint.Host, "PUT", "", nil, 0)
-	res, err := w.conn.do(ctx, head, nil, true)
-	if err != nil {
-		return fmt.Errorf("cannot reach %s: %w", w.conn.endpoint, err)
+	return patiently(ctx, func() error {
+		head := r.signer.head(w.conn.endpoint.Host, "PUT", "", nil, 0)
+		res, err := w.conn.do(ctx, head, nil, true)
+		if err != nil {
+			return fmt.Errorf("cannot reach %s: %w", w.conn.endpoint, err)
+		}
+		if res.status != 200 && res.status != 409 {
+			return fmt.Errorf("cannot make bucket %s: %w", r.o.Bucket, &failure{res.status, res.body})
+		}
+		return nil
+	})
+}
+
+// patiently does what is not measured until the server no longer asks to try again (503), for half a minute at most.
+func patiently(ctx context.Context, f func() error) error {
+	const pause, limit = 500 * time.Millisecond, 30 * time.Second
+	for waited := time.Duration(0); ; waited += pause {
+		err := f()
+		var refused *failure
+		if !errors.As(err, &refused) || refused.status != 503 || waited >= limit {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
 	}
-	if res.status != 200 && res.status != 409 {
-		return fmt.Errorf("cannot make bucket %s: %w", r.o.Bucket, &failure{res.status, res.body})
-	}
-	return nil
 }
 
 // forAll runs f for every key, from all workers, and returns the first error.
@@ -111,7 +132,7 @@ func (r *runner) forAll(ctx context.Context, f func(w *worker, key int) error) e
 	for i, w := range r.workers {
 		wg.Go(func() {
 			for key := w.index; key < r.o.Objects && ctx.Err() == nil; key += len(r.workers) {
-				if err := f(w, key); err != nil {
+				if err := patiently(ctx, func() error { return f(w, key) }); err != nil {
 					failed[i] = err
 					cancel()
 					return
@@ -120,8 +141,10 @@ func (r *runner) forAll(ctx context.Context, f func(w *worker, key int) error) e
 		})
 	}
 	wg.Wait()
-	if err := errors.Join(failed...); err != nil {
-		return err
+	for _, err := range failed {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
 	}
 	return ctx.Err()
 }
