@@ -16,7 +16,7 @@ func (s *Store) Delete(_ context.Context, r *DeleteRequest) (DeleteResult, error
 	}
 	defer t.end()
 
-	current, tombstone, err := t.visible()
+	current, tombstone, err := t.visible((*meta.Index).Peek)
 	if err != nil {
 		return DeleteResult{}, err
 	}

@@ -21,7 +21,7 @@ func (s *Store) Stat(_ context.Context, r *GetRequest) (*Info, error) {
 	}
 	defer s.readers.leave(inside)
 	m := s.mountpath(n)
-	record, err := s.find(op, n, m, r)
+	record, err := s.find(op, n, m, (*meta.Index).Peek, r)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (s *Store) Open(_ context.Context, r *GetRequest) (*Object, error) {
 	}
 	defer s.readers.leave(inside)
 	m := s.mountpath(n)
-	record, err := s.find(op, n, m, r)
+	record, err := s.find(op, n, m, (*meta.Index).Get, r)
 	if err != nil {
 		return nil, err
 	}
@@ -63,9 +63,12 @@ func (s *Store) Open(_ context.Context, r *GetRequest) (*Object, error) {
 	return o, nil
 }
 
+// getter is a method of an index: Get, or Peek for those who do not need inline data.
+type getter func(index *meta.Index, ref meta.Ref, hidden func(cluster.Generation) bool) (*meta.Record, error)
+
 // find reads the visible record of an object and judges the conditions. What may refuse the answer is asked after the read:
 // a lease that ran out before proves nothing about what was read since.
-func (s *Store) find(op string, n name, m *mountpath, r *GetRequest) (*meta.Record, error) {
+func (s *Store) find(op string, n name, m *mountpath, get getter, r *GetRequest) (*meta.Record, error) {
 	slot := n.slot()
 	if err := m.err(); err != nil {
 		return nil, s.unreadable(op, n, m, slot, r.Epoch, err)

@@ -43,7 +43,7 @@ func (s *Store) Put(ctx context.Context, r *PutRequest) (*Info, error) {
 
 // put commits a new object in the place of the visible one.
 func (t *turn) put(record *meta.Record, b *body, conditions *Conditions) (*Info, error) {
-	current, tombstone, err := t.visible()
+	current, tombstone, err := t.visible((*meta.Index).Peek)
 	if err != nil {
 		return nil, err
 	}

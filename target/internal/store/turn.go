@@ -87,11 +87,11 @@ func (t *turn) wrap(err error) error { return t.name.wrap(t.op, cluster.KindOthe
 
 // visible returns the record of the object, or nil, and the tombstone when that is the newest. A turn reads as readers do: the
 // cleaner, which takes no locks, may be at work at the same key.
-func (t *turn) visible() (current, tombstone *meta.Record, err error) {
+func (t *turn) visible(get getter) (current, tombstone *meta.Record, err error) {
 	inside := t.store.readers.enter()
 	defer t.store.readers.leave(inside)
 	hidden := func(g cluster.Generation) bool { return t.shard.hidden(t.id, g) }
-	if current, err = t.m.index.Get(t.name.ref(meta.Current), hidden); current != nil || err != nil {
+	if current, err = get(t.m.index, t.name.ref(meta.Current), hidden); current != nil || err != nil {
 		return current, nil, t.readFailed(err)
 	}
 	tombstone, err = t.m.index.Get(t.name.ref(meta.Tombstone), hidden)

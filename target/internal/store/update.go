@@ -20,7 +20,7 @@ func (s *Store) Update(_ context.Context, r *UpdateRequest) (*Info, error) {
 		return nil, err
 	}
 
-	current, tombstone, err := t.visible()
+	current, tombstone, err := t.visible((*meta.Index).Get)
 	if err != nil {
 		return nil, err
 	}

@@ -286,7 +286,7 @@ func (s *Store) Complete(ctx context.Context, r *CompleteRequest) (*Info, error)
 	}
 	defer t.end()
 
-	current, tombstone, err := t.visible()
+	current, tombstone, err := t.visible((*meta.Index).Peek)
 	if err != nil {
 		return nil, err
 	}
