@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -35,6 +36,9 @@ func Restore(data []byte) (*State, error) {
 	in := snapshot{State: New()}
 	if err := json.Unmarshal(data, &in); err != nil {
 		return nil, fmt.Errorf("read snapshot: %w", err)
+	}
+	if in.State == nil || in.State.Active == nil || slices.Contains(in.State.Buckets, nil) {
+		return nil, errors.New("read snapshot: it is not whole")
 	}
 	if in.State.Format > Format {
 		return nil, newerFormat(in.State.Format)

@@ -259,6 +259,7 @@ func (n *node) openServers(*closers) error {
 		o.Local = n.target
 	}
 	n.proxy = proxy.New(o)
+	n.watchState()
 	get := func(name string) string { return n.settings[name] }
 	common := httpd.Options{
 		Logger: n.log, MaxHeaderBytes: int(config.HeaderMax.Get(get)), MaxConnections: config.MaxConnections.Get(get),

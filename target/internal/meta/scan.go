@@ -30,6 +30,9 @@ type Range struct {
 	// Hidden is asked, when not nil, after each generation was read, newest first; the first that is not hidden is yielded
 	// and the older ones are passed over. When nil, every generation is yielded.
 	Hidden func(Ref) bool
+	// Instead is asked, when not nil, about each generation that is hidden: a record that is yielded in its place, because it
+	// is newer than what the scan sees, or nil.
+	Instead func(Ref) (*Record, error)
 }
 
 // bounds returns the first key of the range and the first behind it.
@@ -77,6 +80,8 @@ type Scan struct {
 	upper []byte
 	it    *pebble.Iterator
 	seek  []byte // where the loop wants to go on, or nil for the next record
+
+	yielded []byte // the group of the record that was yielded last
 }
 
 // Scan prepares a scan. It sees the index as it is when the loop over All begins.
@@ -118,7 +123,6 @@ var errStopped = errors.New("stopped")
 // walk yields until the end of the range.
 func (s *Scan) walk(yield func(*Record) bool) error {
 	const op = "meta.Scan"
-	var yielded []byte // the group of the record that was yielded last
 	for ok, n := s.it.First(), 0; ok; ok, n = s.next(), n+1 {
 		if n%256 == 255 && s.ctx.Err() != nil {
 			return cluster.E(op, s.x.dir, cluster.KindOther, s.ctx.Err())
@@ -128,18 +132,11 @@ func (s *Scan) walk(yield func(*Record) bool) error {
 		if err != nil {
 			return s.x.corrupt(op, key, err)
 		}
-		if s.r.Hidden != nil {
-			group := key[:len(key)-generationSize]
-			if bytes.Equal(group, yielded) || s.r.Hidden(ref) {
-				continue
-			}
-			yielded = append(yielded[:0], group...)
-		}
-		r, err := s.x.record(op, ref, s.it, !s.r.NoData)
+		r, err := s.shown(op, ref, key)
 		if err != nil {
 			return err
 		}
-		if !yield(r) {
+		if r != nil && !yield(r) {
 			return errStopped
 		}
 	}
@@ -147,6 +144,29 @@ func (s *Scan) walk(yield func(*Record) bool) error {
 		return s.x.failed(op, err)
 	}
 	return nil
+}
+
+// shown returns the record to yield for the generation under the iterator, or nil.
+func (s *Scan) shown(op string, ref Ref, key []byte) (*Record, error) {
+	if s.r.Hidden == nil {
+		return s.x.record(op, ref, s.it, !s.r.NoData)
+	}
+	group := key[:len(key)-generationSize]
+	if bytes.Equal(group, s.yielded) {
+		return nil, nil
+	}
+	var r *Record
+	var err error
+	switch {
+	case !s.r.Hidden(ref):
+		r, err = s.x.record(op, ref, s.it, !s.r.NoData)
+	case s.r.Instead != nil:
+		r, err = s.r.Instead(ref)
+	}
+	if r != nil {
+		s.yielded = append(s.yielded[:0], group...)
+	}
+	return r, err
 }
 
 // next moves to where the loop wants to go on.

@@ -1,0 +1,46 @@
+package node
+
+import (
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/stats"
+)
+
+// watchState makes the state of the node and of its mountpaths part of its metrics.
+func (n *node) watchState() {
+	n.stats.WatchNode(n.nodeMetrics)
+	if n.target != nil {
+		n.stats.WatchMountpaths(n.mountpathMetrics)
+	}
+}
+
+func (n *node) nodeMetrics() stats.Node {
+	view := n.control.View()
+	m := view.Map()
+	if m == nil { // the node has not joined yet
+		return stats.Node{}
+	}
+	return stats.Node{
+		Lease: n.control.CheckLease() == nil, MapVersion: uint64(m.Version), MapPending: view.Pending() != nil, Applied: view.Index(),
+		Nodes: len(m.Nodes), Targets: len(m.Targets()), Owned: m.OwnedBy()[n.self.ID], Buckets: len(view.Buckets()),
+	}
+}
+
+// mountpathMetrics returns nothing until the mountpaths are open.
+func (n *node) mountpathMetrics() []stats.Mountpath {
+	t, err := n.target.get()
+	if err != nil {
+		return nil
+	}
+	var all []stats.Mountpath
+	for _, m := range t.Mountpaths() {
+		all = append(all, stats.Mountpath{
+			ID: string(m.ID), Serving: m.Err == nil || cluster.Is(m.Err, cluster.KindNoSpace), Writable: m.Err == nil,
+			Capacity: m.Usage.Total, Available: m.Usage.Available,
+			Segments: m.Disk.Segments, Extents: m.Disk.Extents, ExtentBytes: m.Disk.ExtentBytes, PendingFrees: int64(m.Disk.PendingFrees),
+			Syncs: m.Disk.Syncs, Synced: m.Disk.Synced, Errors: m.Disk.Errors, Corruptions: m.Disk.Corruptions,
+			IndexBytes: m.Index.DiskBytes, CacheHits: m.Index.CacheHits, CacheMisses: m.Index.CacheMisses,
+			Compactions: m.Index.Compactions, Stalls: m.Index.Stalls,
+		})
+	}
+	return all
+}
