@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
+//go:generate go test -count=1 -run TestDocumented -update .
+
 // Registry holds every metric of one node.
 type Registry struct {
 	r    *prometheus.Registry
