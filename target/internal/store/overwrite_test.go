@@ -12,6 +12,7 @@ import (
 // has looked at the generation that the write replaced, must not take the object for absent; nor may a list.
 func TestOverwrittenIsNeverAbsent(t *testing.T) {
 	b := newBed(t, vfs.NewMem(), 1, nil)
+	defer b.close()
 	b.put("key", []byte("first"))
 	end := time.Now().Add(2 * time.Second)
 	var wait sync.WaitGroup
