@@ -319,13 +319,30 @@ func (h *history) checkAcknowledged() {
 		for lines := bufio.NewScanner(log); lines.Scan(); total++ {
 			key, want, _ := strings.Cut(lines.Text(), " ")
 			node := h.cluster.Nodes[total%len(h.cluster.Nodes)]
-			rep := h.client.must(h.t, request{method: http.MethodGet, endpoint: node.Endpoint, bucket: h.bucket, key: key}, 200)
+			rep := h.readBack(request{method: http.MethodGet, endpoint: node.Endpoint, bucket: h.bucket, key: key})
 			if got := etag(rep.body); got != want {
 				h.t.Errorf("%s was acknowledged with MD5 %s and reads as %s (%d bytes)", key, want, got, len(rep.body))
 			}
 		}
 	}
 	h.t.Logf("%d acknowledged objects read back", total)
+}
+
+// readBack reads an acknowledged object. While a node says that it cannot answer it is asked again, for half a minute.
+func (h *history) readBack(r request) reply {
+	h.t.Helper()
+	var rep reply
+	err := testcluster.Poll(30*time.Second, func(ctx context.Context) error {
+		var err error
+		if rep, err = h.client.do(ctx, r); err == nil && rep.status == http.StatusServiceUnavailable {
+			err = fmt.Errorf("%s", rep)
+		}
+		return err
+	})
+	if err != nil || rep.status != http.StatusOK {
+		h.t.Errorf("%s was acknowledged: %s %v", r.key, rep, err)
+	}
+	return rep
 }
 
 func (h *history) checkLinearizable(ops []operation) {
