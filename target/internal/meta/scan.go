@@ -30,9 +30,6 @@ type Range struct {
 	// Hidden is asked, when not nil, after each generation was read, newest first; the first that is not hidden is yielded
 	// and the older ones are passed over. When nil, every generation is yielded.
 	Hidden func(Ref) bool
-	// Instead is asked, when not nil, about each generation that is hidden: a record that is yielded in its place, because it
-	// is newer than what the scan sees, or nil.
-	Instead func(Ref) (*Record, error)
 }
 
 // bounds returns the first key of the range and the first behind it.
@@ -152,21 +149,11 @@ func (s *Scan) shown(op string, ref Ref, key []byte) (*Record, error) {
 		return s.x.record(op, ref, s.it, !s.r.NoData)
 	}
 	group := key[:len(key)-generationSize]
-	if bytes.Equal(group, s.yielded) {
+	if bytes.Equal(group, s.yielded) || s.r.Hidden(ref) {
 		return nil, nil
 	}
-	var r *Record
-	var err error
-	switch {
-	case !s.r.Hidden(ref):
-		r, err = s.x.record(op, ref, s.it, !s.r.NoData)
-	case s.r.Instead != nil:
-		r, err = s.r.Instead(ref)
-	}
-	if r != nil {
-		s.yielded = append(s.yielded[:0], group...)
-	}
-	return r, err
+	s.yielded = append(s.yielded[:0], group...)
+	return s.x.record(op, ref, s.it, !s.r.NoData)
 }
 
 // next moves to where the loop wants to go on.

@@ -20,7 +20,7 @@ const (
 // it replaced.
 type cleanup struct {
 	id      ident
-	floor   cluster.Generation // the generation that became visible; zero when it replaces nothing
+	floor   cluster.Generation // of a tombstone; zero for other changes
 	settle  []meta.Ref         // in-doubt keys that are decided
 	remove  []*meta.Record
 	touched bool // the access time goes, too

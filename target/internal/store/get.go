@@ -73,7 +73,8 @@ func (s *Store) find(op string, n name, m *mountpath, get getter, r *GetRequest)
 	if err := m.err(); err != nil {
 		return nil, s.unreadable(op, n, m, slot, r.Epoch, err)
 	}
-	record, err := s.current(m, n.ref(meta.Current))
+	shard, id := s.shard(n.bucket.ID, n.key), n.ident()
+	record, err := get(m.index, n.ref(meta.Current), func(g cluster.Generation) bool { return shard.hidden(id, g) })
 	if err != nil {
 		return nil, s.unreadable(op, n, m, slot, r.Epoch, err)
 	}
@@ -81,20 +82,6 @@ func (s *Store) find(op string, n name, m *mountpath, get getter, r *GetRequest)
 		return nil, err
 	}
 	return record, r.If.forRead(op, n, stateOf(record))
-}
-
-// current returns the newest visible record of an object, or nil. Between opening a view of the index and asking which
-// generations are hidden, a write may become visible that hides what the view has and is not in it. Then the object only
-// seems to be absent, and a new view is needed. The caller is among the readers for whom floors are kept.
-func (s *Store) current(m *mountpath, ref meta.Ref) (*meta.Record, error) {
-	shard, id := s.shard(ref.Bucket, ref.Key), ident{bucket: ref.Bucket, key: ref.Key}
-	for {
-		before := shard.replacedBy(id)
-		record, err := m.index.Get(ref, func(g cluster.Generation) bool { return shard.hidden(id, g) })
-		if record != nil || err != nil || shard.replacedBy(id) == before {
-			return record, err
-		}
-	}
 }
 
 // unreadable reports why a key cannot be read. That another node may own it comes first.

@@ -39,7 +39,7 @@ type shard struct {
 // mark says which generations of an ident must not be shown although the index has them.
 type mark struct {
 	preparing cluster.Generation // being made durable now; zero when nothing is
-	floor     cluster.Generation // visible: older ones are replaced, the cleaner has still to remove them; zero when it has
+	floor     cluster.Generation // of a visible tombstone: what is older is deleted, though the cleaner has still to remove it
 	dead      []abandoned        // given up after they were prepared; in this epoch they are never shown
 }
 
@@ -116,10 +116,11 @@ func (h *shard) prepare(id ident, g cluster.Generation) {
 	h.update(id, func(m *mark) { m.preparing = g })
 }
 
-// reveal makes a prepared generation visible. With replaces, all older ones are gone from now on.
-func (h *shard) reveal(id ident, replaces bool) {
+// reveal makes a prepared generation visible. A tombstone hides from now on what is older; a newer record of an object needs
+// no such help: whoever sees it in the index sees it first, and whoever does not began to read before.
+func (h *shard) reveal(id ident, tombstone bool) {
 	h.update(id, func(m *mark) {
-		if replaces {
+		if tombstone {
 			m.floor = m.preparing
 		}
 		m.preparing = cluster.Generation{}
@@ -182,18 +183,7 @@ func (h *shard) settled(match func(ident) bool) {
 	}
 }
 
-// replacedBy returns the floor of an ident: the newest visible generation that replaced others which the index may still have.
-func (h *shard) replacedBy(id ident) cluster.Generation {
-	if h.marked.Load() == 0 {
-		return cluster.Generation{}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.marks[id].floor
-}
-
-// hidden reports whether a generation must not be shown: it is not visible, or is replaced. Ask after reading the index. What
-// replaced it may be younger than the view of the index that was read: see Store.current.
+// hidden reports whether a generation must not be shown: it is not visible, or was deleted. Ask after reading the index.
 func (h *shard) hidden(id ident, g cluster.Generation) bool {
 	if h.marked.Load() == 0 {
 		return false

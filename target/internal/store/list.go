@@ -26,16 +26,6 @@ func (s *Store) objectHidden(_ *mountpath, ref meta.Ref) bool {
 	return s.shard(ref.Bucket, ref.Key).hidden(ident{bucket: ref.Bucket, key: ref.Key}, ref.Generation)
 }
 
-// newer returns the visible record of an object of which a scan sees only a generation that was replaced: what replaced it is
-// younger than the scan, or a tombstone.
-func (s *Store) newer(m *mountpath, replaced meta.Ref) (*meta.Record, error) {
-	id := ident{bucket: replaced.Bucket, key: replaced.Key}
-	if s.shard(replaced.Bucket, replaced.Key).prepared(id, replaced.Generation) {
-		return nil, nil // an older generation will do
-	}
-	return s.current(m, replaced)
-}
-
 // list walks over all mountpaths at once. Every part of it must answer, or it is an error: a list is never short.
 func (s *Store) list(ctx context.Context, op string, r *ListRequest, kind meta.Kind, hidden func(*mountpath, meta.Ref) bool) iter.Seq2[cluster.Entry, error] {
 	return func(yield func(cluster.Entry, error) bool) {
@@ -67,11 +57,7 @@ func (s *Store) merge(ctx context.Context, op string, r *ListRequest, kind meta.
 		if err := m.err(); err != nil {
 			return err
 		}
-		scan := scanRange(r, kind, func(ref meta.Ref) bool { return hidden(m, ref) })
-		if kind == meta.Current {
-			scan.Instead = func(ref meta.Ref) (*meta.Record, error) { return s.newer(m, ref) }
-		}
-		h := newHead(ctx, m, scan)
+		h := newHead(ctx, m, scanRange(r, kind, func(ref meta.Ref) bool { return hidden(m, ref) }))
 		heads = append(heads, h)
 		if err := s.advance(op, r, h); err != nil {
 			return err

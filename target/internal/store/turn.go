@@ -172,7 +172,7 @@ func (t *turn) commit(c *change) error {
 		t.shard.abandon(t.id, refs, c.places())
 		return err
 	}
-	t.shard.reveal(t.id, c.supersedes())
+	t.shard.reveal(t.id, c.deletes())
 	t.m.cleaner.add(c.cleanup(t.id, generation, refs))
 	return nil
 }
@@ -258,16 +258,14 @@ func (c *change) cleanup(id ident, g cluster.Generation, refs []meta.Ref) cleanu
 	if c.replaces != nil {
 		job.remove = append(job.remove, c.replaces)
 	}
-	if c.supersedes() {
+	if c.deletes() {
 		job.floor = g
 	}
 	return job
 }
 
-// supersedes reports whether everything older of the same ident is gone once the change is visible.
-func (c *change) supersedes() bool {
-	return c.put[0].Kind == meta.Current || c.put[0].Kind == meta.Tombstone
-}
+// deletes reports whether the change is a tombstone of an object.
+func (c *change) deletes() bool { return c.put[0].Kind == meta.Tombstone }
 
 // dropAbandoned removes what earlier turns at this key prepared and had to give up. They were never visible, and never will
 // be in this epoch.
