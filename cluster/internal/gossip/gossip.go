@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -58,10 +59,35 @@ type List struct {
 	self   cluster.NodeID
 	list   *memberlist.Memberlist
 	events *queue
+	alive  *table
 	mu     struct {
 		sync.Mutex
 		stopped bool
 	}
+}
+
+// table is the other nodes that are believed to be alive. It is filled from memberlist's events: the nodes that memberlist
+// itself returns are its own, and change under the reader's eyes.
+type table struct {
+	mu    sync.Mutex
+	peers map[cluster.NodeID]Peer // guarded by mu
+}
+
+func (t *table) note(k eventKind, p Peer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if k == left {
+		delete(t.peers, p.ID)
+		return
+	}
+	t.peers[p.ID] = p
+}
+
+// all returns the peers ordered by ID.
+func (t *table) all() []Peer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.SortedFunc(maps.Values(t.peers), func(a, b Peer) int { return cmp.Compare(a.ID, b.ID) })
 }
 
 // Start listens. The node is alone until Join.
@@ -72,14 +98,15 @@ func Start(o Options) (*List, error) {
 		return nil, cluster.E(op, string(o.Self.ID), cluster.KindInvalid, err)
 	}
 	q := newQueue(o.Events)
-	d := &delegate{self: o.Self.ID, meta: encode(o.Self), events: q}
+	alive := &table{peers: make(map[cluster.NodeID]Peer)}
+	d := &delegate{self: o.Self.ID, meta: encode(o.Self), events: q, alive: alive}
 	c.Delegate, c.Events, c.Alive = d, d, d
 	list, err := memberlist.Create(c)
 	if err != nil {
 		q.stop()
 		return nil, cluster.E(op, o.Listen, cluster.KindOther, err)
 	}
-	return &List{self: o.Self.ID, list: list, events: q}, nil
+	return &List{self: o.Self.ID, list: list, events: q, alive: alive}, nil
 }
 
 // config fills memberlist's configuration: its values for a LAN, made a little quicker.
@@ -150,16 +177,7 @@ func (l *List) Join(ctx context.Context, addrs []string) (int, error) {
 }
 
 // Peers returns the other nodes that are believed to be alive, ordered by ID.
-func (l *List) Peers() []Peer {
-	var peers []Peer
-	for _, n := range l.list.Members() {
-		if p, err := decode(n); err == nil && p.ID != l.self {
-			peers = append(peers, p)
-		}
-	}
-	slices.SortFunc(peers, func(a, b Peer) int { return cmp.Compare(a.ID, b.ID) })
-	return peers
-}
+func (l *List) Peers() []Peer { return l.alive.all() }
 
 // Addr returns the gossip address that the others are told.
 func (l *List) Addr() string { return l.list.LocalNode().Address() }
@@ -223,11 +241,12 @@ func decode(n *memberlist.Node) (Peer, error) {
 	}, nil
 }
 
-// delegate is what memberlist asks and tells. It is called with memberlist's locks held, so it only queues.
+// delegate is what memberlist asks and tells. It is called with memberlist's locks held, so it only notes and queues.
 type delegate struct {
 	self   cluster.NodeID
 	meta   []byte
 	events *queue
+	alive  *table
 }
 
 // NodeMeta implements memberlist.Delegate.
@@ -262,6 +281,7 @@ func (d *delegate) NotifyLeave(n *memberlist.Node) { d.queue(left, n) }
 
 func (d *delegate) queue(k eventKind, n *memberlist.Node) {
 	if p, err := decode(n); err == nil && p.ID != d.self {
+		d.alive.note(k, p)
 		d.events.put(event{k, p})
 	}
 }
