@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -59,13 +60,18 @@ func deleteItem(n *node) (DeleteItem, error) {
 	var item DeleteItem
 	for i := range n.children {
 		child := &n.children[i]
+		if len(child.children) > 0 || slices.ContainsFunc(n.children[:i], func(c node) bool { return c.name == child.name }) {
+			return item, malformedXML(op) // which object is meant, or under which condition, is not to be guessed
+		}
 		switch child.name {
 		case "Key":
 			item.Key = cluster.ObjectKey(child.text)
 		case "VersionId":
 			item.Version = cluster.VersionID(strings.TrimSpace(child.text))
 		case "ETag":
-			item.IfMatch = strings.Trim(strings.TrimSpace(child.text), `"`)
+			if item.IfMatch = strings.Trim(strings.TrimSpace(child.text), `"`); item.IfMatch == "" {
+				return item, malformedXML(op)
+			}
 		case "Size":
 			size, ok := parseOffset(strings.TrimSpace(child.text))
 			if !ok {

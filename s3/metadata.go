@@ -61,6 +61,9 @@ func ReadUserMetadata(c *Call) ([]Field, error) {
 		if !ok {
 			continue
 		}
+		if !isFieldName(name) { // of a query parameter: a header's was checked when it was read
+			return nil, invalidArgument(op, metaPrefix, name, "The name of a metadata header has characters that no header can have.")
+		}
 		value = decodeWords(value)
 		if i := fieldIndex(fields, name); i >= 0 {
 			fields[i].Value += "," + value
@@ -74,6 +77,17 @@ func ReadUserMetadata(c *Call) ([]Field, error) {
 		return nil, NewFault(op, MetadataTooLarge, "", Field{"Size", itoa(size)}, Field{"MaxSizeAllowed", itoa(MaxUserMetadata)})
 	}
 	return fields, nil
+}
+
+// isFieldName reports whether the name of user metadata can be sent as the name of a header.
+func isFieldName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+			return false
+		}
+	}
+	return true
 }
 
 func fieldIndex(fields []Field, name string) int {

@@ -278,11 +278,11 @@ func refine(o Operation, c *Call) Operation {
 			return ListObjectsV2
 		}
 	case PutObject:
-		if c.Get("x-amz-copy-source") != "" {
+		if c.hasAmz("x-amz-copy-source") {
 			return CopyObject
 		}
 	case UploadPart:
-		if c.Get("x-amz-copy-source") != "" {
+		if c.hasAmz("x-amz-copy-source") {
 			return UploadPartCopy
 		}
 	}

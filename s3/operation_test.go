@@ -45,6 +45,7 @@ func TestRoute(t *testing.T) {
 	f(HeadObject, "HEAD", "/b/k")
 	f(DeleteObject, "DELETE", "/b/k")
 	f(CopyObject, "PUT", "/b/k", "x-amz-copy-source", "/b/o")
+	f(CopyObject, "PUT", "/b/k", "X-Amz-Copy-Source", "") // whose source is refused, and no write of nothing
 	f(CreateMultipartUpload, "POST", "/b/k?uploads")
 	f(UploadPart, "PUT", "/b/k?partNumber=1&uploadId=u")
 	f(UploadPartCopy, "PUT", "/b/k?partNumber=1&uploadId=u", "x-amz-copy-source", "b/o")
@@ -160,6 +161,16 @@ func TestResource(t *testing.T) {
 	f("s3.test", "dotted.name.s3.test", "/k", "dotted.name", "k")
 	f("s3.test", "s3.test", "/b/k", "b", "k")
 	f("s3.test", "[::1]:80", "/b/k", "b", "k")
+}
+
+// TestParametersOfRefusedPath checks that a path which is refused does not hide the parameters: the signature covers them,
+// and has to hold before anybody is told what is wrong with the path.
+func TestParametersOfRefusedPath(t *testing.T) {
+	c, err := parse("PUT", "/b/"+strings.Repeat("k", 1025)+"?x-id=PutObject")
+	wantCode(t, err, KeyTooLong)
+	if c.Params.Get("x-id") != "PutObject" {
+		t.Fatalf("%+v", c.Params)
+	}
 }
 
 func TestOperations(t *testing.T) {

@@ -153,6 +153,10 @@ func TestMetadata(t *testing.T) {
 	c.Header = fields{{"x-amz-meta-a", strings.Repeat("x", 2048)}}
 	_, err = ReadUserMetadata(c)
 	wantCode(t, err, MetadataTooLarge)
+	for _, name := range []string{"a%0D%0Ax-injected", "a%20b", "a:b", "%C3%BC", "a%00"} {
+		_, err := ReadUserMetadata(newCall(t, "PUT", "/b/k?x-amz-meta-"+name+"=1", "h", 0, nil))
+		wantCode(t, err, InvalidArgument)
+	}
 }
 
 func TestOverrides(t *testing.T) {
@@ -390,7 +394,9 @@ func TestParseDelete(t *testing.T) {
 	}
 	for _, bad := range []string{"<Delete/>", "<Delete>" + strings.Repeat(object, 1001) + "</Delete>", "<Delete><Object/></Delete>", "<Delete><Object><Key>k</Key><Nope/></Object></Delete>",
 		"<!DOCTYPE d [<!ENTITY x 'y'>]><Delete>" + object + "</Delete>", "<Delete>" + object + "</Delete>trailing", "<Delete>" + object + "</Delet>", "<Delete><Object><Key>&nope;</Key></Object></Delete>",
-		"<Delete><Object><Key>a\x01</Key></Object></Delete>", "<Delete><Object><Key>\xff</Key></Object></Delete>", "<Delete><Object><Key>&#xD800;</Key></Object></Delete>"} {
+		"<Delete><Object><Key>a\x01</Key></Object></Delete>", "<Delete><Object><Key>\xff</Key></Object></Delete>", "<Delete><Object><Key>&#xD800;</Key></Object></Delete>",
+		"<Delete><Object><Key>a</Key><Key>b</Key></Object></Delete>", "<Delete><Object><Key>a<x/></Key></Object></Delete>",
+		"<Delete><Object><Key>a</Key><ETag></ETag></Object></Delete>", "<Delete><Object><Key>a</Key><ETag>&quot;&quot;</ETag></Object></Delete>"} {
 		_, _, err := ParseDelete([]byte(bad))
 		wantCode(t, err, MalformedXML)
 	}

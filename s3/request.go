@@ -49,6 +49,17 @@ func (c *Call) Get(name string) string {
 	return ""
 }
 
+// hasAmz reports whether an x-amz-* header is there, empty or not: a copy whose source is empty is a client's mistake, and
+// must not become an empty object.
+func (c *Call) hasAmz(name string) bool {
+	for found := range c.amzHeaders() {
+		if found == name {
+			return true
+		}
+	}
+	return false
+}
+
 // Param is one query parameter, decoded.
 type Param struct {
 	Name, Value string

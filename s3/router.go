@@ -22,11 +22,12 @@ type Router struct {
 func (r *Router) Parse(req Request) (*Call, error) {
 	const op = "s3.Router.Parse"
 	c := &Call{Request: req}
-	if err := r.resource(c); err != nil {
+	var err error
+	// First the parameters: without them no signature holds, and what is wrong with the rest could not be told.
+	if c.Params, err = ParseQuery(req.Query); err != nil {
 		return c, cluster.E(op, "", cluster.KindOther, err)
 	}
-	var err error
-	if c.Params, err = ParseQuery(req.Query); err != nil {
+	if err := r.resource(c); err != nil {
 		return c, cluster.E(op, "", cluster.KindOther, err)
 	}
 	if c.Op, err = route(c); err != nil {
