@@ -147,6 +147,10 @@ func TestClientErrors(t *testing.T) {
 	f("nonsense", answers("nonsense\r\n\r\n"), bg)
 	f("two lengths", answers("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx"), bg)
 	f("length and chunks", answers("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx"), bg)
+	var protocol *ProtocolError
+	if err := f("a malformed field", answers("HTTP/1.1 200 OK\r\na b: c\r\n\r\n"), bg); errors.As(err, &protocol) {
+		t.Fatalf("the status %d of a client's mistake for one of a node", protocol.Status)
+	}
 	ctx, cancel := context.WithCancel(bg)
 	time.AfterFunc(10*time.Millisecond, cancel)
 	if err := f("cancelled", silent.Addr().String(), ctx); !errors.Is(err, context.Canceled) {
@@ -157,6 +161,13 @@ func TestClientErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadAll(in.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Fatal(err)
+	}
+	in.Body.Close()
+	if in, err = c.Do(bg, answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n"), &OutRequest{Method: "GET", Target: "/"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(in.Body); !cluster.Is(err, cluster.KindUnavailable) || errors.As(err, &protocol) {
 		t.Fatal(err)
 	}
 	in.Body.Close()

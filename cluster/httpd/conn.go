@@ -374,6 +374,10 @@ func (c *conn) linger() {
 
 // refuse answers a connection that is one too many, without reading from it.
 func (c *conn) refuse(err error) {
+	// Under TLS the reply waits for the client's handshake, which nobody else bounds here.
+	if c.nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
 	c.resetRequest()
 	c.ex.Started = time.Now()
 	c.srv.o.Stats.Begin()

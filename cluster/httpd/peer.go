@@ -272,7 +272,7 @@ func (p *peer) readHead(h *Header) (replyFrame, error) {
 	}
 	h.fields = h.fields[:0]
 	if err := parseFields(fields, h, 1000); err != nil {
-		return replyFrame{}, err
+		return replyFrame{}, notTheClients(err)
 	}
 	return p.frameReply(status, h)
 }
@@ -379,7 +379,16 @@ func (b *peerBody) broken(err error) error {
 	if err == nil || b.ended {
 		return err
 	}
-	return cluster.E("cluster/httpd.Relay", b.p.addr, cluster.KindUnavailable, truncated(err))
+	return cluster.E("cluster/httpd.Relay", b.p.addr, cluster.KindUnavailable, notTheClients(truncated(err)))
+}
+
+// notTheClients takes the status off an error about the message of a node: whoever asked did nothing wrong.
+func notTheClients(err error) error {
+	var protocol *ProtocolError
+	if errors.As(err, &protocol) {
+		return errors.New("the node's answer is malformed: " + protocol.Reason)
+	}
+	return err
 }
 
 func (b *peerBody) nextOfChunks() (Section, error) {

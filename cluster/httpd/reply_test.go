@@ -89,6 +89,7 @@ func TestReplies(t *testing.T) {
 		rep.SetHeader("Content-Length", "99")
 		rep.SetHeader("connection", "close")
 		rep.SetHeader("X-Bad", "a\r\nX-Injected: b\x00")
+		rep.SetHeader("X-Name\r\nX-Injected", "c")
 		rep.Bytes("", []byte("ok"))
 	}, 200, "ok", func(a answer) bool {
 		return strings.Join(a.header["X-A"], ",") == "1,2" && a.header.Get("X-Injected") == "" &&

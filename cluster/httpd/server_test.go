@@ -55,6 +55,26 @@ func TestTooManyConnections(t *testing.T) {
 	a.send(get).want("GET", 200, "hello /x")
 }
 
+// TestTooManyConnectionsTLS checks that a client that never shakes hands cannot make a connection stay that is one too many.
+func TestTooManyConnectionsTLS(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
+	selfSigned(t, certFile, keyFile, 1)
+	cert, err := LoadCertificate(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ts := serve(t, Options{MaxConnections: 1, TLS: cert.Config(), Handler: hello})
+	ts.dial() // takes the one place
+	silent := ts.dial()
+	if err := silent.SetReadDeadline(time.Now().Add(4 * lingerTime)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(silent); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal("the connection stays")
+	}
+}
+
 func TestShutdown(t *testing.T) {
 	inside, release := make(chan struct{}, 1), make(chan struct{})
 	ts := serve(t, Options{Handler: func(ctx context.Context, req *Request, rep *Reply) error {

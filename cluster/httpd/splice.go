@@ -86,10 +86,10 @@ func (w *writer) splice(s *Section) error {
 	from := s.peer.p
 	for s.Length > 0 {
 		n, err := w.spliceIn(from, int(min(s.Length, int64(p.size))))
+		inside = n
 		if err != nil {
 			return err
 		}
-		inside = n
 		s.Length -= int64(n)
 		s.peer.left -= int64(n)
 		for inside > 0 {

@@ -105,7 +105,7 @@ func (w *writer) buildHead(req *Request, rep *Reply, status int, chunked bool, f
 	b = appendField(b, "Server", w.srv.o.ServerName)
 	b = appendField(b, w.srv.o.RequestIDHeader, string(req.ID))
 	for i := range rep.header.fields {
-		if name := rep.header.fields[i].Name; !w.isServersOwn(name) {
+		if name := rep.header.fields[i].Name; !w.isServersOwn(name) && isToken(name) {
 			b = appendField(b, name, rep.header.fields[i].Value)
 		}
 	}
