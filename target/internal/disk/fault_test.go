@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -407,7 +408,12 @@ func TestHighWatermark(t *testing.T) {
 	usage(89)
 	d.Free(p)
 	mustPut(t, d, content(1, 1000), -1)
-	if err := d.CheckSpace(2000 << 20); !cluster.Is(err, cluster.KindNoSpace) {
-		t.Errorf("more than there is: %v", err)
+	for _, n := range []int64{2000 << 20, math.MaxInt64} {
+		if err := d.CheckSpace(1); err != nil {
+			t.Error(err)
+		}
+		if err := d.CheckSpace(n); !cluster.Is(err, cluster.KindNoSpace) {
+			t.Errorf("%d bytes, more than there are: %v", n, err)
+		}
 	}
 }

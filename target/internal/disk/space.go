@@ -77,7 +77,7 @@ func (d *Disk) CheckSpace(n int64) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.full || s.mu.known && s.mu.granted+n > s.mu.usage.Available {
+	if s.mu.full || s.mu.known && n > s.mu.usage.Available-s.mu.granted {
 		return cluster.Fail("disk.CheckSpace", d.dir, cluster.KindNoSpace, "the disk is full")
 	}
 	s.mu.granted += n
