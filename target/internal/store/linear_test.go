@@ -127,7 +127,7 @@ func TestLinearizable(t *testing.T) {
 func race(t *testing.T, seed uint64, calm bool) []porcupine.Operation {
 	clients, rounds, keys := 8, 80, disturbedKeys
 	if calm {
-		clients, rounds, keys = 12, 150, 1
+		clients, rounds, keys = 8, 50, 1
 	}
 	watch := &ops{}
 	b := newBed(t, errorfs.Wrap(vfs.NewMem(), watch), 2, nil)
