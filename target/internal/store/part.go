@@ -53,15 +53,28 @@ func (s *Store) PutPart(ctx context.Context, r *PutPartRequest) (*PartInfo, erro
 }
 
 // beginPart is begin for one part: parts of an upload are committed side by side, but not while the upload is being ended.
+// A Complete that was given up names the bytes of parts, and would go forward in the next epoch: it is dropped before a part
+// of it is replaced, in a turn that holds the lock alone.
 func (s *Store) beginPart(op string, n name, r *PutPartRequest) (*turn, error) {
-	t := s.newTurn(op, n, r.Call)
-	t.shard.lock.RLock()
-	t.part = &s.parts[(xxh3.HashString(string(r.Upload))+uint64(r.Number))%uint64(len(s.parts))]
-	t.part.Lock()
-	return t.begin(func() error {
-		_, err := s.upload(op, n, t.m, r.Upload)
-		return err
-	})
+	for {
+		t := s.newTurn(op, n, r.Call)
+		t.shard.lock.RLock()
+		t.part = &s.parts[(xxh3.HashString(string(r.Upload))+uint64(r.Number))%uint64(len(s.parts))]
+		t.part.Lock()
+		if len(t.shard.abandoned(t.id)) == 0 {
+			return t.begin(func() error {
+				_, err := s.upload(op, n, t.m, r.Upload)
+				return err
+			})
+		}
+		t.part.Unlock()
+		t.shard.lock.RUnlock()
+		alone, err := s.begin(op, n, r.Call)
+		if err != nil {
+			return nil, err
+		}
+		alone.end()
+	}
 }
 
 // putPart commits a part in the place of the one with the same number. A part is not shown before it is durable because

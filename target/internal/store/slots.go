@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,18 +96,22 @@ func (s *Store) Fence(ctx context.Context, pending *cluster.Map) ([]cluster.Slot
 	}
 	s.slots.hold(len(stopped))
 	if err := s.commits.wait(ctx); err != nil {
+		s.slots.resume(stopped) // the next Fence must find them, for what is in flight may yet write into them
 		return nil, cluster.E(op, pending.String(), cluster.KindUnavailable, err)
 	}
-	resumed := 0
-	for _, slot := range stopped {
-		if pending.Slots[slot].Owner() != s.o.Node && s.wasWritten(slot) {
-			kept = append(kept, slot)
-			s.slots.serving[slot].Store(uint64(s.slots.settled[slot]))
-			resumed++
-		}
+	written := slices.DeleteFunc(stopped, func(slot cluster.Slot) bool {
+		return pending.Slots[slot].Owner() == s.o.Node || !s.wasWritten(slot)
+	})
+	s.slots.resume(written)
+	return append(kept, written...), nil
+}
+
+// resume serves slots that were stopped under the epoch that they had. It must be called with mu held.
+func (t *slotTable) resume(slots []cluster.Slot) {
+	for _, slot := range slots {
+		t.serving[slot].Store(uint64(t.settled[slot]))
 	}
-	s.slots.hold(-resumed)
-	return kept, nil
+	t.hold(-len(slots))
 }
 
 // hold counts slots that were stopped. It must be called with mu held.
@@ -191,7 +196,7 @@ func (s *Store) withdraw(ctx context.Context, m *cluster.Map) (map[cluster.Slot]
 		}
 		fresh[slot] = true
 	}
-	if !stopped {
+	if !stopped && len(fresh) == 0 {
 		return fresh, nil
 	}
 	return fresh, s.commits.wait(ctx)
@@ -250,10 +255,10 @@ func (h *history) before(t time.Duration) uint64 {
 }
 
 // expired reports whether no gateway can still repeat the request that made a generation: it was made more than a retry
-// window ago.
-func (s *Store) expired(slot cluster.Slot, g cluster.Generation) bool {
+// window ago. The slot has the given epoch, or had when the caller's turn began: it may have been stopped since.
+func (s *Store) expired(slot cluster.Slot, epoch cluster.Epoch, g cluster.Generation) bool {
 	limit := s.o.Clock() - s.o.RetryWindow
-	if g.Epoch != cluster.Epoch(s.slots.serving[slot].Load()) {
+	if g.Epoch != epoch {
 		return time.Duration(s.slots.since[slot].Load()) < limit
 	}
 	return g.Counter <= s.history.before(limit)

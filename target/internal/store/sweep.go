@@ -159,7 +159,7 @@ func (s *Store) sweepLeftovers(ctx context.Context, m *mountpath) error {
 func (s *Store) outlived(r *meta.Record) bool {
 	slot := r.Slot()
 	serving := cluster.Epoch(s.slots.serving[slot].Load())
-	if serving == 0 || r.Generation.Epoch >= serving || !s.expired(slot, r.Generation) {
+	if serving == 0 || r.Generation.Epoch >= serving || !s.expired(slot, serving, r.Generation) {
 		return false
 	}
 	if r.Kind != meta.UploadTombstone {

@@ -220,7 +220,7 @@ func (t *turn) markSlot(batch *meta.Batch) {
 // keepReplaced keeps the request of a visible record that is being replaced, while a gateway may still repeat it (R5). Had
 // it no place of its own, a key that is written all the time would carry all those requests in every record.
 func (t *turn) keepReplaced(batch *meta.Batch, replaced *meta.Record, by cluster.Generation) error {
-	if replaced == nil || replaced.Request == "" || t.store.expired(t.slot, replaced.Generation) {
+	if replaced == nil || replaced.Request == "" || t.store.expired(t.slot, t.call.Epoch, replaced.Generation) {
 		return nil
 	}
 	kept := &meta.Record{Ref: t.name.ref(meta.Replaced)}
