@@ -75,12 +75,14 @@ type claim struct {
 	signature string
 	expires   time.Duration // presigned
 	payload   string        // the canonical request's last line
-	param     string        // what an error about the credential calls it
 }
 
 // Verify checks the request's signature against its time and key. A request without any is AccessDenied.
 func (v *Verifier) Verify(c *Call, now time.Time) (Auth, error) {
 	const op = "s3.Verifier.Verify"
+	if err := checkRepeated(c); err != nil {
+		return Auth{}, cluster.E(op, "", cluster.KindOther, err)
+	}
 	if isPresignedV2(c.Params) && c.Header.Get("Authorization") == "" {
 		a, err := v.verifyV2(c, now)
 		if err != nil {
@@ -104,6 +106,26 @@ func (v *Verifier) Verify(c *Call, now time.Time) (Auth, error) {
 		return Auth{}, cluster.E(op, string(cl.accessKey), cluster.KindOther, err)
 	}
 	return a, nil
+}
+
+// checkRepeated refuses an x-amz-* header that is there twice. A signature covers repeated headers joined by a comma, so
+// one signed value with a comma in it could be sent as two, of which only the first counts. Metadata are joined in use, too.
+func checkRepeated(c *Call) error {
+	const op = "s3.checkRepeated"
+	var space [16]string
+	seen := space[:0]
+	for name := range c.Header.All() {
+		if len(name) <= 6 || !strings.EqualFold(name[:6], "x-amz-") || len(name) >= len(metaPrefix) && strings.EqualFold(name[:len(metaPrefix)], metaPrefix) {
+			continue
+		}
+		for _, other := range seen {
+			if strings.EqualFold(name, other) {
+				return invalidArgument(op, strings.ToLower(name), "", "The header "+strings.ToLower(name)+" is given twice.")
+			}
+		}
+		seen = append(seen, name)
+	}
+	return nil
 }
 
 // readClaim finds the one signature of a request.

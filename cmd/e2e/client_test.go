@@ -153,22 +153,6 @@ func (c *client) send(req *http.Request) (reply, error) {
 	return reply{res.StatusCode, res.Header, body}, err
 }
 
-// presign returns a URL that carries its signature.
-func (c *client) presign(ctx context.Context, r request) (string, error) {
-	query := "X-Amz-Expires=600"
-	if r.query != "" {
-		query = r.query + "&" + query
-	}
-	r.query = query
-	req, err := r.build(ctx)
-	if err != nil {
-		return "", err
-	}
-	key := aws.Credentials{AccessKeyID: c.accessKey, SecretAccessKey: c.secretKey}
-	signed, _, err := c.signer.PresignHTTP(ctx, key, req, "UNSIGNED-PAYLOAD", "s3", "us-east-1", time.Now())
-	return signed, err
-}
-
 // must sends a request that has to be answered with one of the given statuses.
 func (c *client) must(t *testing.T, r request, statuses ...int) reply {
 	t.Helper()

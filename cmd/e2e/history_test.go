@@ -95,7 +95,7 @@ func (h *history) run(ctx context.Context, id int, log *os.File) {
 	random := rand.New(rand.NewPCG(uint64(id), 7))
 	seen := make(map[string]string) // the ETag that this client saw last of each key
 	for n := 0; ctx.Err() == nil; n++ {
-		certain := true
+		var certain bool
 		if n%4 == 3 {
 			certain = h.writeOwn(random, id, n, log)
 		} else {

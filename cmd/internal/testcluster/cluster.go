@@ -194,7 +194,7 @@ func (n *Node) PID() int { return n.process.pid() }
 // Kill ends the process by SIGKILL and waits for its end.
 func (n *Node) Kill() {
 	n.signal(syscall.SIGKILL)
-	n.process.wait(10 * time.Second)
+	_ = n.process.wait(10 * time.Second) // ended by a signal, as it was asked to
 }
 
 // Stop ends the process gracefully and fails the test when that takes longer than 30 s or is not clean.
@@ -226,7 +226,7 @@ func (n *Node) WaitReady(limit time.Duration) {
 	n.cluster.t.Helper()
 	err := Poll(limit, func(ctx context.Context) error {
 		if n.process != nil && n.process.exited() {
-			return fmt.Errorf("the process ended: %v", n.process.wait(0))
+			return fmt.Errorf("the process ended: %w", n.process.wait(0))
 		}
 		return n.Ready(ctx)
 	})
@@ -277,7 +277,7 @@ func (c *Cluster) KillAll() {
 		n.signal(syscall.SIGKILL)
 	}
 	for _, n := range c.Nodes {
-		n.process.wait(10 * time.Second)
+		_ = n.process.wait(10 * time.Second)
 	}
 }
 

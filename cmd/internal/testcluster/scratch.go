@@ -53,7 +53,7 @@ func Poll(limit time.Duration, f func(context.Context) error) error {
 	defer cancel()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	last := error(context.DeadlineExceeded)
+	last := context.DeadlineExceeded
 	for {
 		err := f(ctx)
 		if err == nil {

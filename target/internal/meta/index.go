@@ -71,7 +71,7 @@ func (x *Index) Close() error {
 	})
 	close(x.closing)
 	if x.Err() != nil {
-		return nil // it was reported when it died, and there is nothing left to lose
+		return nil //nolint:nilerr // it was reported when it died, and there is nothing left to lose
 	}
 	x.workers.Wait()
 	if err != nil {
