@@ -106,6 +106,22 @@ func TestHeaderRefusals(t *testing.T) {
 	f(AuthorizationHeaderMalformed, edit("aws4_request", "aws3_request"), exampleTime)
 	f(AuthorizationHeaderMalformed, edit("host;range", strings.Repeat("x;", maxSignedHeaders)), exampleTime)
 	f(InvalidToken, signedByHand(t, good.without("Authorization").with("x-amz-security-token", "t")), exampleTime)
+
+	// One signed value with a comma in it has the same canonical request as two.
+	one := signedByHand(t, good.without("Authorization").with("x-amz-copy-source", "/b/a,b"))
+	two := fields{{"X-Amz-Copy-Source", "b"}}
+	for _, h := range one {
+		if h.Name == "x-amz-copy-source" {
+			h.Value = "/b/a"
+			two = append(fields{h}, two...)
+			continue
+		}
+		two = append(two, h)
+	}
+	if _, err := exampleVerifier().Verify(newCall(t, "GET", "/test.txt", "examplebucket.s3.amazonaws.com", 0, one), exampleTime); err != nil {
+		t.Fatal(err)
+	}
+	f(InvalidArgument, two, exampleTime)
 }
 
 // signedByHand signs a GET of /test.txt over all its headers, by the rules as the documentation words them.
