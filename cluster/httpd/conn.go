@@ -115,6 +115,7 @@ func (c *conn) await() bool {
 		c.src.inBody = false
 		c.src.pace.disarm()
 	}
+	c.shrink()
 	if !c.setIdle(true) {
 		return false
 	}
@@ -127,6 +128,17 @@ func (c *conn) await() bool {
 		}
 	}
 	return c.setIdle(false)
+}
+
+// shrink gives up what a large head took, so that idle connections hold little.
+func (c *conn) shrink() {
+	if c.br.Size() == readBufferSize || c.br.Buffered() > 0 || len(c.src.pending) > 0 {
+		return
+	}
+	c.br = bufio.NewReaderSize(&c.src, readBufferSize)
+	c.src.pending = nil
+	c.head = head{maxFields: c.srv.o.MaxHeaders}
+	c.resetRequest()
 }
 
 // setIdle notes whether the connection is between requests, and reports false when Shutdown has closed it or wants to.

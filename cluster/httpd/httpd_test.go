@@ -247,8 +247,18 @@ func TestBadHeads(t *testing.T) {
 func TestLargeHead(t *testing.T) {
 	ts := serve(t, Options{Handler: echo})
 	c := ts.dial()
-	for range 3 { // the first read, then with the larger buffer in place
-		c.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nA: " + strings.Repeat("b", 20<<10) + "\r\n\r\nabcde")
+	request := "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nA: " + strings.Repeat("b", 20<<10) + "\r\n\r\nabcde"
+	for range 3 {
+		c.send(request)
 		c.want("POST", 200, "POST /? host=h len=5 body=abcde")
 	}
+	c.send(request + request) // the second with the larger buffer in place
+	c.want("POST", 200, "POST /? host=h len=5 body=abcde")
+	c.want("POST", 200, "POST /? host=h len=5 body=abcde")
+	waitFor(t, func() bool {
+		idle := ts.connections()[0]
+		idle.mu.Lock()
+		defer idle.mu.Unlock()
+		return idle.mu.idle && idle.br.Size() == readBufferSize && cap(idle.head.text) == 0
+	})
 }
