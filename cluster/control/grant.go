@@ -33,20 +33,26 @@ func (t *term) note(p process, q renewal) {
 	now := t.clock.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := t.mu.holders[p]
+	v, h := t.View(), t.mu.holders[p]
 	if h == nil {
 		h = &holder{}
 		t.mu.holders[p] = h
 	}
-	h.contact, h.met = now, true
+	h.contact, h.met, h.gaveUp = now, true, q.GiveUp
 	h.applied = max(h.applied, q.Applied)
 	if q.Ack.Map > h.ack.Map {
 		h.ack = q.Ack
 	}
-	if q.GiveUp {
+	if q.GiveUp && (q.Last || isWithout(v.Pending(), p, q.Ack)) {
 		h.grants = nil
 	}
 	t.changed.raise()
+}
+
+// isWithout reports whether the map that is pending is the one that a process acknowledged and is not in. While it is, nobody
+// grants that process a lease: so a report that was long on its way cannot give up one that was granted since.
+func isWithout(pending *cluster.Map, p process, ack acknowledgement) bool {
+	return pending != nil && ack.Map == pending.Version && !names(pending, p)
 }
 
 // grant decides a request for a lease. That the leases are noted in the same critical section in which the view is loaded
@@ -67,18 +73,24 @@ func (t *term) grant(p process) renewed {
 }
 
 // mayHold reports whether a process gets a lease: the active map names it, and it has acknowledged the pending one, which
-// names it too.
+// names it too. An earlier request of a process that has given its lease up meanwhile is not granted any more.
 func mayHold(v *View, p process, h *holder) bool {
-	if !names(v.Map(), p) {
+	if h.gaveUp || !names(v.Map(), p) {
 		return false
 	}
 	pending := v.Pending()
 	return pending == nil || names(pending, p) && h.ack.Map == pending.Version
 }
 
-// add notes a grant and forgets those that have ended.
+// add notes a grant and forgets those that have ended. Of those with the same index the one that lasts longest stays, which
+// need not be the last one: whoever read the clock first may come second.
 func (h *holder) add(g grant, now time.Duration) {
-	h.grants = slices.DeleteFunc(h.grants, func(old grant) bool { return old.until <= now || old.index == g.index })
+	h.grants = slices.DeleteFunc(h.grants, func(old grant) bool {
+		if old.index == g.index {
+			g.until = max(g.until, old.until)
+		}
+		return old.until <= now || old.index == g.index
+	})
 	h.grants = append(h.grants, g)
 }
 
@@ -147,8 +159,8 @@ func (t *term) confirm() error {
 	for _, m := range voters {
 		t.work.Go(func() {
 			var a confirmed
-			err := t.callNode(ctx, m.ID, methodConfirm, nothing{Version: messageVersion}, &a)
-			answers <- err == nil && a.Term == t.number
+			err := t.callNode(ctx, m.ID, methodConfirm, confirming{Version: messageVersion, Voter: m.ID}, &a)
+			answers <- err == nil && a.Voter == m.ID && a.Term == t.number
 		})
 	}
 	agree, silent := 0, len(voters)
@@ -164,8 +176,12 @@ func (t *term) confirm() error {
 }
 
 // handleConfirming tells the leader which term this voter is in.
-func (c *Control) handleConfirming(context.Context, nothing) (confirmed, error) {
-	return confirmed{Version: messageVersion, Term: c.engine.Term()}, nil
+func (c *Control) handleConfirming(_ context.Context, q confirming) (confirmed, error) {
+	self := c.options.Node.ID
+	if q.Voter != self {
+		return confirmed{}, cluster.Fail("control.handleConfirming", string(q.Voter), cluster.KindUnavailable, "this is node "+string(self))
+	}
+	return confirmed{Version: messageVersion, Voter: self, Term: c.engine.Term()}, nil
 }
 
 // handleStatus tells how the leader sees the cluster.

@@ -63,6 +63,9 @@ func (c *Control) handleLeaving(ctx context.Context, q leaving) (nothing, error)
 	if t == nil {
 		return nothing{}, noLeader()
 	}
+	if m := t.View().Map(); len(m.Nodes) == 1 && m.Nodes[0].ID == q.Node {
+		return nothing{}, cluster.Fail(op, string(q.Node), cluster.KindConflict, "the last node cannot leave")
+	}
 	t.mu.Lock()
 	t.mu.leaving[q.Node] = nil
 	t.mu.Unlock()

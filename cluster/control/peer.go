@@ -31,7 +31,8 @@ type (
 		Incarnation cluster.Incarnation `json:"incarnation,string"`
 		Applied     uint64              `json:"applied"`
 		Ack         acknowledgement     `json:"ack"`
-		GiveUp      bool                `json:"give_up,omitempty"` // the lease has ended
+		GiveUp      bool                `json:"give_up,omitempty"` // the lease has ended, for the pending map is without this process
+		Last        bool                `json:"last,omitempty"`    // with GiveUp: the process stops and asks for no other
 	}
 	// acknowledgement says that a node has stopped what a pending map takes from it, but for the slots it keeps.
 	acknowledgement struct {
@@ -85,10 +86,16 @@ type (
 		Version int  `json:"v"`
 		Empty   bool `json:"empty"`
 	}
+	// confirming asks a voter for its term. Both sides name it: an address may have become another node's.
+	confirming struct {
+		Version int            `json:"v"`
+		Voter   cluster.NodeID `json:"voter"`
+	}
 	// confirmed tells the term that a voter is in.
 	confirmed struct {
-		Version int    `json:"v"`
-		Term    uint64 `json:"term"`
+		Version int            `json:"v"`
+		Voter   cluster.NodeID `json:"voter"`
+		Term    uint64         `json:"term"`
 	}
 	// nothing is the body of calls and answers that say no more.
 	nothing struct {

@@ -61,7 +61,7 @@ func (c *Control) sendRenewal(ctx context.Context, giveUp bool) (granted bool, e
 	sent := c.clock.Now()
 	question := renewal{
 		Version: messageVersion, Node: c.options.Node.ID, Incarnation: c.options.Node.Incarnation,
-		Applied: c.View().Index(), Ack: *c.ack.Load(), GiveUp: giveUp,
+		Applied: c.View().Index(), Ack: *c.ack.Load(), GiveUp: giveUp, Last: giveUp && c.renewal.Err() != nil,
 	}
 	var answer renewed
 	if err := c.callLeader(ctx, methodRenew, question, &answer); err != nil {
