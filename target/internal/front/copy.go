@@ -81,6 +81,25 @@ func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.In
 			Edit: func(md *store.Metadata) { md.Headers, md.User = q.md.Headers, q.md.User },
 		})
 	}
+	return f.copyWhole(ctx, r, q, itself)
+}
+
+// selfCopyAttempts is how often a copy onto itself begins anew because the object was written meanwhile.
+const selfCopyAttempts = 8
+
+// copyWhole copies the bytes, until nothing came between.
+func (f *Front) copyWhole(ctx context.Context, r *request, q *copyRequest, itself bool) (*store.Info, error) {
+	for attempt := 1; ; attempt++ {
+		info, err := f.copyOnce(ctx, r, q, itself)
+		if !cluster.Is(err, cluster.KindConflict) || attempt == selfCopyAttempts {
+			return info, err
+		}
+	}
+}
+
+// copyOnce reads the source and writes it as the object. A copy onto itself takes the place of what it read and of nothing
+// else: or it would bring back bytes that another write has replaced.
+func (f *Front) copyOnce(ctx context.Context, r *request, q *copyRequest, itself bool) (*store.Info, error) {
 	src, err := f.openSource(ctx, r, cluster.Native(q.from.Bucket), q.from.Key, q.source, nil)
 	if err != nil {
 		return nil, err
@@ -89,20 +108,21 @@ func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.In
 	if err := checkCopySize(src.length); err != nil {
 		return nil, err
 	}
-	md := src.info.Metadata
+	put := store.PutRequest{Metadata: src.info.Metadata, If: q.dest}
 	if q.replace {
-		md.Headers, md.User = q.md.Headers, q.md.User
+		put.Headers, put.User = q.md.Headers, q.md.User
 	}
-	return f.copyFrom(ctx, r, src, md, q.sum, q.dest)
+	if itself {
+		put.Base = src.info.Generation
+	}
+	return f.copyFrom(ctx, r, src, put, q.sum)
 }
 
-// copyFrom writes the bytes of a source as a new object. It keeps the kinds of additional checksums that the source has,
-// unless another one is asked for.
-func (f *Front) copyFrom(ctx context.Context, r *request, src *source, md store.Metadata, sum s3.Algorithm, cond store.Conditions) (*store.Info, error) {
-	put := &store.PutRequest{
-		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Body: src.body, Size: src.length, Owner: r.grant.Identity,
-		If: cond, Metadata: md,
-	}
+// copyFrom writes the bytes of a source as a new object: put has its metadata and conditions. It keeps the kinds of additional
+// checksums that the source has, unless another one is asked for.
+func (f *Front) copyFrom(ctx context.Context, r *request, src *source, put store.PutRequest, sum s3.Algorithm) (*store.Info, error) {
+	put.Call, put.Bucket, put.Key, put.Owner = r.attempt(), r.bucket, r.grant.Key, r.grant.Identity
+	put.Body, put.Size = src.body, src.length
 	if sum != s3.NoAlgorithm {
 		put.Want = append(put.Want, sum.Type())
 	} else {
@@ -111,7 +131,7 @@ func (f *Front) copyFrom(ctx context.Context, r *request, src *source, md store.
 		}
 	}
 	put.Expect = src.expect(append(slices.Clone(put.Want), r.bucket.Props.Checksum))
-	return f.o.Store.Put(ctx, put)
+	return f.o.Store.Put(ctx, &put)
 }
 
 // expect returns those checksums of the whole source that will be computed anyway: a copy must not change a byte.

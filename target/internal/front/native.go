@@ -178,12 +178,8 @@ func (f *Front) nativeCopy(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	src, err := f.openSource(ctx, r, bucket, key, store.Conditions{}, nil)
-	if err != nil {
-		return err
-	}
-	defer src.close()
-	info, err := f.copyFrom(ctx, r, src, src.info.Metadata, s3.NoAlgorithm, store.Conditions{})
+	from := copyRequest{from: s3.CopySource{Bucket: bucket.Name, Key: key}}
+	info, err := f.copyWhole(ctx, r, &from, bucket == r.bucket.Bucket && key == r.grant.Key)
 	if err != nil {
 		return err
 	}

@@ -84,6 +84,8 @@ type PutRequest struct {
 	Expect  Sums                   // checksums that the bytes must have
 	Trailer SumSource              // more of them, known after the body; nil for none. A type in Want makes them cheap: name it there
 	If      Conditions             // judged under the key's lock against the visible object
+	// Base, when it is not zero, is the generation that Body was read from: KindConflict when another one is visible by then.
+	Base cluster.Generation
 	Metadata
 }
 

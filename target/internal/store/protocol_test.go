@@ -637,3 +637,34 @@ func TestSealWaitsForCommits(t *testing.T) {
 		t.Fatalf("%+v, want not empty", got)
 	}
 }
+
+// A copy of an object onto itself must not bring back bytes that another write has replaced since they were read.
+func TestCopyOntoItselfLosesToAWriteInBetween(t *testing.T) {
+	b := newBed(t, vfs.NewMem(), 1, nil)
+	defer b.close()
+	ctx := context.Background()
+	read := b.put("k", []byte("old"))
+	b.put("k", []byte("new"))
+	r := b.putRequest("k", []byte("old"))
+	r.Base = read.Generation
+	if _, err := b.store.Put(ctx, r); !cluster.Is(err, cluster.KindConflict) {
+		t.Fatalf("the copy of what is gone: %v, want a conflict", err)
+	}
+	if got := b.get("k"); string(got) != "new" {
+		t.Fatalf("got %q", got)
+	}
+	b.delete("k")
+	if _, err := b.store.Put(ctx, b.again(r, []byte("old"))); !cluster.Is(err, cluster.KindConflict) {
+		t.Fatalf("the copy of a deleted object: %v, want a conflict", err)
+	}
+	b.wantAbsent("k")
+	fresh := b.putRequest("k", []byte("copy"))
+	fresh.Base = b.put("k", []byte("source")).Generation
+	first, err := b.store.Put(ctx, fresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := b.store.Put(ctx, b.again(fresh, []byte("copy"))); err != nil || second.Generation != first.Generation {
+		t.Fatalf("the same request again: %v, %v; want %v", second, err, first)
+	}
+}

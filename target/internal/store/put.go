@@ -38,11 +38,11 @@ func (s *Store) Put(ctx context.Context, r *PutRequest) (*Info, error) {
 		return nil, err
 	}
 	defer t.end()
-	return t.put(record, b, &r.If)
+	return t.put(record, b, r)
 }
 
 // put commits a new object in the place of the visible one.
-func (t *turn) put(record *meta.Record, b *body, conditions *Conditions) (*Info, error) {
+func (t *turn) put(record *meta.Record, b *body, r *PutRequest) (*Info, error) {
 	current, tombstone, err := t.visible((*meta.Index).Peek)
 	if err != nil {
 		return nil, err
@@ -54,7 +54,10 @@ func (t *turn) put(record *meta.Record, b *body, conditions *Conditions) (*Info,
 	if o, ok := t.recall(0); ok {
 		return nil, o.err
 	}
-	if err := conditions.forWrite(t.op, t.name, stateOf(current)); err != nil {
+	if !r.Base.IsZero() && (current == nil || current.Generation != r.Base) {
+		return nil, t.fail(cluster.KindConflict, "the object was written while it was being copied onto itself")
+	}
+	if err := r.If.forWrite(t.op, t.name, stateOf(current)); err != nil {
 		t.remember(0, err)
 		return nil, err
 	}
