@@ -182,3 +182,14 @@ func TestForeignNode(t *testing.T) {
 	n.Start()
 	s.check("with its own disks again")
 }
+
+// TestStopAtOnce stops the leader gracefully at a moment when the cluster has just formed and votes are still being given.
+func TestStopAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		c := testcluster.Start(t, testcluster.Options{})
+		c.Nodes[0].Stop()
+		c.Nodes[0].Start()
+		newContents(t, c, "at-once").check("after a stop at once")
+	}
+}
