@@ -117,7 +117,7 @@ func TestCrashDelaysOneLease(t *testing.T) {
 		if err := follower.start(time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		within(t, "the return", time.Since(began), time.Second)
+		within(t, "the return", time.Since(began), 4*time.Second) // raft tries a silent follower less and less often
 	})
 }
 

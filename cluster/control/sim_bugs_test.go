@@ -9,17 +9,17 @@ func TestPlantedBugs(t *testing.T) {
 		flaw   flaw
 		within uint64 // seeds
 	}{
-		{"lease checked before the read", flaw{leaseBeforeRead: true, focus: (*sim).pauseOne}, 40},
-		{"view loaded before the lease is checked", flaw{viewBeforeLease: true, focus: (*sim).cutOff}, 40},
-		{"lease counted from the answer", flaw{control: bugCountFromReceipt, focus: (*sim).pauseOne}, 40},
-		{"lease counted before its index is applied", flaw{control: bugCountUnapplied, focus: (*sim).cutOneWay}, 40},
-		{"renewal without acknowledgement", flaw{control: bugRenewUnacknowledged, focus: (*sim).cutBeforeAcknowledging}, 40},
-		{"grant without a majority's word", flaw{control: bugNoVerify, focus: (*sim).transferUnheard}, 40},
-		{"grant on the word of raft's VerifyLeader", flaw{control: bugRaftVerify, focus: (*sim).transferUnheard}, 40},
-		{"new leader without patience", flaw{control: bugNoGrace, focus: (*sim).cutDuringCrash}, 40},
-		{"change acknowledged when committed", flaw{control: bugNoWait}, 40},
-		{"slots of a silent owner move", flaw{control: bugMoveUnacknowledged}, 40},
-		{"silent target counts as empty", flaw{control: bugSkipSilent}, 40},
+		{"lease checked before the read", flaw{leaseBeforeRead: true, focus: (*sim).pauseOne}, 200},
+		{"view loaded before the lease is checked", flaw{viewBeforeLease: true, focus: (*sim).cutOff}, 200},
+		{"lease counted from the answer", flaw{control: bugCountFromReceipt, focus: (*sim).pauseOne}, 200},
+		{"lease counted before its index is applied", flaw{control: bugCountUnapplied, focus: (*sim).cutOneWay}, 200},
+		{"renewal without acknowledgement", flaw{control: bugRenewUnacknowledged, focus: (*sim).cutBeforeAcknowledging}, 200},
+		{"grant without a majority's word", flaw{control: bugNoVerify, focus: (*sim).transferUnheard}, 200},
+		{"grant on the word of raft's VerifyLeader", flaw{control: bugRaftVerify, focus: (*sim).transferUnheard}, 200},
+		{"new leader without patience", flaw{control: bugNoGrace, focus: (*sim).cutDuringCrash}, 200},
+		{"change acknowledged when committed", flaw{control: bugNoWait}, 200},
+		{"slots of a silent owner move", flaw{control: bugMoveUnacknowledged}, 200},
+		{"silent target counts as empty", flaw{control: bugSkipSilent, focus: (*sim).crashForLong}, 200},
 	} {
 		t.Run(planted.name, func(t *testing.T) {
 			for seed := uint64(1); seed <= planted.within; seed++ {

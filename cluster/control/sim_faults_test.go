@@ -12,7 +12,7 @@ import (
 func (s *sim) cause(ctx context.Context) {
 	faults := []func(context.Context){
 		s.cutInTwo, s.cutOff, s.cutOneWay, s.cutLeader, s.pauseOne, s.pauseOne, s.pauseLeader, s.pauseLeader,
-		s.crashOne, s.crashOne, s.crashLeader, s.crashAll, s.restartOne, s.join, s.leave, s.slowDown, s.cutDuringCrash,
+		s.crashOne, s.crashOne, s.crashLeader, s.crashAll, s.crashForLong, s.restartOne, s.join, s.leave, s.slowDown, s.cutDuringCrash,
 		s.transferUnheard, s.cutBeforeAcknowledging,
 	}
 	for ctx.Err() == nil {
@@ -151,12 +151,21 @@ func (s *sim) crashOne(ctx context.Context) { s.crashNode(ctx, s.member((*simNod
 func (s *sim) crashLeader(ctx context.Context) { s.crashNode(ctx, s.leader()) }
 
 func (s *sim) crashNode(ctx context.Context, n *simNode) {
+	s.takeDown(ctx, n, s.between(0, 6*time.Second))
+}
+
+// crashForLong keeps a node away for longer than anybody waits for it.
+func (s *sim) crashForLong(ctx context.Context) {
+	s.takeDown(ctx, s.member((*simNode).isRunning), sealTimeout+s.between(2*time.Second, 6*time.Second))
+}
+
+func (s *sim) takeDown(ctx context.Context, n *simNode, away time.Duration) {
 	if n == nil || !n.claim() {
 		return
 	}
 	defer n.release()
 	n.crash()
-	sleep(ctx, s.between(0, 6*time.Second))
+	sleep(ctx, away)
 	s.bringBack(n)
 }
 

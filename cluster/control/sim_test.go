@@ -267,7 +267,9 @@ func (n *simNode) start(patience time.Duration) error {
 			},
 			// A leader that nobody hears goes on for longer than it would in production.
 			timing: raftnode.Timing{Heartbeat: time.Second, Election: time.Second, LeaderLease: time.Second, Commit: 50 * time.Millisecond, Call: 2 * time.Second},
-			keep:   raftnode.Retention{Interval: 5 * time.Second, Threshold: 60, Trailing: 20},
+			// Snapshots are frequent, so that nodes that join or were away get one. What is kept behind them must be more than a
+			// leader sends before it has an answer: raft cannot go on with a follower that compacted more than the leader knows of.
+			keep: raftnode.Retention{Interval: 5 * time.Second, Threshold: 60, Trailing: 128},
 		},
 		Logger: slog.New(slog.NewTextHandler(s.checks.writer(n.id), &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: dropTime})),
 		rank:   quickRank,
