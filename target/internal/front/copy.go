@@ -102,11 +102,11 @@ func (f *Front) copyWhole(ctx context.Context, r *request, q *copyRequest, itsel
 func (f *Front) copyOnce(ctx context.Context, r *request, q *copyRequest, itself bool) (*store.Info, error) {
 	src, err := f.openSource(ctx, r, cluster.Native(q.from.Bucket), q.from.Key, q.source, nil)
 	if err != nil {
-		return nil, err
+		return f.o.Store.Repeated(r.attempt(), r.bucket, r.grant.Key, err)
 	}
 	defer src.close()
 	if err := checkCopySize(src.length); err != nil {
-		return nil, err
+		return f.o.Store.Repeated(r.attempt(), r.bucket, r.grant.Key, err)
 	}
 	put := store.PutRequest{Metadata: src.info.Metadata, If: q.dest}
 	if q.replace {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/s3"
 )
 
@@ -82,4 +83,32 @@ func TestCopyOntoItself(t *testing.T) {
 	b.do("PUT", "/bucket/k", "", "x-amz-copy-source", "bucket/k", "x-amz-checksum-algorithm", "CRC32").want(t, 200, "ChecksumCRC32")
 	b.do("GET", "/bucket/k", "").want(t, 200, "x").wantHeaders(t, "x-amz-meta-b", "2")
 	b.do("PUT", "/bucket/none", "", "x-amz-copy-source", "bucket/none", "x-amz-metadata-directive", "REPLACE").want(t, 404)
+}
+
+// TestCopyIsDoneOnce: what a copy came to is what every later attempt is told, whatever has become of the source.
+func TestCopyIsDoneOnce(t *testing.T) {
+	b := newBed(t, "n1", "n2")
+	attempts := func() func() answer {
+		req := func() *httpd.Request {
+			return httpd.NewRequest("PUT", "/bucket/copy", nil, 0, "Host", "h", "x-amz-copy-source", "bucket/source")
+		}
+		g, err := b.grant(req())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() answer { return b.serve(g, req()) }
+	}
+	b.do("PUT", "/bucket/source", "old").want(t, 200)
+	made := attempts()
+	made().want(t, 200, md5Hex("old"))
+	b.do("DELETE", "/bucket/source", "").want(t, 204)
+	made().want(t, 200, md5Hex("old"))
+	b.do("PUT", "/bucket/copy", "other").want(t, 200)
+	made().want(t, 200, md5Hex("old"))
+
+	refused := attempts()
+	refused().want(t, 404)
+	b.do("PUT", "/bucket/source", "new").want(t, 200)
+	refused().want(t, 404)
+	b.do("GET", "/bucket/copy", "").want(t, 200, "other")
 }

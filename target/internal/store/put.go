@@ -72,6 +72,33 @@ func (t *turn) put(record *meta.Record, b *body, r *PutRequest) (*Info, error) {
 	return infoOf(record), nil
 }
 
+// Repeated returns what an earlier attempt of a request wrote, or err, with which this attempt failed before its turn came:
+// a copy that was made is not refused because its source is gone when the gateway asks again. An earlier attempt that comes
+// late is refused, too.
+func (s *Store) Repeated(call Call, bucket cluster.BucketEntry, key cluster.ObjectKey, err error) (*Info, error) {
+	const op = "target/store.Repeated"
+	if cluster.Is(err, cluster.KindUnavailable) {
+		return nil, err
+	}
+	t, refused := s.begin(op, name{bucket: &bucket, key: key}, call)
+	if refused != nil {
+		return nil, refused
+	}
+	defer t.end()
+	current, tombstone, readErr := t.visible((*meta.Index).Peek)
+	if readErr != nil {
+		return nil, readErr
+	}
+	if done, readErr := t.replayed(newest(current, tombstone)); done != nil || readErr != nil {
+		return infoOf(done), readErr
+	}
+	if o, ok := t.recall(0); ok {
+		return nil, o.err
+	}
+	t.remember(0, err)
+	return nil, err
+}
+
 func (r *PutRequest) incoming() incoming {
 	return incoming{
 		body: r.Body, size: r.Size, bucket: r.Bucket.Props.Checksum,
