@@ -41,7 +41,7 @@ unit: # unit tests, simulated clusters and the seeds of every fuzz target
 	AISLE_SIM_SEEDS=$(SEEDS) go test -timeout $(TIMEOUT) ./...
 
 .PHONY: e2e
-e2e: # real processes, stock clients, faults; E2E=PATTERN picks tests
+e2e: build # real processes, stock clients, faults; E2E=PATTERN picks tests
 	go test -tags e2e -count=1 -timeout $(TIMEOUT) -run '$(E2E)' ./cmd/e2e
 
 .PHONY: race

@@ -69,7 +69,11 @@ func (p *participation) acknowledge(pending *cluster.Map, named bool) error {
 		defer cancel()
 		p.fenced = true
 		var err error
-		if kept, err = p.participant.Fence(ctx, pending); err != nil {
+		kept, err = p.participant.Fence(ctx, pending)
+		if ctx.Err() != nil {
+			return nil // the change is over
+		}
+		if err != nil {
 			return cluster.E("control.acknowledge", pending.String(), cluster.KindOther, err)
 		}
 	}

@@ -11,7 +11,7 @@ func TestPlantedBugs(t *testing.T) {
 	}{
 		{"lease checked before the read", flaw{leaseBeforeRead: true, focus: (*sim).pauseOne}, 200},
 		{"view loaded before the lease is checked", flaw{viewBeforeLease: true, focus: (*sim).cutOff}, 200},
-		{"lease counted from the answer", flaw{control: bugCountFromReceipt, focus: (*sim).pauseOne}, 200},
+		{"lease counted from the answer", flaw{control: bugCountFromReceipt, focus: (*sim).pauseWhileWaiting}, 200},
 		{"lease counted before its index is applied", flaw{control: bugCountUnapplied, focus: (*sim).cutOneWay}, 200},
 		{"renewal without acknowledgement", flaw{control: bugRenewUnacknowledged, focus: (*sim).cutBeforeAcknowledging}, 200},
 		{"grant without a majority's word", flaw{control: bugNoVerify, focus: (*sim).transferUnheard}, 200},

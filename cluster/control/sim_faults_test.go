@@ -12,7 +12,8 @@ import (
 func (s *sim) cause(ctx context.Context) {
 	faults := []func(context.Context){
 		s.cutInTwo, s.cutOff, s.cutOneWay, s.cutLeader, s.pauseOne, s.pauseOne, s.pauseLeader, s.pauseLeader,
-		s.crashOne, s.crashOne, s.crashLeader, s.crashAll, s.crashForLong, s.restartOne, s.join, s.leave, s.slowDown, s.cutDuringCrash,
+		s.crashOne, s.crashOne, s.crashLeader, s.crashAll, s.crashForLong,
+		s.pauseWhileWaiting, s.restartOne, s.join, s.leave, s.slowDown, s.cutDuringCrash,
 		s.transferUnheard, s.cutBeforeAcknowledging,
 	}
 	for ctx.Err() == nil {
@@ -132,6 +133,31 @@ func (s *sim) isolate(ctx context.Context, n *simNode, in, out bool) {
 }
 
 func (s *sim) pauseOne(ctx context.Context) { s.pauseNode(ctx, s.member((*simNode).isRunning)) }
+
+// pauseWhileWaiting pauses a node whose messages take long, so that it is often caught between a question and its answer,
+// and learns late what has happened meanwhile.
+func (s *sim) pauseWhileWaiting(ctx context.Context) {
+	n := s.member(func(n *simNode) bool { return n.isRunning() && n != s.leader() })
+	if n == nil {
+		return
+	}
+	delay := func(min, max time.Duration) {
+		for _, other := range s.all() {
+			s.network.Delay(n.id, other.id, min, max)
+			s.network.Delay(other.id, n.id, min, max)
+		}
+	}
+	delay(200*time.Millisecond, 450*time.Millisecond)
+	defer delay(100*time.Microsecond, 5*time.Millisecond)
+	for range 4 {
+		sleep(ctx, s.between(time.Second, 2*time.Second))
+		s.checks.event("%s pauses while it waits", n.id)
+		n.pause()
+		sleep(ctx, s.between(4*time.Second, 5*time.Second))
+		s.checks.event("%s goes on", n.id)
+		n.resume()
+	}
+}
 
 func (s *sim) pauseLeader(ctx context.Context) { s.pauseNode(ctx, s.leader()) }
 

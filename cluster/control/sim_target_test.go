@@ -100,7 +100,7 @@ func simUnavailable(why string) error {
 
 // Fence implements Participant.
 func (t *simTarget) Fence(ctx context.Context, pending *cluster.Map) (kept []cluster.Slot, err error) {
-	if s := t.process.node.sim; s.chance(20) && !sleep(ctx, s.between(0, 4*time.Second)) { // commits in flight
+	if s := t.process.node.sim; !s.quickFences && s.chance(20) && !sleep(ctx, s.between(0, 4*time.Second)) { // commits in flight
 		return nil, ctx.Err()
 	}
 	err = t.locked(func() error {

@@ -32,16 +32,17 @@ type flaw struct {
 
 // sim is one run.
 type sim struct {
-	seed    uint64
-	flaw    flaw
-	began   time.Time
-	network *raftnode.Network
-	checks  *checks
-	life    context.Context
-	end     context.CancelFunc
-	work    sync.WaitGroup
-	alone   sync.Mutex // of faults that only make sense one at a time
-	mu      struct {
+	seed        uint64
+	flaw        flaw
+	began       time.Time
+	network     *raftnode.Network
+	checks      *checks
+	life        context.Context
+	end         context.CancelFunc
+	work        sync.WaitGroup
+	quickFences bool       // no commit is ever in flight when a target fences
+	alone       sync.Mutex // of faults that only make sense one at a time
+	mu          struct {
 		sync.Mutex
 		random *rand.Rand
 		nodes  []*simNode
