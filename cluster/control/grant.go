@@ -38,7 +38,7 @@ func (t *term) note(p process, q renewal) {
 		h = &holder{}
 		t.mu.holders[p] = h
 	}
-	h.contact, h.met, h.gaveUp = now, true, q.GiveUp
+	h.contact, h.met, h.gone = now, true, h.gone || q.Last
 	h.applied = max(h.applied, q.Applied)
 	if q.Ack.Map > h.ack.Map {
 		h.ack = q.Ack
@@ -73,9 +73,9 @@ func (t *term) grant(p process) renewed {
 }
 
 // mayHold reports whether a process gets a lease: the active map names it, and it has acknowledged the pending one, which
-// names it too. An earlier request of a process that has given its lease up meanwhile is not granted any more.
+// names it too. What still arrives from a process that has stopped was sent before.
 func mayHold(v *View, p process, h *holder) bool {
-	if h.gaveUp || !names(v.Map(), p) {
+	if h.gone || !names(v.Map(), p) {
 		return false
 	}
 	pending := v.Pending()

@@ -64,7 +64,7 @@ type holder struct {
 	ack     acknowledgement
 	contact time.Duration // clock time of its last report
 	met     bool          // it has reported in this term
-	gaveUp  bool          // its last word was that its lease has ended
+	gone    bool          // it has said its last word
 	grants  []grant       // leases that may last, by the leader's count; oldest first
 }
 
