@@ -16,7 +16,7 @@ type machine struct{ *Control }
 func (m machine) Apply(index uint64, data []byte) any {
 	current := m.View().state
 	if index <= current.Index {
-		return state.Result{}
+		return state.Result{Stale: true}
 	}
 	next, result, err := current.Apply(index, data)
 	if err != nil {

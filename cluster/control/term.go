@@ -43,6 +43,7 @@ func (c *Control) lead() {
 type term struct {
 	*Control
 	number  uint64
+	began   time.Duration // clock time at which it was in office
 	life    context.Context
 	end     context.CancelFunc
 	work    sync.WaitGroup
@@ -85,14 +86,19 @@ func (t *term) stop() {
 	t.work.Wait()
 }
 
-// run takes office: it applies what earlier leaders committed, assumes that every node holds a lease of theirs, and only
-// then acts.
+// run takes office, and with that has applied everything that earlier leaders committed. It assumes that every node holds a
+// lease of theirs, and only then acts.
 func (t *term) run() {
-	for t.engine.Barrier(t.life) != nil {
+	for {
+		_, err := t.propose(t.life, state.Command{TakeOffice: &state.TakeOffice{}})
+		if err == nil {
+			break
+		}
 		if !sleep(t.life, retryPause) {
 			return
 		}
 	}
+	t.began = t.clock.Now()
 	t.assumeLeases()
 	t.term.Store(t)
 	t.log.Info("leading", "term", t.number)
@@ -106,7 +112,7 @@ func (t *term) run() {
 // assumeLeases takes every process that the active map names to hold a lease that an earlier leader granted at the last
 // moment before this term.
 func (t *term) assumeLeases() {
-	until := t.leaseEnd(t.clock.Now())
+	until := t.leaseEnd(t.began)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.options.bug == bugNoGrace {
@@ -122,10 +128,10 @@ func (t *term) leaseEnd(now time.Duration) time.Duration {
 	return now + t.options.Lease + t.options.Lease/10
 }
 
-// propose puts a command into the log and returns its result.
+// propose puts a command into the log and returns its result. It is carried out only in this term: see state.TakeOffice.
 func (t *term) propose(ctx context.Context, cmd state.Command) (state.Result, error) {
 	const op = "control.propose"
-	cmd.Time = time.Now()
+	cmd.Time, cmd.Term = time.Now(), t.number
 	data, err := cmd.Encode()
 	if err != nil {
 		return state.Result{}, cluster.E(op, "", cluster.KindInvalid, err)
@@ -138,7 +144,10 @@ func (t *term) propose(ctx context.Context, cmd state.Command) (state.Result, er
 	case t.commits <- struct{}{}:
 	default:
 	}
-	return result.(state.Result), nil
+	if r := result.(state.Result); !r.Stale {
+		return r, nil
+	}
+	return state.Result{}, noLeader()
 }
 
 // spreadCommits tells the followers at once what is committed: raft would do so with its next message only, and an empty
@@ -163,12 +172,15 @@ func (t *term) outcome(ctx context.Context, req cluster.RequestID) (r state.Resu
 		r, ok = v.state.Outcome(req)
 		return ok
 	})
+	if err == nil && r.Term > t.number {
+		err = noLeader() // who decided it knows who must have applied it
+	}
 	return r, err
 }
 
 // everywhere returns when every lease holder has applied an index, or its lease has ended. Leases that were granted with
-// that index or a later one do not matter: they count only where it is applied. That holds also if this term ends
-// meanwhile, since a later leader grants no others.
+// that index or a later one do not matter: they count only where it is applied. For an index of this term or before, that
+// holds also if the term has ended: a later leader takes office after it, and grants no others.
 func (t *term) everywhere(ctx context.Context, index uint64) error {
 	if t.options.bug == bugNoWait {
 		return nil

@@ -68,20 +68,23 @@ type voterCandidate struct {
 
 // candidates are raft's members, with what the map says of them.
 func (t *term) candidates() []voterCandidate {
-	v := t.View()
+	v, age := t.View(), t.clock.Now()-t.began
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var all []voterCandidate
 	for _, m := range t.engine.Members() {
 		n, ok := v.Map().Node(m.ID)
-		silent := m.LastContact < 0 || m.LastContact > strangerLife
+		silence := m.LastContact
+		if silence < 0 {
+			silence = age // never in this term, which may be young
+		}
 		_, entering := t.mu.entering[m.ID]
 		refused, leaving := t.mu.leaving[m.ID]
 		leaving = leaving && refused == nil || v.Map().Removed[m.ID]
 		all = append(all, voterCandidate{
 			id: m.ID, voter: m.Voter, caughtUp: m.CaughtUp, zone: n.Zone, proxy: n.Roles.Has(cluster.Proxy), inMap: ok && !leaving, leaving: leaving,
-			alive: m.ID == t.options.Node.ID || m.LastContact >= 0 && m.LastContact < deadAfter,
-			gone:  v.Map().Removed[m.ID] || !ok && v.Pending() == nil && !entering && silent,
+			alive: m.ID == t.options.Node.ID || silence < deadAfter,
+			gone:  v.Map().Removed[m.ID] || !ok && v.Pending() == nil && !entering && silence > strangerLife,
 		})
 	}
 	return all

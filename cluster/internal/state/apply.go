@@ -39,7 +39,12 @@ func newerFormat(format uint32) error {
 
 // apply carries a command out on a state that is still the caller's own. A copy of a request gets the recorded outcome.
 func (s *State) apply(c Command) Result {
-	if c.Form != nil {
+	switch {
+	case c.TakeOffice != nil:
+		return s.takeOffice(c.Term)
+	case c.Term != s.Term:
+		return stale()
+	case c.Form != nil:
 		return s.form(*c.Form)
 	}
 	if !s.Formed() {
@@ -82,12 +87,27 @@ func (s *State) run(c Command) Result {
 
 // remember keeps the outcome of a request, which is decided now, and forgets old ones.
 func (s *State) remember(req cluster.RequestID, r Result) Result {
-	r.Index = s.Index
+	r.Index, r.Term = s.Index, s.Term
 	first := 0
 	for first < len(s.Outcomes) && (len(s.Outcomes)-first >= outcomeLimit || s.Time.Sub(s.Outcomes[first].Time) > outcomeWindow) {
 		first++
 	}
 	s.Outcomes = append(slices.Clone(s.Outcomes[first:]), Outcome{Request: req, Time: s.Time, Result: r})
+	return r
+}
+
+// takeOffice begins a term, if none is later. Each term has one leader, which may say so twice.
+func (s *State) takeOffice(term uint64) Result {
+	if term < s.Term {
+		return stale()
+	}
+	s.Term = term
+	return Result{}
+}
+
+func stale() Result {
+	r := Refuse(cluster.KindUnavailable, "", "another leader has taken office")
+	r.Stale = true
 	return r
 }
 

@@ -17,8 +17,10 @@ const CommandVersion = 1
 type Command struct {
 	Version int               `json:"v"`
 	Time    time.Time         `json:"time"`              // of the leader that proposed it
+	Term    uint64            `json:"term"`              // of that leader
 	Request cluster.RequestID `json:"request,omitempty"` // the request of a user that it carries out
 
+	TakeOffice     *TakeOffice     `json:"take_office,omitempty"`
 	Form           *Form           `json:"form,omitempty"`
 	Propose        *Propose        `json:"propose,omitempty"`
 	Activate       *Activate       `json:"activate,omitempty"`
@@ -31,6 +33,9 @@ type Command struct {
 }
 
 type (
+	// TakeOffice begins the term of a leader in the state: from here on, no command of an earlier leader is carried out. What
+	// a leader decides rests on the leases that it knows of, so it must not take effect after another one has granted some.
+	TakeOffice struct{}
 	// Form makes the cluster: map 1, in which the first node owns every slot if it is a target.
 	Form struct {
 		ClusterID string            `json:"cluster_id"`
@@ -127,7 +132,7 @@ func Decode(data []byte) (Command, error) {
 func (c Command) actions() int {
 	n := 0
 	for _, set := range []bool{
-		c.Form != nil, c.Propose != nil, c.Activate != nil, c.Cancel != nil, c.CreateBucket != nil,
+		c.TakeOffice != nil, c.Form != nil, c.Propose != nil, c.Activate != nil, c.Cancel != nil, c.CreateBucket != nil,
 		c.SetBucketProps != nil, c.BeginDelete != nil, c.EndDelete != nil, c.SetSettings != nil,
 	} {
 		if set {
@@ -146,6 +151,8 @@ type Result struct {
 	Version cluster.MapVersion   `json:"version,omitempty"` // of the map that was proposed or activated
 	Begun   bool                 `json:"begun,omitempty"`   // a deletion is under way and has no outcome yet
 	Index   uint64               `json:"index,omitempty"`   // at which the outcome of a request was decided
+	Term    uint64               `json:"term,omitempty"`    // in which it was decided
+	Stale   bool                 `json:"stale,omitempty"`   // refused, and not decided, for another leader has taken office
 }
 
 // Refused reports whether the command was refused.

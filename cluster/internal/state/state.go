@@ -16,6 +16,7 @@ type State struct {
 	Index       uint64                 // of the last command applied
 	Time        time.Time              // the latest time that a command carried
 	Format      uint32                 // zero until the cluster is formed
+	Term        uint64                 // of the leader in office; commands of others are refused
 	Active      *cluster.Map           // the map by which slots are served; version zero until the cluster is formed
 	Pending     *cluster.Map           // the map that is being changed to, or nil
 	LastVersion cluster.MapVersion     // the highest map version ever given out

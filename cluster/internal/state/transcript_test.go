@@ -64,6 +64,7 @@ type interpreter struct {
 	t     *testing.T
 	s     *State
 	index uint64
+	term  uint64
 	now   time.Time
 }
 
@@ -78,6 +79,9 @@ func (in *interpreter) run(words []string) string {
 		}
 		in.now = in.now.Add(d)
 		return ""
+	case "term":
+		in.term = number(in.t, words[1])
+		return ""
 	case "snapshot":
 		return in.snapshot()
 	case "raw":
@@ -87,6 +91,8 @@ func (in *interpreter) run(words []string) string {
 		return fmt.Sprintf("  error: %v\n", err)
 	case "show":
 		return in.show()
+	case "take-office":
+		c.TakeOffice = &TakeOffice{}
 	case "form":
 		n := in.nodes(arg["node"])[0]
 		c.Form = &Form{ClusterID: "c1", Format: Format, Node: n, Keys: []Key{{ID: "root", Sealed: []byte{1}, Root: true}}}
@@ -113,7 +119,7 @@ func (in *interpreter) run(words []string) string {
 	default:
 		in.t.Fatalf("unknown command %q", words[0])
 	}
-	c.Time, c.Request = in.now, cluster.RequestID(arg["request"])
+	c.Time, c.Term, c.Request = in.now, in.term, cluster.RequestID(arg["request"])
 	data, err := c.Encode()
 	if err != nil {
 		in.t.Fatal(err)
