@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/internal/state"
 )
 
 // inCluster runs a test in a healthy simulated cluster.
@@ -140,6 +141,29 @@ func TestNobodyAnswersWithoutMajority(t *testing.T) {
 		_, err = last.running().control.CreateBucket(ctx, "r1", cluster.Native("bucket"), testProps, "root")
 		if !cluster.Is(err, cluster.KindUnavailable) {
 			t.Errorf("a change without a majority: %v", err)
+		}
+	})
+}
+
+// TestOldTermDecidesNothing is about a leader that has lost its office and does not know it: its table of leases is out of
+// date, so nothing that rests on it may take effect.
+func TestOldTermDecidesNothing(t *testing.T) {
+	inCluster(t, 3, func(t *testing.T, s *sim) {
+		leader := s.leader()
+		create(t, leader, "r1", "bucket")
+		current := leader.running().control.term.Load()
+		old := &term{Control: current.Control, number: current.number - 1, life: t.Context(), commits: make(chan struct{}, 1)}
+		if _, err := old.propose(t.Context(), state.Command{Request: "r2", SetSettings: &state.SetSettings{}}); !cluster.Is(err, cluster.KindUnavailable) {
+			t.Errorf("an old term made a change: %v", err)
+		}
+		if _, ok := leader.running().control.View().state.Outcome("r2"); ok {
+			t.Error("an old term decided a request")
+		}
+		if _, err := old.outcome(t.Context(), "r1"); !cluster.Is(err, cluster.KindUnavailable) {
+			t.Errorf("an old term would acknowledge what a later one decided: %v", err)
+		}
+		if r, err := current.outcome(t.Context(), "r1"); err != nil || r.Refused() {
+			t.Errorf("the term that decided: %v, %v", r, err)
 		}
 	})
 }

@@ -13,7 +13,7 @@ func (s *sim) cause(ctx context.Context) {
 	faults := []func(context.Context){
 		s.cutInTwo, s.cutOff, s.cutOneWay, s.cutLeader, s.pauseOne, s.pauseOne, s.pauseLeader, s.pauseLeader,
 		s.crashOne, s.crashOne, s.crashLeader, s.crashAll, s.crashForLong,
-		s.pauseWhileWaiting, s.restartOne, s.join, s.leave, s.slowDown, s.cutDuringCrash,
+		s.pauseWhileWaiting, s.loseOffice, s.restartOne, s.join, s.leave, s.slowDown, s.cutDuringCrash,
 		s.transferUnheard, s.cutBeforeAcknowledging,
 	}
 	for ctx.Err() == nil {
@@ -104,6 +104,32 @@ func (s *sim) cutLeader(ctx context.Context) { s.isolate(ctx, s.leader(), s.chan
 func (s *sim) cutOneWay(ctx context.Context) {
 	in := s.chance(50)
 	s.isolate(ctx, s.member((*simNode).isRunning), in, !in)
+}
+
+// loseOffice cuts leader after leader off for a moment, while a node that does not answer makes decisions wait.
+func (s *sim) loseOffice(ctx context.Context) {
+	s.work.Go(func() { s.crashForLong(ctx) })
+	for range 4 {
+		leader := s.leader()
+		if leader == nil {
+			return
+		}
+		s.checks.event("%s loses touch", leader.id)
+		s.network.Partition([]cluster.NodeID{leader.id}, s.others(leader))
+		sleep(ctx, s.between(1500*time.Millisecond, 3*time.Second))
+		s.network.HealAll()
+		sleep(ctx, s.between(0, time.Second))
+	}
+}
+
+func (s *sim) others(n *simNode) []cluster.NodeID {
+	var ids []cluster.NodeID
+	for _, other := range s.all() {
+		if other != n {
+			ids = append(ids, other.id)
+		}
+	}
+	return ids
 }
 
 // isolate cuts a node off from some or all of the others.
