@@ -18,6 +18,7 @@ const (
 	methodChange  = "control.change"
 	methodLeave   = "control.leave"
 	methodStatus  = "control.status"
+	methodLatest  = "control.latest"
 	methodEnter   = "control.enter"   // answered by everybody; the leader takes it further
 	methodSeal    = "control.seal"    // answered by a target
 	methodConfirm = "control.confirm" // answered by a voter
@@ -118,6 +119,8 @@ func (c *Control) HandlePeer(ctx context.Context, method string, body []byte) ([
 		return answer(ctx, body, c.handleLeaving)
 	case methodStatus:
 		return answer(ctx, body, c.handleStatus)
+	case methodLatest:
+		return answer(ctx, body, c.handleLatest)
 	case methodEnter:
 		return answer(ctx, body, c.handleEntering)
 	case methodSeal:

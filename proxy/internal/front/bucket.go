@@ -83,8 +83,8 @@ func (f *Front) createBucket(ctx context.Context, r *s3Request) error {
 	return nil
 }
 
-func (f *Front) headBucket(_ context.Context, r *s3Request) error {
-	if _, _, err := f.bucket(cluster.Native(r.call.Bucket)); err != nil {
+func (f *Front) headBucket(ctx context.Context, r *s3Request) error {
+	if _, _, err := f.bucket(ctx, cluster.Native(r.call.Bucket)); err != nil {
 		return err
 	}
 	r.rep.Status = http.StatusOK
@@ -100,8 +100,8 @@ func (f *Front) deleteBucket(ctx context.Context, r *s3Request) error {
 	return nil
 }
 
-func (f *Front) bucketLocation(_ context.Context, r *s3Request) error {
-	if _, _, err := f.bucket(cluster.Native(r.call.Bucket)); err != nil {
+func (f *Front) bucketLocation(ctx context.Context, r *s3Request) error {
+	if _, _, err := f.bucket(ctx, cluster.Native(r.call.Bucket)); err != nil {
 		return err
 	}
 	r.xml(s3.LocationXML(f.o.Region))

@@ -47,7 +47,7 @@ func (f *Front) deleteAll(ctx context.Context, r *s3Request, items []s3.DeleteIt
 	}
 	started := f.o.Now()
 	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
-		view, entry, err := f.bucket(b)
+		view, entry, err := f.bucket(ctx, b)
 		if err != nil && !cluster.Is(err, cluster.KindUnavailable) {
 			return nil, err
 		}

@@ -22,6 +22,7 @@ import (
 type Control interface {
 	View() *control.View
 	Current() (*control.View, error)
+	Latest(ctx context.Context) (*control.View, error)
 	Wait(ctx context.Context, ok func(*control.View) bool) error
 	CheckLease() error
 	CreateBucket(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps, creator cluster.AccessKeyID) (cluster.BucketEntry, error)

@@ -56,7 +56,7 @@ func (f *Front) listPage(ctx context.Context, caller listCaller, b cluster.Bucke
 	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
 		p := place{}
 		page := list.Page{}
-		view, entry, err := f.bucket(b)
+		view, entry, err := f.bucket(ctx, b)
 		if err == nil {
 			p.view = view
 			in.MapVersion, in.BucketID = view.Map().Version, entry.ID

@@ -57,7 +57,7 @@ func (f *Front) nativeBucket(ctx context.Context, r *nativeRequest, rawName stri
 		return f.nativeCreateBucket(ctx, r, bucket)
 	case method == http.MethodHead && action == "":
 		r.rep.Operation = "native.HeadBucket"
-		return f.nativeHeadBucket(r, bucket)
+		return f.nativeHeadBucket(ctx, r, bucket)
 	case method == http.MethodPatch && action == api.ActionSetProps:
 		r.rep.Operation = "native.SetBucketProps"
 		return f.nativeSetProps(ctx, r, bucket)
@@ -87,11 +87,11 @@ func (f *Front) nativeCreateBucket(ctx context.Context, r *nativeRequest, b clus
 	return nil
 }
 
-func (f *Front) nativeHeadBucket(r *nativeRequest, b cluster.Bucket) error {
+func (f *Front) nativeHeadBucket(ctx context.Context, r *nativeRequest, b cluster.Bucket) error {
 	const op = "proxy/front.nativeHeadBucket"
-	entry, ok := r.view.Bucket(b)
-	if !ok {
-		return cluster.Fail(op, b.String(), cluster.KindBucketNotFound, "the bucket does not exist")
+	_, entry, err := f.bucket(ctx, b)
+	if err != nil {
+		return err
 	}
 	props, err := json.Marshal(api.NewBucketProps(entry))
 	if err != nil {
@@ -103,10 +103,9 @@ func (f *Front) nativeHeadBucket(r *nativeRequest, b cluster.Bucket) error {
 }
 
 func (f *Front) nativeSetProps(ctx context.Context, r *nativeRequest, b cluster.Bucket) error {
-	const op = "proxy/front.nativeSetProps"
-	entry, ok := r.view.Bucket(b)
-	if !ok {
-		return cluster.Fail(op, b.String(), cluster.KindBucketNotFound, "the bucket does not exist")
+	_, entry, err := f.bucket(ctx, b)
+	if err != nil {
+		return err
 	}
 	changes, err := r.action.Props()
 	if err != nil {

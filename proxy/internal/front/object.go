@@ -29,9 +29,9 @@ type place struct {
 }
 
 // locate finds the owner of a key. What it says is certain: the view reflects every acknowledged change.
-func (f *Front) locate(bucket cluster.Bucket, key cluster.ObjectKey) (place, error) {
+func (f *Front) locate(ctx context.Context, bucket cluster.Bucket, key cluster.ObjectKey) (place, error) {
 	const op = "proxy/front.locate"
-	view, entry, err := f.bucket(bucket)
+	view, entry, err := f.bucket(ctx, bucket)
 	if err != nil {
 		return place{}, err
 	}
@@ -43,18 +43,44 @@ func (f *Front) locate(bucket cluster.Bucket, key cluster.ObjectKey) (place, err
 	return p, nil
 }
 
-// bucket finds a bucket, or says for certain that it does not exist.
-func (f *Front) bucket(b cluster.Bucket) (*control.View, cluster.BucketEntry, error) {
+// bucket finds a bucket, or says for certain that it does not exist. A change of the table shows at one node before the
+// other, so what is not decided everywhere is not told: a bucket that is missing here is looked up as of now, and one that is
+// being deleted is waited for.
+func (f *Front) bucket(ctx context.Context, b cluster.Bucket) (*control.View, cluster.BucketEntry, error) {
 	const op = "proxy/front.bucket"
 	view, err := f.o.Control.Current()
+	for err == nil {
+		entry, ok := view.Bucket(b)
+		if !ok {
+			if view, err = f.o.Control.Latest(ctx); err != nil {
+				break
+			}
+			if entry, ok = view.Bucket(b); !ok {
+				return view, entry, cluster.Fail(op, b.String(), cluster.KindBucketNotFound, "the bucket does not exist")
+			}
+		}
+		if entry.State == cluster.BucketActive {
+			return view, entry, nil
+		}
+		view, err = f.decided(ctx, entry.ID)
+	}
+	failed := cluster.E(op, "", cluster.KindOther, err)
+	failed.Subject = b.String()
+	return nil, cluster.BucketEntry{}, failed
+}
+
+// decided waits until a bucket that is being deleted is gone, or stays.
+func (f *Front) decided(ctx context.Context, id cluster.BucketID) (*control.View, error) {
+	wait, cancel := context.WithTimeout(ctx, holdLimit)
+	defer cancel()
+	err := f.o.Control.Wait(wait, func(v *control.View) bool {
+		e, ok := v.BucketByID(id)
+		return !ok || e.State == cluster.BucketActive
+	})
 	if err != nil {
-		return nil, cluster.BucketEntry{}, cluster.E(op, b.String(), cluster.KindOther, err)
+		return nil, cluster.E("proxy/front.decided", "", cluster.KindUnavailable, err)
 	}
-	entry, ok := view.Bucket(b)
-	if !ok {
-		return view, entry, cluster.Fail(op, b.String(), cluster.KindBucketNotFound, "the bucket does not exist")
-	}
-	return view, entry, nil
+	return f.o.Control.Current()
 }
 
 // object takes a granted request to the owner of its key. The caller has set what it knows of the grant: identity,
@@ -63,7 +89,7 @@ func (f *Front) object(ctx context.Context, g intra.Grant, req *httpd.Request, r
 	started := f.o.Now()
 	g.Request, g.Gateway = req.ID, f.o.Self
 	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
-		p, err := f.locate(g.Bucket, g.Key)
+		p, err := f.locate(ctx, g.Bucket, g.Key)
 		if err == nil {
 			g.BucketID, g.Slot, g.Owner, g.Epoch, g.MapVersion = p.bucket.ID, p.slot, p.owner, p.epoch, p.view.Map().Version
 			err = f.send(ctx, p, &g, req, rep)
