@@ -72,9 +72,7 @@ func (f *Front) authenticate(r *nativeRequest) error {
 		if err != nil {
 			return err
 		}
-		r.auth, err = f.verifier.Verify(&s3.Call{Request: s3.Request{
-			Method: r.req.Method, Path: r.req.Path, Query: r.req.Query, Host: r.req.Host, Header: &r.req.Header, Length: r.req.Length,
-		}, Params: params}, f.o.Now())
+		r.auth, err = f.verifier.Verify(&s3.Call{Request: seen(r.req), Params: params}, f.o.Now())
 		if err != nil {
 			return f.ifSure(err)
 		}
@@ -154,9 +152,7 @@ func (f *Front) nativeObject(ctx context.Context, r *nativeRequest, rest string)
 		Bucket:    bucket,
 		Key:       cluster.ObjectKey(key),
 		Write:     r.req.Method != http.MethodGet && r.req.Method != http.MethodHead,
-		Payload: intra.Payload{
-			Mode: p.Mode, SHA256: p.SHA256, Length: p.Length, Seed: p.Seed, Scope: p.Scope, Date: p.Date,
-		},
+		Payload: intra.Payload(p),
 	}
 	if operation == nativeCopy {
 		// A copy happens at the owner of the destination, which reads the source.

@@ -38,9 +38,7 @@ var s3Handlers = map[s3.Operation]s3Handler{
 
 func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "proxy/front.serveS3"
-	call, parseErr := f.router.Parse(s3.Request{
-		Method: req.Method, Path: req.Path, Query: req.Query, Host: req.Host, Header: &req.Header, Length: req.Length,
-	})
+	call, parseErr := f.router.Parse(seen(req))
 	rep.Operation = call.Op.String()
 	// Without a key nobody learns more than that: also what is refused is refused only to those who may ask.
 	auth, err := f.verifier.Verify(call, f.o.Now())
@@ -90,18 +88,14 @@ func (f *Front) s3Object(ctx context.Context, r *s3Request) error {
 		Bucket:    cluster.Native(r.call.Bucket),
 		Key:       r.call.Key,
 		Write:     r.call.Op.Writes(),
-		Payload: intra.Payload{
-			Mode: p.Mode, SHA256: p.SHA256, Length: p.Length, Seed: p.Seed, Scope: p.Scope, Date: p.Date,
-		},
+		Payload: intra.Payload(p),
 	}, r.req, r.rep)
 }
 
 // writeS3Error answers with S3's XML. Replies to HEAD have the status only, as AWS's do.
 func (f *Front) writeS3Error(req *httpd.Request, rep *httpd.Reply, err error) {
 	c := s3.ErrorContext{Method: req.Method, Resource: req.Path, RequestID: req.ID, HostID: string(f.o.Self)}
-	call, _ := f.router.Parse(s3.Request{
-		Method: req.Method, Path: req.Path, Query: req.Query, Host: req.Host, Header: &req.Header, Length: req.Length,
-	})
+	call, _ := f.router.Parse(seen(req))
 	if call != nil {
 		c.Bucket, c.Key, c.UploadID = call.Bucket, call.Key, cluster.UploadID(call.Params.Get("uploadId"))
 	}
@@ -123,4 +117,11 @@ func setS3Reply(rep *httpd.Reply, r s3.Reply) {
 func (r *s3Request) xml(document []byte) {
 	r.rep.Status = http.StatusOK
 	r.rep.Bytes(s3.ContentTypeXML, document)
+}
+
+// seen is what package s3 needs to see of a request.
+func seen(req *httpd.Request) s3.Request {
+	return s3.Request{
+		Method: req.Method, Path: req.Path, Query: req.Query, Host: req.Host, Header: &req.Header, Length: req.Length,
+	}
 }
