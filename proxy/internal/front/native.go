@@ -152,7 +152,7 @@ func (f *Front) nativeObject(ctx context.Context, r *nativeRequest, rest string)
 		Bucket:    bucket,
 		Key:       cluster.ObjectKey(key),
 		Write:     r.req.Method != http.MethodGet && r.req.Method != http.MethodHead,
-		Payload: intra.Payload(p),
+		Payload:   intra.Payload(p),
 	}
 	if operation == nativeCopy {
 		// A copy happens at the owner of the destination, which reads the source.

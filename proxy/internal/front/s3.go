@@ -88,7 +88,7 @@ func (f *Front) s3Object(ctx context.Context, r *s3Request) error {
 		Bucket:    cluster.Native(r.call.Bucket),
 		Key:       r.call.Key,
 		Write:     r.call.Op.Writes(),
-		Payload: intra.Payload(p),
+		Payload:   intra.Payload(p),
 	}, r.req, r.rep)
 }
 
