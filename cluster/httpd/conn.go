@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -23,6 +24,7 @@ const (
 	drainLimit     = 64 << 10 // of a body left unread, to keep the connection
 	lingerLimit    = 1 << 20  // read and dropped so that a refusal reaches a client that still sends
 	lingerTime     = 2 * time.Second
+	keepBuffer     = 2 * time.Second // without a request; then the buffers are given up
 )
 
 // conn serves one connection, one request after the other, in one goroutine. What a request needs is kept from one to the
@@ -35,10 +37,11 @@ type conn struct {
 	remote  string
 	refused bool // one connection too many
 
-	src  source
-	br   *bufio.Reader
-	head head
-	out  writer
+	src   source
+	br    *bufio.Reader
+	first [1]byte // of a request that came late
+	head  head
+	out   writer
 
 	req  Request
 	rep  Reply
@@ -121,13 +124,37 @@ func (c *conn) await() bool {
 	}
 	if c.br.Buffered() == 0 && len(c.src.pending) == 0 {
 		if now := time.Now(); now.Sub(c.src.pace.armed) >= rearmAfter {
-			c.src.pace.arm(now, c.srv.o.IdleTimeout)
+			c.src.pace.arm(now, min(keepBuffer, c.srv.o.IdleTimeout))
 		}
-		if _, err := c.br.Peek(1); err != nil {
+		_, err := c.br.Peek(1)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = c.awaitLong()
+		}
+		if err != nil {
 			return false
 		}
 	}
 	return c.setIdle(false)
+}
+
+// awaitLong goes on waiting without any buffer: clients keep many connections for long, and most of them do nothing.
+func (c *conn) awaitLong() error {
+	rest := c.srv.o.IdleTimeout - keepBuffer
+	if rest <= 0 {
+		return os.ErrDeadlineExceeded
+	}
+	c.br, c.out.head = nil, nil
+	c.head = head{maxFields: c.srv.o.MaxHeaders}
+	c.req, c.rep, c.ex = Request{}, Reply{}, Exchange{}
+	c.src.pace.arm(time.Now(), rest)
+	n, err := c.nc.Read(c.first[:])
+	if err != nil {
+		return err
+	}
+	c.src.pending = c.first[:n]
+	c.src.pace.disarm()
+	c.br = bufio.NewReaderSize(&c.src, readBufferSize)
+	return nil
 }
 
 // shrink gives up what a large head took, so that idle connections hold little.
@@ -136,7 +163,6 @@ func (c *conn) shrink() {
 		return
 	}
 	c.br = bufio.NewReaderSize(&c.src, readBufferSize)
-	c.src.pending = nil
 	c.head = head{maxFields: c.srv.o.MaxHeaders}
 	c.resetRequest()
 }
@@ -188,7 +214,8 @@ func (c *conn) cancelIfGone(now time.Time) {
 	}
 }
 
-// readHead reads the head of the next request, in a larger buffer when it needs one.
+// readHead reads the head of the next request, in larger and larger buffers when it needs them: nobody takes much memory by
+// sending little.
 func (c *conn) readHead() (framing, error) {
 	c.req.Header.fields = c.req.Header.fields[:0]
 	began := time.Now()
@@ -197,10 +224,9 @@ func (c *conn) readHead() (framing, error) {
 		defer c.src.pace.disarm()
 	}
 	f, err := c.head.read(c.br, &c.req)
-	if errors.Is(err, errHeadTooLarge) && c.br.Size() < c.srv.o.MaxHeaderBytes {
-		buffered, _ := c.br.Peek(c.br.Buffered())
-		c.src.pending = append([]byte(nil), buffered...)
-		c.br = bufio.NewReaderSize(&c.src, c.srv.o.MaxHeaderBytes)
+	for errors.Is(err, errHeadTooLarge) && c.br.Size() < c.srv.o.MaxHeaderBytes {
+		c.src.pending, _ = c.br.Peek(c.br.Buffered())
+		c.br = bufio.NewReaderSize(&c.src, min(2*c.br.Size(), c.srv.o.MaxHeaderBytes))
 		c.req.Header.fields = c.req.Header.fields[:0]
 		f, err = c.head.read(c.br, &c.req)
 	}

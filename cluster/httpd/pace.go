@@ -84,7 +84,9 @@ type source struct {
 func (s *source) Read(p []byte) (int, error) {
 	if len(s.pending) > 0 {
 		n := copy(p, s.pending)
-		s.pending = s.pending[n:]
+		if s.pending = s.pending[n:]; len(s.pending) == 0 {
+			s.pending = nil // it may be the whole of a large buffer
+		}
 		return n, nil
 	}
 	if !s.inBody {
