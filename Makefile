@@ -13,6 +13,7 @@ SEEDS     ?= 500
 E2E       ?= .
 TIMEOUT   ?= 40m
 BENCHARGS ?=
+VERSION   ?= $(shell git describe --always --dirty 2>/dev/null)
 
 .PHONY: help
 help: ## list the targets
@@ -21,7 +22,7 @@ help: ## list the targets
 .PHONY: build
 build: ## build bin/aisle: node, CLI and load generator in one static binary
 	@mkdir -p bin
-	go build -trimpath -o bin/aisle ./cmd/aisle
+	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/aisle ./cmd/aisle
 
 .PHONY: run
 run: build ## start a 3-node cluster on this machine and print how to use it; Ctrl-C stops it

@@ -211,7 +211,7 @@ func TestRelay(t *testing.T) {
 	}
 	defer file.Close()
 	gateway, target, _ := relayPair(t, func(ctx context.Context, req *Request, rep *Reply) error {
-		if got := req.Header.Values("aisle-ticket"); len(got) != 1 || got[0] != "t1" || req.Header.Has("X-Hop") {
+		if got := req.Header.Values("aisle-ticket"); len(got) != 1 || got[0] != "t1" || req.Header.Has("TE") || !req.Header.Has("X-Amz-Meta-Kept") {
 			return fmt.Errorf("header %v", req.Header)
 		}
 		rep.SetHeader("X-Amz-Thing", "yes")
@@ -238,7 +238,7 @@ func TestRelay(t *testing.T) {
 	c := gateway.dial()
 	f := func(method, target, rest string, status int, body string) answer {
 		t.Helper()
-		c.send(method + " " + target + " HTTP/1.1\r\nHost: client-host:1\r\nConnection: x-hop\r\nX-Hop: 1\r\nAisle-Ticket: forged\r\n" + rest)
+		c.send(method + " " + target + " HTTP/1.1\r\nHost: client-host:1\r\nConnection: te, X-Amz-Meta-Kept\r\nTE: trailers\r\nX-Amz-Meta-Kept: 1\r\nAisle-Ticket: forged\r\n" + rest)
 		a := c.reply(method)
 		if a.status != status || a.body != body || a.close {
 			t.Fatalf("%s %s: got %d, %d bytes, close %t", method, target, a.status, len(a.body), a.close)

@@ -150,7 +150,8 @@ func (p *peer) send(body io.Reader, kept []byte, h *Header) (replyFrame, error) 
 	return rf, err
 }
 
-// buildHead writes the head of p.out into p.buf.
+// buildHead writes the head of p.out into p.buf. A field that the client's Connection names goes too: the cluster is the
+// client's server, whichever of its nodes answers, and a signed field must not get lost on the way to the owner.
 func (p *peer) buildHead() {
 	o := &p.out
 	b := append(p.buf[:0], o.method...)
@@ -161,9 +162,8 @@ func (p *peer) buildHead() {
 	}
 	b = append(b, " HTTP/1.1"...)
 	b = appendField(b, "Host", o.host)
-	dropped := o.header.Get("Connection")
 	for _, f := range o.header.fields {
-		if !isHopByHop(f.Name) && !isNamed(o.extra, f.Name) && (dropped == "" || !isOption(dropped, f.Name)) {
+		if !isHopByHop(f.Name) && !isNamed(o.extra, f.Name) {
 			b = appendField(b, f.Name, f.Value)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
@@ -60,6 +61,7 @@ func (a *app) root() *cobra.Command {
 		Args:          cobra.ArbitraryArgs, // an unknown command comes to group
 		RunE:          group,
 	}
+	root.SetVersionTemplate(a.versionLine())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{fmt.Sprintf("%v; see %s --help", err, cmd.CommandPath())}
 	})
@@ -75,17 +77,26 @@ func (a *app) root() *cobra.Command {
 		a.bucketGroup(), a.objectGroup())
 	in("cluster", a.show(), a.config(), a.login())
 	in("server", a.node(), a.dev(), a.bench())
+	root.AddCommand(&cobra.Command{
+		Use: "version", Short: "Print the version of this program", Args: cobra.NoArgs,
+		Run: func(*cobra.Command, []string) { a.printf("%s", a.versionLine()) },
+	})
 	return root
 }
 
+// version returns what the linker was told, else what Go has recorded in the binary.
 func (a *app) version() string {
 	if a.Version != "" {
 		return a.Version
 	}
-	if info, ok := debug.ReadBuildInfo(); ok {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
 	return "unknown"
+}
+
+func (a *app) versionLine() string {
+	return fmt.Sprintf("aisle version %s (%s %s/%s)\n", a.version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 func (a *app) bucketGroup() *cobra.Command {

@@ -192,7 +192,8 @@ func (f *fake) object(w http.ResponseWriter, r *http.Request, path string) error
 	w.Header().Set(api.HeaderVersion, "1")
 	w.Header().Set(api.HeaderCustom, "colour=red")
 	w.Header().Set("Content-Type", "text/plain")
-	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(data)))
+	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:])+`"`)
+	http.ServeContent(w, r, "", created, strings.NewReader(string(data)))
 	return nil
 }
 

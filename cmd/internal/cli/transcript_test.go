@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -112,6 +113,7 @@ func (s *script) command(line, input string) string {
 	})
 	text := strings.ReplaceAll(out.String(), s.endpoint, "ENDPOINT")
 	text = strings.ReplaceAll(text, s.dir, "DIR")
+	text = strings.ReplaceAll(text, fmt.Sprintf("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH), "GO")
 	text = regexp.MustCompile(` in \d+m?s`).ReplaceAllString(text, " in TIME")
 	text = regexp.MustCompile(`(?m)[ \t]+$`).ReplaceAllString(text, "")
 	if code != 0 {

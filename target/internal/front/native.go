@@ -80,10 +80,7 @@ func (f *Front) nativeGet(ctx context.Context, r *request) error {
 	offset, length, ranged := object.Range()
 	info := object.Info()
 	setNativeHeaders(r, info)
-	r.rep.SetHeader("ETag", s3.QuoteETag(info.ETag))
-	r.rep.SetHeader("Last-Modified", s3.FormatHTTPDate(info.Modified))
-	r.rep.SetHeader("Accept-Ranges", "bytes")
-	r.rep.SetHeader("Content-Type", s3.DefaultContentType)
+	setNativeEntity(r, info)
 	r.rep.Status = http.StatusOK
 	if ranged {
 		r.rep.Status = http.StatusPartialContent
@@ -111,6 +108,7 @@ func (f *Front) nativeHead(ctx context.Context, r *request) error {
 		}
 	} else {
 		setNativeHeaders(r, info)
+		setNativeEntity(r, info)
 		for _, name := range []string{"name", "copies", "location", "cached", "size"} {
 			f.setProp(r, info, name)
 		}
@@ -215,6 +213,19 @@ func setNativeHeaders(r *request, info *store.Info) {
 	r.rep.SetHeader(api.HeaderVersion, strconv.FormatInt(info.Version, 10))
 	setNativeChecksum(r, info)
 	setNativeCustom(r, info)
+}
+
+// setNativeEntity puts what HTTP itself has to say of an object into the reply to a read.
+func setNativeEntity(r *request, info *store.Info) {
+	r.rep.SetHeader("ETag", s3.QuoteETag(info.ETag))
+	r.rep.SetHeader("Last-Modified", s3.FormatHTTPDate(info.Modified))
+	r.rep.SetHeader("Accept-Ranges", "bytes")
+	r.rep.SetHeader("Content-Type", s3.DefaultContentType)
+	for _, h := range info.Headers {
+		if h.Name == "Content-Type" {
+			r.rep.SetHeader(h.Name, h.Value)
+		}
+	}
 }
 
 func setNativeCustom(r *request, info *store.Info) {

@@ -55,6 +55,9 @@ func TestNative(t *testing.T) {
 
 	head := b.native("HeadObject", "HEAD", "a/ü k", "", "").want(t, 200)
 	head.wantHeaders(t, "Ais-Name", "a/ü k", "Ais-Bucket-Name", "native", "Ais-Bucket-Provider", "ais", "Ais-Mirror-Copies", "1", "Ais-Present", "true", "Ais-Version", "2")
+	if head.header("ETag") == "" || head.header("Last-Modified") == "" || head.header("Content-Type") == "" {
+		t.Fatal("no ETag, Last-Modified or Content-Type")
+	}
 	if head.rep.Length() != 5 || !strings.HasPrefix(head.header("Ais-Location"), "t[n") {
 		t.Fatalf("length %d, location %q", head.rep.Length(), head.header("Ais-Location"))
 	}
