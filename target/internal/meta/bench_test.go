@@ -13,7 +13,7 @@ import (
 // filled returns an index on the real file system with n objects in bucket 1.
 func filled(b *testing.B, n int) *Index {
 	b.Helper()
-	cache := NewCache(256 << 20)
+	cache := NewCache(256<<20, 1, Options{})
 	x := opened(b, vfs.Default, b.TempDir(), Options{Cache: cache})
 	b.Cleanup(func() { _ = x.Close(); cache.Close() })
 	for i := 0; i < n; {

@@ -43,7 +43,7 @@ func Open(fs vfs.FS, dir string, o Options) (*Index, error) {
 	if o.Cache != nil {
 		cache = o.Cache.cache
 	} else {
-		cache = pebble.NewCache(defaultCache)
+		cache = pebble.NewCache(defaultCache + x.o.reserved())
 		defer cache.Unref()
 	}
 	// Pebble may find its files unwritable while it opens: the call is a job like any other.

@@ -2,6 +2,7 @@ package meta
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"testing"
@@ -361,4 +362,43 @@ func TestInlineDataMustFit(t *testing.T) {
 	f(MaxInline, MaxInline, true)
 	f(MaxInline+1, MaxInline+1, false)
 	f(10, 9, false)
+}
+
+// Pebble counts memtables towards the cache; they must not leave the blocks without room.
+func TestMemTablesLeaveRoomForBlocks(t *testing.T) {
+	options := Options{MemTable: 8 << 20}
+	cache := NewCache(1<<20, 1, options)
+	options.Cache = cache
+	x := opened(t, vfs.NewMem(), "index", options)
+	defer cache.Close()
+	defer x.Close()
+	data := make([]byte, 4<<10)
+	fill := func(bucket cluster.BucketID, n int) {
+		for i := range n {
+			r := current(fmt.Sprintf("key%08d", i), 1)
+			r.Bucket, r.Inline, r.Size = bucket, data, int64(len(data))
+			b := x.NewBatch()
+			if err := errors.Join(b.Put(r), b.Commit(false)); err != nil {
+				t.Fatal(err)
+			}
+			b.Close()
+		}
+	}
+	fill(1, 10)
+	if err := x.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	fill(2, 5000) // memtables grow to their full size
+	for range 3 {
+		before := x.Metrics().CacheMisses
+		for i := range 10 {
+			if r, err := x.Get(current(fmt.Sprintf("key%08d", i), 1).Ref, nil); err != nil || r == nil {
+				t.Fatal(r, err)
+			}
+		}
+		if x.Metrics().CacheMisses == before {
+			return
+		}
+	}
+	t.Fatal("blocks that were just read are not in the cache")
 }

@@ -16,18 +16,25 @@ const (
 	defaultAccessFlush = time.Minute
 )
 
-// Cache is the block cache that all indexes of a process share. Their memtables count towards it.
+// Cache is the block cache that all indexes of a process share.
 type Cache struct{ cache *pebble.Cache }
 
-// NewCache makes a cache of that many bytes. Close it after the indexes that use it.
-func NewCache(bytes int64) *Cache { return &Cache{pebble.NewCache(bytes)} }
+// NewCache makes a cache of that many bytes of blocks, for that many indexes with options o. Close it after the indexes that
+// use it.
+func NewCache(blocks int64, indexes int, o Options) *Cache {
+	return &Cache{pebble.NewCache(blocks + int64(indexes)*o.withDefaults().reserved())}
+}
+
+// reserved is what the memtables of an index take of its cache: Pebble counts them towards it, and without room for them
+// nothing would be left for blocks. One is being written, one flushed, one kept to be used again.
+func (o Options) reserved() int64 { return 3 * int64(o.MemTable) }
 
 // Close lets go of the cache.
 func (c *Cache) Close() { c.cache.Unref() }
 
 // Options are the settings of one Index. The zero value of each field means its default.
 type Options struct {
-	Cache       *Cache        // nil: one of 64 MiB for itself
+	Cache       *Cache        // nil: one of 64 MiB of blocks for itself
 	MemTable    uint64        // bytes of a memtable; 32 MiB
 	AccessTimes int           // access times kept in memory at most; 65,536. More make a flush.
 	AccessFlush time.Duration // how often they are flushed; a minute
