@@ -68,7 +68,7 @@ func checkHeaders(c *Call) error {
 func (c *Call) amzHeaders() func(yield func(name, value string) bool) {
 	return func(yield func(name, value string) bool) {
 		for name, value := range c.Header.All() {
-			if len(name) > 6 && strings.EqualFold(name[:6], "x-amz-") && !yield(strings.ToLower(name), value) {
+			if len(name) > 6 && strings.EqualFold(name[:6], "x-amz-") && !yield(lowerAmz(name), value) {
 				return
 			}
 		}
@@ -80,9 +80,29 @@ func (c *Call) amzHeaders() func(yield func(name, value string) bool) {
 	}
 }
 
+// The x-amz-* headers of every signed request.
+const (
+	amzDate    = "x-amz-date"
+	amzContent = "x-amz-content-sha256"
+)
+
+// lowerAmz returns the lower-case name of a header, for the usual ones without making a string.
+func lowerAmz(name string) string {
+	switch {
+	case len(name) == len(amzDate) && strings.EqualFold(name, amzDate):
+		return amzDate
+	case len(name) == len(amzContent) && strings.EqualFold(name, amzContent):
+		return amzContent
+	}
+	return strings.ToLower(name)
+}
+
 // refusedHeader reports whether a header asks for what is not built. A checksum of an algorithm that is not known here
 // could not be verified, so it is refused too.
 func refusedHeader(name, value string) bool {
+	if name == amzDate || name == amzContent {
+		return false // every signed request has them
+	}
 	if sum, ok := strings.CutPrefix(name, "x-amz-checksum-"); ok && !knownChecksumHeader(sum) {
 		return true
 	}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"maps"
+	"sync"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/internal/state"
@@ -11,6 +12,7 @@ import (
 type View struct {
 	state *state.State
 	open  func(state.Key) (Key, bool) // opens a sealed secret
+	keys  sync.Map                    // by cluster.AccessKeyID: the Key of each that was opened
 	next  chan struct{}               // closed when a later view is published
 }
 
@@ -59,13 +61,20 @@ func (v *View) Buckets() []cluster.BucketEntry {
 // BMDVersion returns the version of the bucket table.
 func (v *View) BMDVersion() uint64 { return v.state.BMDVersion }
 
-// Key returns an access key. Its secret is opened at each call, which takes about a microsecond.
+// Key returns an access key. Its secret is opened once in each view: every request asks for it twice.
 func (v *View) Key(id cluster.AccessKeyID) (Key, bool) {
+	if opened, ok := v.keys.Load(id); ok {
+		return *opened.(*Key), true
+	}
 	sealed, ok := v.state.Key(id)
 	if !ok {
 		return Key{}, false
 	}
-	return v.open(sealed)
+	key, ok := v.open(sealed)
+	if ok {
+		v.keys.Store(key.ID, &key)
+	}
+	return key, ok
 }
 
 // Setting returns the value of a cluster-wide setting, or "" when it was never set.

@@ -97,7 +97,9 @@ func (f *Front) nativeHead(ctx context.Context, r *request) error {
 	if err != nil {
 		return cluster.E(op, r.subject(), cluster.KindInvalid, err)
 	}
-	info, err := f.o.Store.Stat(ctx, r.read())
+	read := r.read()
+	read.Accessed = true
+	info, err := f.o.Store.Stat(ctx, read)
 	if err != nil {
 		return err
 	}

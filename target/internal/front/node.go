@@ -115,7 +115,7 @@ func (f *Front) Stat(ctx context.Context, g *intra.Grant, in *intra.StatRequest)
 		return nil, err
 	}
 	info, err := f.o.Store.Stat(ctx, &store.GetRequest{
-		Call: store.Call{Request: g.Request, Epoch: in.Epoch}, Bucket: entry, Key: in.Key,
+		Call: store.Call{Request: g.Request, Epoch: in.Epoch}, Bucket: entry, Key: in.Key, Accessed: true,
 	})
 	if err != nil {
 		return nil, cluster.E(op, g.Bucket.Object(in.Key), cluster.KindOther, err)

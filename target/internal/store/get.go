@@ -26,6 +26,9 @@ func (s *Store) Stat(_ context.Context, r *GetRequest) (*Info, error) {
 		return nil, err
 	}
 	info := infoOf(record)
+	if !r.Accessed {
+		return info, nil
+	}
 	if info.Accessed, err = m.index.Accessed(n.bucket.ID, n.key); err != nil {
 		return nil, s.readFailed(op, n, m, err)
 	}

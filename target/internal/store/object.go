@@ -53,7 +53,7 @@ type Info struct {
 	Size       int64
 	ETag       string // without quotes
 	Modified   time.Time
-	Accessed   time.Time // as far as it is known; of a read that returned Info, the one before. Only Stat tells it
+	Accessed   time.Time // as far as it is known; of a read that returned Info, the one before. Only a Stat that asks for it tells it
 	Generation cluster.Generation
 	Version    int64 // AIStore's counter of the key: 1 for the first write
 	Sums       Sums
@@ -96,6 +96,8 @@ type GetRequest struct {
 	Key    cluster.ObjectKey
 	If     Conditions
 	Range  *Range // nil for the whole object
+
+	Accessed bool // of Stat: also when it was last read, which takes another look into the index
 }
 
 // DeleteRequest asks for an object to be gone.
