@@ -92,18 +92,21 @@ func (s SlotState) Owner() NodeID {
 
 // Map is one version of the cluster map. It is immutable once published: whoever changes it works on a Clone.
 type Map struct {
-	Version   MapVersion       `json:"version"`
-	ClusterID string           `json:"cluster_id"`
-	Created   time.Time        `json:"created"`
-	Nodes     []Node           `json:"nodes"` // ordered by ID
-	Slots     [Slots]SlotState `json:"slots"`
-	Removed   map[NodeID]bool  `json:"removed,omitempty"` // ids refused for ever
+	Version   MapVersion      `json:"version"`
+	ClusterID string          `json:"cluster_id"`
+	Created   time.Time       `json:"created"`
+	Nodes     []Node          `json:"nodes"`             // ordered by ID
+	Layouts   []Layout        `json:"layouts"`           // by LayoutID; only ever appended to
+	Slots     SlotTable       `json:"slots"`             // of each layout, by Slot
+	Removed   map[NodeID]bool `json:"removed,omitempty"` // ids refused for ever
 }
 
 // Clone returns a copy whose nodes and slots can be changed. Holder slices are shared: replace them, never write into them.
 func (m *Map) Clone() *Map {
 	c := *m
 	c.Nodes = slices.Clone(m.Nodes)
+	c.Layouts = slices.Clone(m.Layouts)
+	c.Slots = slices.Clone(m.Slots)
 	c.Removed = make(map[NodeID]bool, len(m.Removed))
 	for id := range m.Removed {
 		c.Removed[id] = true
@@ -152,8 +155,32 @@ func (m *Map) with(role Roles) []Node {
 	return nodes
 }
 
+// AddLayout appends a layout, whose slots have no holders yet, and returns its number.
+func (m *Map) AddLayout(l Layout) LayoutID {
+	m.Layouts = append(m.Layouts, l)
+	m.Slots = append(m.Slots, make(SlotTable, Slots)...)
+	return LayoutID(len(m.Layouts) - 1)
+}
+
+// LayoutID returns the number of a layout that the map has.
+func (m *Map) LayoutID(l Layout) (LayoutID, bool) {
+	i := slices.Index(m.Layouts, l)
+	return LayoutID(max(i, 0)), i >= 0
+}
+
+// Slot returns the state of a slot: the zero state when it is of a layout that the map does not have.
+func (m *Map) Slot(s Slot) SlotState {
+	if int(s) >= len(m.Slots) {
+		return SlotState{}
+	}
+	return m.Slots[s]
+}
+
 // Owner returns the owner of a slot and the slot's epoch; the owner is "" when the slot has none yet.
 func (m *Map) Owner(s Slot) (NodeID, Epoch) {
+	if int(s) >= len(m.Slots) {
+		return "", 0
+	}
 	st := &m.Slots[s]
 	return st.Owner(), st.Epoch
 }

@@ -4,6 +4,7 @@ import "testing"
 
 func TestMapMembers(t *testing.T) {
 	m := &Map{Removed: map[NodeID]bool{}}
+	m.AddLayout(OneCopy())
 	for _, id := range []NodeID{"c", "a", "b"} {
 		m.SetNode(Node{ID: id, Roles: Target})
 	}

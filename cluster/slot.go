@@ -11,17 +11,31 @@ import (
 )
 
 // Slots is the number of hash ranges of keys. It is fixed for ever: it is part of every record's place.
-const Slots = 16384
+const (
+	Slots    = 1 << slotBits
+	slotBits = 14
+)
 
-// Slot is one of the hash ranges that keys fall into, and the unit in which ownership moves.
-type Slot uint16
+// Slot is one of the hash ranges that keys fall into, and the unit in which ownership moves. Each layout has its own: the
+// lower 14 bits are the hash range, the bits above them the LayoutID.
+type Slot uint32
 
-// SlotOf returns the slot of a key: xxh3 of the bucket id (8 bytes, big endian) and the key, modulo Slots.
+// SlotIn returns the slot of a hash range in a layout.
+func SlotIn(layout LayoutID, hashRange int) Slot { return Slot(layout)<<slotBits | Slot(hashRange) }
+
+// Layout returns the layout that the slot belongs to.
+func (s Slot) Layout() LayoutID { return LayoutID(s >> slotBits) }
+
+// Range returns the slot's hash range, below Slots.
+func (s Slot) Range() int { return int(s % Slots) }
+
+// SlotOf returns the slot of a key: of the bucket's layout, and of the hash range xxh3 of the bucket id (8 bytes, big
+// endian) and the key, modulo Slots.
 func SlotOf(bucket BucketID, key ObjectKey) Slot {
 	var buf [8 + MaxKeyLength]byte
 	b := binary.BigEndian.AppendUint64(buf[:0], uint64(bucket))
 	b = append(b, key...)
-	return Slot(xxh3.Hash(b) % Slots)
+	return SlotIn(bucket.Layout(), int(xxh3.Hash(b)%Slots))
 }
 
 // score is weighted rendezvous hashing: -weight / ln(h), h uniform in (0,1). The highest score wins; a change of one

@@ -75,6 +75,7 @@ func newPair(t *testing.T) *pair {
 		{ID: 2, Bucket: cluster.Native("going"), Props: cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: 1}, State: cluster.BucketDeleting},
 	}
 	m := &cluster.Map{Version: 1, ClusterID: "c", Removed: map[cluster.NodeID]bool{}}
+	m.AddLayout(cluster.OneCopy())
 	ids := []cluster.NodeID{"n1", "n2"}
 	listeners := map[cluster.NodeID]net.Listener{}
 	for _, id := range ids {
@@ -324,6 +325,7 @@ func TestNodeCalls(t *testing.T) {
 
 func TestAuthority(t *testing.T) {
 	p := &plane{m: &cluster.Map{Version: 1, Removed: map[cluster.NodeID]bool{}}, buckets: []cluster.BucketEntry{{ID: 1}, {ID: 2, State: cluster.BucketDeleting}}}
+	p.m.AddLayout(cluster.OneCopy())
 	p.m.SetNode(cluster.Node{ID: "n1", Incarnation: 7})
 	p.m.Slots[0] = cluster.SlotState{Epoch: 4, Holders: []cluster.Holder{{Node: "n1", InSync: true}}}
 	p.m.Slots[1] = cluster.SlotState{Epoch: 4, Holders: []cluster.Holder{{Node: "n2", InSync: true}}}

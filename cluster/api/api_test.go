@@ -209,6 +209,7 @@ func TestToken(t *testing.T) {
 
 func TestSmap(t *testing.T) {
 	m := &cluster.Map{Version: 3, ClusterID: "c", Created: time.Unix(0, 0)}
+	m.AddLayout(cluster.OneCopy())
 	m.SetNode(cluster.Node{ID: "a", Roles: cluster.Proxy | cluster.Target, PublicURL: "https://h:1", IntraAddr: "h:2", Mountpaths: make([]cluster.Mountpath, 2)})
 	m.SetNode(cluster.Node{ID: "b", Roles: cluster.Proxy, PublicURL: "http://i", IntraAddr: "i:2"})
 	m.Slots[7].Holders = []cluster.Holder{{Node: "a"}}

@@ -307,8 +307,8 @@ func (t *term) heldUp(pending *cluster.Map, now time.Duration) (wait time.Durati
 }
 
 // keptSlots are those that stay: what the owners keep, and all that is to be taken from an owner that did not acknowledge.
-func (t *term) keptSlots(active, pending *cluster.Map) *state.SlotSet {
-	var kept state.SlotSet
+func (t *term) keptSlots(active, pending *cluster.Map) *cluster.SlotSet {
+	var kept cluster.SlotSet
 	for _, n := range active.Targets() {
 		h := t.mu.holders[processOf(n)]
 		taken := state.Taken(active, pending, n.ID)

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/aisle-store/aisle/cluster"
-	"github.com/aisle-store/aisle/cluster/internal/state"
 )
 
 // participate leads the participant through the maps, one step at a time, and acknowledges pending ones.
@@ -77,7 +76,7 @@ func (p *participation) acknowledge(pending *cluster.Map, named bool) error {
 			return cluster.E("control.acknowledge", pending.String(), cluster.KindOther, err)
 		}
 	}
-	p.ack.Store(&acknowledgement{Map: pending.Version, Kept: state.Slots(kept...)})
+	p.ack.Store(&acknowledgement{Map: pending.Version, Kept: cluster.SetOf(kept...)})
 	p.tell()
 	return nil
 }

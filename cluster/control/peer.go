@@ -38,7 +38,7 @@ type (
 	// acknowledgement says that a node has stopped what a pending map takes from it, but for the slots it keeps.
 	acknowledgement struct {
 		Map  cluster.MapVersion `json:"map"`
-		Kept *state.SlotSet     `json:"kept,omitempty"`
+		Kept *cluster.SlotSet   `json:"kept,omitempty"`
 	}
 	// renewed answers a renewal.
 	renewed struct {

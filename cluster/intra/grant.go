@@ -16,7 +16,7 @@ import (
 //msgp:replace cluster.ObjectKey with:string
 //msgp:replace cluster.NodeID with:string
 //msgp:replace cluster.BucketID with:uint64
-//msgp:replace cluster.Slot with:uint16
+//msgp:replace cluster.Slot with:uint32
 //msgp:replace cluster.Epoch with:uint64
 //msgp:replace cluster.MapVersion with:uint64
 //msgp:replace Dialect with:uint8

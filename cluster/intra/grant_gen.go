@@ -48,7 +48,7 @@ func (z *Grant) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.AppendString(o, bucketText(z.Bucket))
 	o = msgp.AppendUint64(o, uint64(z.BucketID))
 	o = msgp.AppendString(o, string(z.Key))
-	o = msgp.AppendUint16(o, uint16(z.Slot))
+	o = msgp.AppendUint32(o, uint32(z.Slot))
 	o = msgp.AppendString(o, string(z.Owner))
 	o = msgp.AppendUint64(o, uint64(z.Epoch))
 	o = msgp.AppendUint64(o, uint64(z.MapVersion))
@@ -140,8 +140,8 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		z.Key = cluster.ObjectKey(zb0007)
 	}
 	{
-		var zb0008 uint16
-		zb0008, bts, err = msgp.ReadUint16Bytes(bts)
+		var zb0008 uint32
+		zb0008, bts, err = msgp.ReadUint32Bytes(bts)
 		if err != nil {
 			err = msgp.WrapError(err, "Slot")
 			return
@@ -205,7 +205,7 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Grant) Msgsize() (s int) {
-	s = 3 + msgp.StringPrefixSize + len(string(z.Request)) + msgp.StringPrefixSize + len(string(z.Identity)) + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Operation) + msgp.StringPrefixSize + len(bucketText(z.Bucket)) + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Key)) + msgp.Uint16Size + msgp.StringPrefixSize + len(string(z.Owner)) + msgp.Uint64Size + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Gateway)) + msgp.BoolSize + z.Payload.Msgsize() + msgp.TimeSize
+	s = 3 + msgp.StringPrefixSize + len(string(z.Request)) + msgp.StringPrefixSize + len(string(z.Identity)) + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Operation) + msgp.StringPrefixSize + len(bucketText(z.Bucket)) + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Key)) + msgp.Uint32Size + msgp.StringPrefixSize + len(string(z.Owner)) + msgp.Uint64Size + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Gateway)) + msgp.BoolSize + z.Payload.Msgsize() + msgp.TimeSize
 	return
 }
 

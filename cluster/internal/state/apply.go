@@ -116,6 +116,7 @@ func (s *State) form(f Form) Result {
 		return Refuse(cluster.KindConflict, s.Active.ClusterID, "the cluster is formed already")
 	}
 	m := &cluster.Map{Version: 1, ClusterID: f.ClusterID, Created: s.Time, Removed: map[cluster.NodeID]bool{}}
+	m.AddLayout(cluster.OneCopy())
 	m.SetNode(f.Node)
 	if f.Node.Roles.Has(cluster.Target) {
 		holders := soleHolder(f.Node.ID, 1)

@@ -47,15 +47,15 @@ type (
 	// Propose makes a pending map out of the active one. Moves gives slots to new owners; it was computed by the proposer,
 	// since floating point may differ between machines.
 	Propose struct {
-		Base  cluster.MapVersion          `json:"base"`            // the active map that it was made for
-		Nodes []cluster.Node              `json:"nodes,omitempty"` // that join, or come back with another incarnation
-		Leave cluster.NodeID              `json:"leave,omitempty"` // that leaves for ever
-		Moves map[cluster.NodeID]*SlotSet `json:"moves,omitempty"`
+		Base  cluster.MapVersion                  `json:"base"`            // the active map that it was made for
+		Nodes []cluster.Node                      `json:"nodes,omitempty"` // that join, or come back with another incarnation
+		Leave cluster.NodeID                      `json:"leave,omitempty"` // that leaves for ever
+		Moves map[cluster.NodeID]*cluster.SlotSet `json:"moves,omitempty"`
 	}
 	// Activate makes the pending map active, except that the slots in Kept stay with their owner.
 	Activate struct {
 		Version cluster.MapVersion `json:"version"`
-		Kept    *SlotSet           `json:"kept"`
+		Kept    *cluster.SlotSet   `json:"kept"`
 	}
 	// Cancel drops the pending map.
 	Cancel struct {

@@ -17,7 +17,7 @@ func FuzzApply(f *testing.F) {
 	b := cluster.Native("bucket")
 	for _, c := range []Command{
 		{Propose: &Propose{Base: 1, Nodes: []cluster.Node{{ID: "b", Incarnation: 7}}}},
-		{Activate: &Activate{Version: 2, Kept: Slots(1, 2)}},
+		{Activate: &Activate{Version: 2, Kept: cluster.SetOf(1, 2)}},
 		{Cancel: &Cancel{Version: 2}},
 		{Request: "r1", CreateBucket: &CreateBucket{Bucket: b}},
 		{Request: "r2", SetBucketProps: &SetBucketProps{Bucket: b}},
@@ -82,22 +82,4 @@ func mustEncode(t testing.TB, c Command) []byte {
 		t.Fatal(err)
 	}
 	return data
-}
-
-func TestSlotSet(t *testing.T) {
-	s := Slots(0, 63, 64, cluster.Slots-1)
-	text, err := s.MarshalText()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var back SlotSet
-	if err := back.UnmarshalText(text); err != nil || back != *s || back.Len() != 4 {
-		t.Errorf("%v, %d slots", err, back.Len())
-	}
-	if s.Has(1) || !s.Has(63) || s.Has(cluster.Slots) || (*SlotSet)(nil).Has(0) || (*SlotSet)(nil).Len() != 0 {
-		t.Error("the wrong slots are in the set")
-	}
-	if err := back.UnmarshalText([]byte("AAAA")); err == nil {
-		t.Error("a short set was read")
-	}
 }

@@ -24,7 +24,9 @@ func (s *State) propose(p Propose) Result {
 	m := s.Active.Clone()
 	m.Version = s.LastVersion + 1
 	enter(m, p.Nodes)
-	move(m, p.Moves)
+	if refusal := move(m, p.Moves); refusal.Refused() {
+		return refusal
+	}
 	if p.Leave != "" {
 		if refusal := leave(m, p.Leave); refusal.Refused() {
 			return refusal
@@ -54,10 +56,13 @@ func enter(m *cluster.Map, nodes []cluster.Node) {
 }
 
 // move gives slots to new owners, each under an epoch above every one that was served.
-func move(m *cluster.Map, moves map[cluster.NodeID]*SlotSet) {
+func move(m *cluster.Map, moves map[cluster.NodeID]*cluster.SlotSet) Result {
 	for _, id := range slices.Sorted(maps.Keys(moves)) {
 		holders := make(map[cluster.Epoch][]cluster.Holder) // one value for all slots of the same epoch
 		for slot := range moves[id].All() {
+			if int(slot) >= len(m.Slots) {
+				return noSlot(slot)
+			}
 			epoch := m.Slots[slot].Epoch + 1
 			if holders[epoch] == nil {
 				holders[epoch] = soleHolder(id, epoch)
@@ -65,6 +70,11 @@ func move(m *cluster.Map, moves map[cluster.NodeID]*SlotSet) {
 			m.Slots[slot] = cluster.SlotState{Epoch: epoch, Holders: holders[epoch]}
 		}
 	}
+	return Result{}
+}
+
+func noSlot(slot cluster.Slot) Result {
+	return Refuse(cluster.KindInvalid, "", fmt.Sprintf("the map has no layout %d, and so no slot %d", slot.Layout(), slot))
 }
 
 // leave takes a node out. It must own nothing in the new map.
@@ -89,6 +99,9 @@ func (s *State) activate(a Activate) Result {
 	}
 	m := s.Pending.Clone()
 	for slot := range a.Kept.All() {
+		if int(slot) >= len(m.Slots) {
+			return noSlot(slot)
+		}
 		old := s.Active.Slots[slot]
 		owner, ok := m.Node(old.Owner())
 		if !ok {

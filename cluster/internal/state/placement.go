@@ -10,7 +10,7 @@ type Rank func(s cluster.Slot, targets []cluster.Node) []cluster.NodeID
 // Moves returns the slots that should get another owner when nodes join and leave (if not empty) goes: slots without an
 // owner, slots of the node that leaves, and slots whose ideal owner is a node that was not in the map before. What its
 // owner keeps is found out later. The proposer calls it, and its result travels in the command.
-func Moves(active *cluster.Map, nodes []cluster.Node, leave cluster.NodeID, rank Rank) map[cluster.NodeID]*SlotSet {
+func Moves(active *cluster.Map, nodes []cluster.Node, leave cluster.NodeID, rank Rank) map[cluster.NodeID]*cluster.SlotSet {
 	m := active.Clone()
 	joining := make(map[cluster.NodeID]bool)
 	for _, n := range nodes {
@@ -22,7 +22,7 @@ func Moves(active *cluster.Map, nodes []cluster.Node, leave cluster.NodeID, rank
 		m.RemoveNode(leave)
 	}
 	targets := m.Targets()
-	moves := make(map[cluster.NodeID]*SlotSet)
+	moves := make(map[cluster.NodeID]*cluster.SlotSet)
 	if len(targets) == 0 || !anyMove(active, joining, leave) {
 		return moves
 	}
@@ -37,7 +37,7 @@ func Moves(active *cluster.Map, nodes []cluster.Node, leave cluster.NodeID, rank
 			continue
 		}
 		if moves[ideal] == nil {
-			moves[ideal] = &SlotSet{}
+			moves[ideal] = &cluster.SlotSet{}
 		}
 		moves[ideal].Add(slot)
 	}
@@ -63,8 +63,8 @@ func anyMove(active *cluster.Map, joining map[cluster.NodeID]bool, leave cluster
 }
 
 // Taken returns the slots that a pending map takes from a node: those it owns in active and not in pending.
-func Taken(active, pending *cluster.Map, from cluster.NodeID) *SlotSet {
-	var taken SlotSet
+func Taken(active, pending *cluster.Map, from cluster.NodeID) *cluster.SlotSet {
+	var taken cluster.SlotSet
 	for i := range active.Slots {
 		if active.Slots[i].Owner() == from && pending.Slots[i].Owner() != from {
 			taken.Add(cluster.Slot(i))

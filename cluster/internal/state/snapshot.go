@@ -37,7 +37,7 @@ func Restore(data []byte) (*State, error) {
 	if err := json.Unmarshal(data, &in); err != nil {
 		return nil, fmt.Errorf("read snapshot: %w", err)
 	}
-	if in.State == nil || in.State.Active == nil || slices.Contains(in.State.Buckets, nil) {
+	if in.State == nil || !whole(in.State.Active) || in.State.Pending != nil && !whole(in.State.Pending) || slices.Contains(in.State.Buckets, nil) {
 		return nil, errors.New("read snapshot: it is not whole")
 	}
 	if in.State.Format > Format {
@@ -45,4 +45,9 @@ func Restore(data []byte) (*State, error) {
 	}
 	in.State.byID = slices.SortedFunc(slices.Values(in.State.Buckets), func(a, b *cluster.BucketEntry) int { return compareID(a, b.ID) })
 	return in.State, nil
+}
+
+// whole reports whether a map has the slots of its layouts.
+func whole(m *cluster.Map) bool {
+	return m != nil && len(m.Layouts) <= cluster.MaxLayouts && len(m.Slots) == len(m.Layouts)*cluster.Slots && (m.Version == 0 || len(m.Layouts) > 0)
 }

@@ -170,8 +170,8 @@ func props(arg map[string]string) cluster.BucketProps {
 }
 
 // kept reads "a:3,b:all": how many of the slots that each node would lose stay.
-func (in *interpreter) kept(list string) *SlotSet {
-	var kept SlotSet
+func (in *interpreter) kept(list string) *cluster.SlotSet {
+	var kept cluster.SlotSet
 	for w := range strings.SplitSeq(list, ",") {
 		id, count, ok := strings.Cut(w, ":")
 		if !ok {
@@ -181,7 +181,7 @@ func (in *interpreter) kept(list string) *SlotSet {
 		if count != "all" {
 			taken = taken[:number(in.t, count)]
 		}
-		kept.AddAll(Slots(taken...))
+		kept.AddAll(cluster.SetOf(taken...))
 	}
 	return &kept
 }

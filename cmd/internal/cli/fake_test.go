@@ -199,6 +199,7 @@ func (f *fake) object(w http.ResponseWriter, r *http.Request, path string) error
 
 func (f *fake) cluster(w http.ResponseWriter, r *http.Request) error {
 	m := &cluster.Map{Version: 7, ClusterID: "c1", Created: created}
+	m.AddLayout(cluster.OneCopy())
 	m.SetNode(cluster.Node{ID: "n1", Roles: cluster.Proxy | cluster.Target, PublicURL: "http://h:8080", IntraAddr: "h:8081", Mountpaths: make([]cluster.Mountpath, 2)})
 	m.SetNode(cluster.Node{ID: "n2", Roles: cluster.Target, PublicURL: "http://i:8080", IntraAddr: "i:8081", Mountpaths: make([]cluster.Mountpath, 2)})
 	var body any

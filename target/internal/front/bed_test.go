@@ -104,6 +104,7 @@ func newBed(t testing.TB, nodes ...cluster.NodeID) *bed {
 		{ID: 2, Bucket: cluster.Native("native"), Props: cluster.BucketProps{Checksum: cluster.ChecksumXXHash, Replicas: 1}},
 	}
 	m := &cluster.Map{Version: 1, ClusterID: "c", Removed: map[cluster.NodeID]bool{}}
+	m.AddLayout(cluster.OneCopy())
 	for i, id := range nodes {
 		m.SetNode(cluster.Node{ID: id, Roles: cluster.Target, Incarnation: 1, IntraAddr: "addr-" + string(id), Mountpaths: []cluster.Mountpath{
 			{ID: cluster.MountpathID(fmt.Sprintf("mp%d", i)), Path: filepath.Join(t.TempDir(), "mp"), Weight: 1},

@@ -115,7 +115,7 @@ func (b *Batch) Settle(ref Ref) {
 
 // MarkSlot notes that a slot was written.
 func (b *Batch) MarkSlot(slot cluster.Slot, epoch cluster.Epoch) {
-	b.key = binary.BigEndian.AppendUint16(append(b.key[:0], byte(slotMark)), uint16(slot))
+	b.key = binary.BigEndian.AppendUint32(append(b.key[:0], byte(slotMark)), uint32(slot))
 	b.value = appendNumber(b.value[:0], b.key, uint64(epoch))
 	b.note(b.b.Set(b.key, b.value, nil))
 }

@@ -206,13 +206,13 @@ func (x *Index) WrittenSlots() (map[cluster.Slot]cluster.Epoch, error) {
 	slots := make(map[cluster.Slot]cluster.Epoch)
 	err := x.walk(context.Background(), op, []byte{byte(slotMark)}, []byte{byte(slotMark) + 1}, func(key, value []byte) (bool, error) {
 		n, err := readNumber(key, value)
-		if err == nil && len(key) != 3 {
+		if err == nil && len(key) != 5 {
 			err = errKey
 		}
 		if err != nil {
 			return false, x.corrupt(op, key, err)
 		}
-		slots[cluster.Slot(binary.BigEndian.Uint16(key[1:]))] = cluster.Epoch(n)
+		slots[cluster.Slot(binary.BigEndian.Uint32(key[1:]))] = cluster.Epoch(n)
 		return true, nil
 	})
 	if err != nil {

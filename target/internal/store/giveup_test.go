@@ -130,19 +130,19 @@ func TestReplacedWhileTheSlotStops(t *testing.T) {
 	if _, err := b.store.Put(context.Background(), first); err != nil {
 		t.Fatal(err)
 	}
-	serving := &b.store.slots.serving[cluster.SlotOf(b.bucket.ID, "k")]
-	epoch := serving.Load()
+	serving, slot := &b.store.slots.serving, cluster.SlotOf(b.bucket.ID, "k")
+	epoch := serving.load(slot)
 	var asked atomic.Int64
 	b.authority.set(func(a *authority) {
 		a.onOwner = func() {
 			if asked.Add(1) == 2 { // in the turn: the slot was found served
-				serving.Store(0)
+				serving.store(slot, 0)
 			}
 		}
 	})
 	second := b.put("k", []byte("second"))
 	b.authority.set(func(a *authority) { a.onOwner = nil })
-	serving.Store(epoch)
+	serving.store(slot, epoch)
 	if info, err := b.store.Put(context.Background(), first); err != nil || info.Version != 1 || second.Version != 2 {
 		t.Fatalf("a repeated request made version %+v, %v", info, err)
 	}

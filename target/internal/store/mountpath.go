@@ -28,7 +28,7 @@ type mountpath struct {
 	failure atomic.Pointer[error] // why it does not serve; set once
 
 	// written is the last epoch in which each slot was written here, as the index has it durably; zero: never.
-	written [cluster.Slots]atomic.Uint64
+	written perSlot
 
 	recovery sync.WaitGroup
 
@@ -100,7 +100,7 @@ func (m *mountpath) open(o *Options, cache *meta.Cache) (err error) {
 	}
 	slots, err := m.index.WrittenSlots()
 	for slot, epoch := range slots {
-		m.written[slot].Store(uint64(epoch))
+		m.written.store(slot, uint64(epoch))
 	}
 	return err
 }

@@ -14,15 +14,15 @@ import (
 // slotTable says which slots are served, under which epoch.
 type slotTable struct {
 	// serving is the epoch under which each slot is settled and served; zero: it is not.
-	serving [cluster.Slots]atomic.Uint64
-	// since is the time, by the store's clock, at which each slot began to be served under its epoch.
-	since [cluster.Slots]atomic.Int64
+	serving perSlot
+	// since is the time, by the store's clock in nanoseconds, at which each slot began to be served under its epoch.
+	since perSlot
 	// active describes what Activate did last; nil before the first.
 	active atomic.Pointer[activation]
 	closed atomic.Bool
 
-	mu      sync.Mutex                   // one Fence or Activate at a time
-	settled [cluster.Slots]cluster.Epoch // guarded by mu: the last epoch for which each slot was settled here
+	mu      sync.Mutex // one Fence or Activate at a time
+	settled perSlot    // guarded by mu: the last epoch for which each slot was settled here
 }
 
 // activation is one state of the table. Lists compare it before and after.
@@ -34,7 +34,7 @@ type activation struct {
 // check returns nil when this node may answer for a slot now, to a caller that saw the given epoch. Readers ask after they
 // have read.
 func (s *Store) check(op string, n name, slot cluster.Slot, epoch cluster.Epoch) error {
-	served := cluster.Epoch(s.slots.serving[slot].Load())
+	served := cluster.Epoch(s.slots.serving.load(slot))
 	switch {
 	case served == 0:
 		return n.fail(op, cluster.KindUnavailable, "the slot is not served here now")
@@ -80,9 +80,9 @@ func (s *Store) Fence(ctx context.Context, pending *cluster.Map) ([]cluster.Slot
 	defer s.slots.mu.Unlock()
 	self := s.namedIn(pending)
 	var kept, stopped []cluster.Slot
-	for i := range cluster.Slots {
+	for i := range pending.Slots {
 		slot := cluster.Slot(i)
-		served := s.slots.serving[slot].Load()
+		served := s.slots.serving.load(slot)
 		_, epoch := pending.Owner(slot)
 		if served == 0 || s.mine(pending, self, slot) && cluster.Epoch(served) == epoch {
 			continue
@@ -91,7 +91,7 @@ func (s *Store) Fence(ctx context.Context, pending *cluster.Map) ([]cluster.Slot
 			kept = append(kept, slot)
 			continue
 		}
-		s.slots.serving[slot].Store(0)
+		s.slots.serving.store(slot, 0)
 		stopped = append(stopped, slot)
 	}
 	s.slots.hold(len(stopped))
@@ -109,7 +109,7 @@ func (s *Store) Fence(ctx context.Context, pending *cluster.Map) ([]cluster.Slot
 // resume serves slots that were stopped under the epoch that they had. It must be called with mu held.
 func (t *slotTable) resume(slots []cluster.Slot) {
 	for _, slot := range slots {
-		t.serving[slot].Store(uint64(t.settled[slot]))
+		t.serving.store(slot, t.settled.load(slot))
 	}
 	t.hold(-len(slots))
 }
@@ -134,7 +134,7 @@ func (s *Store) enter(g *gate, op string, n name) (*cohort, error) {
 // wasWritten reports whether a slot may hold anything. A mountpath that cannot be read may hold something in every slot.
 func (s *Store) wasWritten(slot cluster.Slot) bool {
 	for _, m := range s.mountpaths {
-		if m.written[slot].Load() != 0 || m.err() != nil {
+		if m.written.load(slot) != 0 || m.err() != nil {
 			return true
 		}
 	}
@@ -157,17 +157,17 @@ func (s *Store) Activate(ctx context.Context, m *cluster.Map) error {
 	}
 	self := s.namedIn(m)
 	now := s.o.Clock()
-	for i := range cluster.Slots {
+	for i := range m.Slots {
 		slot := cluster.Slot(i)
 		if !s.mine(m, self, slot) {
 			continue
 		}
 		_, epoch := m.Owner(slot)
-		if s.slots.settled[slot] != epoch {
-			s.slots.settled[slot] = epoch
-			s.slots.since[slot].Store(int64(now))
+		if cluster.Epoch(s.slots.settled.load(slot)) != epoch {
+			s.slots.settled.store(slot, uint64(epoch))
+			s.slots.since.store(slot, uint64(now))
 		}
-		s.slots.serving[slot].Store(uint64(epoch))
+		s.slots.serving.store(slot, uint64(epoch))
 	}
 	s.slots.active.Store(&activation{version: m.Version})
 	s.sweeper.again(now + s.o.RetryWindow)
@@ -180,15 +180,15 @@ func (s *Store) withdraw(ctx context.Context, m *cluster.Map) (map[cluster.Slot]
 	self := s.namedIn(m)
 	fresh := make(map[cluster.Slot]bool)
 	stopped := false
-	for i := range cluster.Slots {
+	for i := range m.Slots {
 		slot := cluster.Slot(i)
 		_, epoch := m.Owner(slot)
 		mine := s.mine(m, self, slot)
-		if served := s.slots.serving[slot].Load(); served != 0 && (!mine || cluster.Epoch(served) != epoch) {
-			s.slots.serving[slot].Store(0)
+		if served := s.slots.serving.load(slot); served != 0 && (!mine || cluster.Epoch(served) != epoch) {
+			s.slots.serving.store(slot, 0)
 			stopped = true
 		}
-		if !mine || s.slots.settled[slot] == epoch {
+		if !mine || cluster.Epoch(s.slots.settled.load(slot)) == epoch {
 			continue
 		}
 		if err := s.checkEpoch(slot, epoch); err != nil {
@@ -205,11 +205,11 @@ func (s *Store) withdraw(ctx context.Context, m *cluster.Map) (map[cluster.Slot]
 // checkEpoch refuses an epoch in which the slot was written before: the counter of that epoch is lost, and a generation
 // that is used twice would make two different writes one.
 func (s *Store) checkEpoch(slot cluster.Slot, epoch cluster.Epoch) error {
-	if epoch <= s.slots.settled[slot] {
-		return fmt.Errorf("slot %d comes under epoch %d, after %d", slot, epoch, s.slots.settled[slot])
+	if settled := cluster.Epoch(s.slots.settled.load(slot)); epoch <= settled {
+		return fmt.Errorf("slot %d comes under epoch %d, after %d", slot, epoch, settled)
 	}
 	for _, m := range s.mountpaths {
-		if w := m.written[slot].Load(); uint64(epoch) <= w {
+		if w := m.written.load(slot); uint64(epoch) <= w {
 			return fmt.Errorf("slot %d comes under epoch %d, but was written under %d", slot, epoch, w)
 		}
 	}
@@ -259,7 +259,7 @@ func (h *history) before(t time.Duration) uint64 {
 func (s *Store) expired(slot cluster.Slot, epoch cluster.Epoch, g cluster.Generation) bool {
 	limit := s.o.Clock() - s.o.RetryWindow
 	if g.Epoch != epoch {
-		return time.Duration(s.slots.since[slot].Load()) < limit
+		return time.Duration(s.slots.since.load(slot)) < limit
 	}
 	return g.Counter <= s.history.before(limit)
 }

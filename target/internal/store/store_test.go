@@ -122,6 +122,7 @@ func newBed(t testing.TB, fs vfs.FS, n int, change func(*Options)) *bed {
 		t.Fatal(err)
 	}
 	b.m = &cluster.Map{Version: 1, ClusterID: "c", Removed: map[cluster.NodeID]bool{}}
+	b.m.AddLayout(cluster.OneCopy())
 	for i := range b.m.Slots {
 		b.m.Slots[i] = cluster.SlotState{Epoch: 0, Holders: []cluster.Holder{{Node: testNode, InSync: true}}}
 	}

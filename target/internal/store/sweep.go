@@ -158,7 +158,7 @@ func (s *Store) sweepLeftovers(ctx context.Context, m *mountpath) error {
 // at again.
 func (s *Store) outlived(r *meta.Record) bool {
 	slot := r.Slot()
-	serving := cluster.Epoch(s.slots.serving[slot].Load())
+	serving := cluster.Epoch(s.slots.serving.load(slot))
 	if serving == 0 || r.Generation.Epoch >= serving || !s.expired(slot, serving, r.Generation) {
 		return false
 	}

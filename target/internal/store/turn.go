@@ -212,7 +212,7 @@ func (t *turn) batch(c *change, g cluster.Generation) (*meta.Batch, []meta.Ref, 
 // markSlot notes the first write of a slot in an epoch. A slot that has the mark never leaves this node, and never comes
 // back under an old epoch.
 func (t *turn) markSlot(batch *meta.Batch) {
-	if t.m.written[t.slot].Load() != uint64(t.call.Epoch) {
+	if t.m.written.load(t.slot) != uint64(t.call.Epoch) {
 		batch.MarkSlot(t.slot, t.call.Epoch)
 	}
 }
@@ -240,7 +240,7 @@ func (t *turn) prepare(batch *meta.Batch) error {
 	if err := batch.Commit(true); err != nil {
 		return t.name.wrap(t.op, cluster.KindUnavailable, err)
 	}
-	t.m.written[t.slot].Store(uint64(t.call.Epoch))
+	t.m.written.store(t.slot, uint64(t.call.Epoch))
 	return t.store.checkOwner(t.op, t.name, t.slot, t.call.Epoch)
 }
 

@@ -1,0 +1,64 @@
+package cluster
+
+import (
+	"fmt"
+)
+
+// LayoutID numbers a layout: its place in Map.Layouts, for ever.
+type LayoutID uint8
+
+// MaxLayouts is how many layouts a map can have.
+const MaxLayouts = 64
+
+// Layout is how the objects of a bucket are kept: as whole copies on so many targets, or in shards of which Data are enough
+// to read an object. Exactly one of Copies and Data is set.
+type Layout struct {
+	Copies int `json:"copies,omitempty"`
+	Data   int `json:"data,omitempty"`
+	Parity int `json:"parity,omitempty"`
+}
+
+// MaxWidth is how many holders a slot can have.
+const MaxWidth = 16
+
+// OneCopy is the layout that every map begins with.
+func OneCopy() Layout { return Layout{Copies: 1} }
+
+// Width returns how many targets hold a slot of the layout.
+func (l Layout) Width() int { return l.Copies + l.Data + l.Parity }
+
+// Validate reports what is wrong with a layout.
+func (l Layout) Validate() error {
+	copies := l.Copies >= 1 && l.Data == 0 && l.Parity == 0
+	shards := l.Copies == 0 && l.Data >= 1 && l.Parity >= 1
+	if !copies && !shards {
+		return fmt.Errorf("%+v is not a layout: want copies, or data and parity shards", l)
+	}
+	if l.Copies > MaxWidth || l.Data > MaxWidth || l.Parity > MaxWidth || l.Width() > MaxWidth {
+		return fmt.Errorf("a layout of %s is wider than %d targets", l, MaxWidth)
+	}
+	return nil
+}
+
+// String returns "1 copy", "3 copies" or "4+2 shards".
+func (l Layout) String() string {
+	switch {
+	case l.Data > 0:
+		return fmt.Sprintf("%d+%d shards", l.Data, l.Parity)
+	case l.Copies == 1:
+		return "1 copy"
+	default:
+		return fmt.Sprintf("%d copies", l.Copies)
+	}
+}
+
+// A bucket's id tells its layout: the top byte is the LayoutID, the rest a sequence number.
+const bucketLayoutShift = 56
+
+// NewBucketID returns the id of the bucket of that sequence number in a layout.
+func NewBucketID(layout LayoutID, sequence uint64) BucketID {
+	return BucketID(uint64(layout)<<bucketLayoutShift | sequence)
+}
+
+// Layout returns how the bucket's objects are kept. A bucket never changes it.
+func (b BucketID) Layout() LayoutID { return LayoutID(b >> bucketLayoutShift) }

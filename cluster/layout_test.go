@@ -1,0 +1,40 @@
+package cluster
+
+import "testing"
+
+func TestLayouts(t *testing.T) {
+	f := func(l Layout, width int, text string, valid bool) {
+		t.Helper()
+		if l.Width() != width || l.String() != text || (l.Validate() == nil) != valid {
+			t.Errorf("%+v: width %d, %q, %v", l, l.Width(), l, l.Validate())
+		}
+	}
+	f(OneCopy(), 1, "1 copy", true)
+	f(Layout{Copies: 3}, 3, "3 copies", true)
+	f(Layout{Data: 4, Parity: 2}, 6, "4+2 shards", true)
+	f(Layout{}, 0, "0 copies", false)
+	f(Layout{Copies: 2, Data: 2, Parity: 1}, 5, "2+1 shards", false)
+	f(Layout{Data: 2}, 2, "2+0 shards", false)
+	f(Layout{Copies: MaxWidth + 1}, 17, "17 copies", false)
+	f(Layout{Copies: -1}, -1, "-1 copies", false)
+}
+
+// A bucket's id tells its layout, and its keys fall into the slots of that layout.
+func TestSlotsOfLayouts(t *testing.T) {
+	f := func(layout LayoutID, sequence uint64) {
+		t.Helper()
+		id := NewBucketID(layout, sequence)
+		s := SlotOf(id, "key")
+		if id.Layout() != layout || s.Layout() != layout || SlotIn(layout, s.Range()) != s || s.Range() >= Slots {
+			t.Errorf("bucket %x of layout %d has layout %d; slot %d of layout %d", uint64(id), layout, id.Layout(), s, s.Layout())
+		}
+	}
+	f(0, 1)
+	f(0, 1<<55)
+	f(1, 7)
+	f(MaxLayouts-1, 1<<56-1)
+	f(255, 0)
+	if id := NewBucketID(0, 12); id != 12 {
+		t.Errorf("the twelfth bucket of one copy has id %d", id)
+	}
+}
