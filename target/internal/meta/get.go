@@ -38,7 +38,7 @@ type reader func(data bool) (*Record, error)
 func (x *Index) Exact(ref Ref) (*Record, error) {
 	const op = "meta.Exact"
 	r := &Record{Ref: ref}
-	found, err := x.value(op, ref.appendKey(nil), func(key, value []byte) error { return readRecord(key, value, &r.Fields, true) })
+	found, err := x.value(op, ref.appendKey(nil), func(key, value []byte) error { return readWhole(key, value, &r.Fields) })
 	if err != nil || !found {
 		return nil, err
 	}
@@ -120,7 +120,12 @@ func (x *Index) record(op string, ref Ref, it *pebble.Iterator, data bool) (*Rec
 		return nil, x.failed(op, err)
 	}
 	r := &Record{Ref: ref}
-	if err := readRecord(it.Key(), value, &r.Fields, data); err != nil {
+	if data {
+		err = readWhole(it.Key(), value, &r.Fields)
+	} else {
+		_, err = readRecord(it.Key(), value, &r.Fields)
+	}
+	if err != nil {
 		return nil, x.corrupt(op, it.Key(), err)
 	}
 	return r, nil

@@ -402,3 +402,36 @@ func TestMemTablesLeaveRoomForBlocks(t *testing.T) {
 	}
 	t.Fatal("blocks that were just read are not in the cache")
 }
+
+// A scan for a list gives what a list shows, also where fields and sums come and go between neighbours.
+func TestListed(t *testing.T) {
+	x := fresh(t)
+	var want []*Record
+	for i, key := range []string{"a", "b", "c", "d"} {
+		r := &Record{Ref: current(key, 1).Ref}
+		r.Size, r.Modified, r.Counter = int64(i), time.Unix(int64(i), 0), int64(i)
+		want = append(want, r)
+	}
+	want[0].Owner, want[0].Sums = "owner", []Sum{{"md5", []byte{1}}, {"crc32", []byte{2, 3}}}
+	want[1].ETag, want[1].Inline = "etag", []byte("x")
+	want[2].Owner, want[2].Sums = "owner", []Sum{{"sha1", []byte{4, 5, 6}}}
+	want[3].Owner, want[3].Sums = "other", []Sum{{"md5", []byte{7}}, {"xxh3", []byte{}}, {"sha1", []byte{8}}}
+	putAll(t, x, want...)
+	s := x.Scan(context.Background(), Range{Kind: Current, Bucket: 1, Listed: true})
+	defer s.Close()
+	for _, w := range want {
+		got, err := s.Next()
+		if err != nil || got == nil {
+			t.Fatal(got, err)
+		}
+		if got.Ref != w.Ref || got.Size != w.Size || got.ETag != w.ETag || got.Counter != w.Counter || got.Owner != w.Owner || !got.Modified.Equal(w.Modified) {
+			t.Errorf("%+v, want %+v", got, w)
+		}
+		if fmt.Sprint(got.Sums) != fmt.Sprint(w.Sums) {
+			t.Errorf("sums of %s: %v, want %v", w.Key, got.Sums, w.Sums)
+		}
+	}
+	if got, err := s.Next(); got != nil || err != nil {
+		t.Error(got, err)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"iter"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -25,7 +24,11 @@ type Range struct {
 	FromPart   uint32            // with Upload: begin at the first part number that is not smaller
 
 	AllBuckets bool // the records of every bucket; of the limits only Kind counts then
-	NoData     bool // records without their inline data, for lists
+	NoData     bool // records without their inline data
+
+	// Listed asks for what lists show: records have Ref, Size, Modified, ETag, Counter, Sums and Owner only, and each is
+	// valid until the next one is read.
+	Listed bool
 
 	// Hidden is asked, when not nil, after each generation was read, newest first; the first that is not hidden is yielded
 	// and the older ones are passed over. When nil, every generation is yielded.
@@ -69,35 +72,70 @@ func (r *Range) from() []byte {
 	return nil
 }
 
-// Scan walks through records in the order of their keys.
+// Scan walks through records in the order of their keys. It is used by one goroutine at a time.
 type Scan struct {
 	x     *Index
 	ctx   context.Context
 	r     Range
 	upper []byte
-	it    *pebble.Iterator
-	seek  []byte // where the loop wants to go on, or nil for the next record
+	it    *pebble.Iterator // nil before the first record and after Close
+	seek  []byte           // where to go on, or nil for the next record
+	count int
 
-	yielded []byte // the group of the record that was yielded last
+	yielded []byte // the group of the record that was returned last
+	listed  Record // returned when Range.Listed is set
 }
 
-// Scan prepares a scan. It sees the index as it is when the loop over All begins.
+// Scan prepares a scan. It sees the index as it is when the first record is read.
 func (x *Index) Scan(ctx context.Context, r Range) *Scan { return &Scan{x: x, ctx: ctx, r: r} }
 
-// All yields the records. A record is the loop body's to keep. After an error it ends.
+// All yields the records, and closes the scan. A record is the loop body's to keep, unless Range.Listed is set. After an
+// error it ends.
 func (s *Scan) All() iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
-		err := s.open()
-		if err == nil {
-			defer s.x.release.later(s.it)
-			err = s.walk(func(r *Record) bool { return yield(r, nil) })
+		defer s.Close()
+		for {
+			r, err := s.Next()
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if r == nil || !yield(r, nil) {
+				return
+			}
 		}
-		if err == nil {
-			err = s.x.Err()
+	}
+}
+
+// Next returns the next record, or nil at the end of the range. Close must follow. After an error, or the end, the scan is
+// over.
+func (s *Scan) Next() (*Record, error) {
+	const op = "meta.Scan"
+	ok, err := s.move()
+	for ; ok; ok, err = s.move() {
+		key := s.it.Key()
+		ref, err := parseKey(key)
+		if err != nil {
+			return nil, s.x.corrupt(op, key, err)
 		}
-		if err != nil && err != errStopped {
-			yield(nil, err)
+		if r, err := s.shown(op, ref, key); r != nil || err != nil {
+			return r, err
 		}
+	}
+	if err == nil && s.it.Error() != nil {
+		err = s.x.failed(op, s.it.Error())
+	}
+	if err == nil {
+		err = s.x.Err()
+	}
+	return nil, err
+}
+
+// Close ends the scan. It may be called more than once.
+func (s *Scan) Close() {
+	if s.it != nil {
+		s.x.release.later(s.it)
+		s.it = nil
 	}
 }
 
@@ -114,65 +152,61 @@ func (s *Scan) open() error {
 	return nil
 }
 
-// errStopped: the loop body left the loop.
-var errStopped = errors.New("stopped")
-
-// walk yields until the end of the range.
-func (s *Scan) walk(yield func(*Record) bool) error {
-	const op = "meta.Scan"
-	for ok, n := s.it.First(), 0; ok; ok, n = s.next(), n+1 {
-		if n%256 == 255 && s.ctx.Err() != nil {
-			return cluster.E(op, s.x.dir, cluster.KindOther, s.ctx.Err())
-		}
-		key := s.it.Key()
-		ref, err := parseKey(key)
-		if err != nil {
-			return s.x.corrupt(op, key, err)
-		}
-		r, err := s.shown(op, ref, key)
-		if err != nil {
-			return err
-		}
-		if r != nil && !yield(r) {
-			return errStopped
-		}
-	}
-	if err := s.it.Error(); err != nil {
-		return s.x.failed(op, err)
-	}
-	return nil
-}
-
 // shown returns the record to yield for the generation under the iterator, or nil.
 func (s *Scan) shown(op string, ref Ref, key []byte) (*Record, error) {
 	if s.r.Hidden == nil {
-		return s.x.record(op, ref, s.it, !s.r.NoData)
+		return s.record(op, ref)
 	}
 	group := key[:len(key)-generationSize]
 	if bytes.Equal(group, s.yielded) || s.r.Hidden(ref) {
 		return nil, nil
 	}
 	s.yielded = append(s.yielded[:0], group...)
-	return s.x.record(op, ref, s.it, !s.r.NoData)
+	return s.record(op, ref)
 }
 
-// next moves to where the loop wants to go on.
-func (s *Scan) next() bool {
+// record reads the record under the iterator.
+func (s *Scan) record(op string, ref Ref) (*Record, error) {
+	if !s.r.Listed {
+		return s.x.record(op, ref, s.it, !s.r.NoData)
+	}
+	value, err := s.it.ValueAndErr()
+	if err != nil {
+		return nil, s.x.failed(op, err)
+	}
+	s.listed.Ref = ref
+	if err := readListed(s.it.Key(), value, &s.listed.Fields); err != nil {
+		return nil, s.x.corrupt(op, s.it.Key(), err)
+	}
+	return &s.listed, nil
+}
+
+// move moves the iterator to the first key, or to where the scan is to go on, and reports whether there is one.
+func (s *Scan) move() (bool, error) {
+	if s.it == nil {
+		if err := s.open(); err != nil {
+			return false, err
+		}
+		return s.it.First(), nil
+	}
+	if s.count++; s.count%256 == 255 && s.ctx.Err() != nil {
+		return false, cluster.E("meta.Scan", s.x.dir, cluster.KindOther, s.ctx.Err())
+	}
 	if s.seek == nil {
-		return s.it.Next()
+		return s.it.Next(), nil
 	}
 	at := s.seek
 	s.seek = nil
-	return s.it.SeekGE(at)
+	return s.it.SeekGE(at), nil
 }
 
-// SkipTo lets the loop go on at the first key that is not smaller than key. It may be called in the loop body only, and only
-// forwards.
+// SkipTo lets the scan go on at the first key that is not smaller than key. It may be called between two records only, and
+// only forwards.
 func (s *Scan) SkipTo(key cluster.ObjectKey) {
 	s.seek = appendEscaped(appendBucket(nil, s.r.Kind, s.r.Bucket), string(key))
 }
 
-// SkipPast lets the loop go on behind all keys that begin with prefix, without reading them.
+// SkipPast lets the scan go on behind all keys that begin with prefix, without reading them.
 func (s *Scan) SkipPast(prefix string) {
 	s.seek = afterPrefix(appendUnended(appendBucket(nil, s.r.Kind, s.r.Bucket), prefix))
 	if s.seek == nil {
@@ -247,7 +281,9 @@ func places(key, value []byte, visit func(disk.Place) bool) (bool, error) {
 			return false, err
 		}
 		f.Parts = m.Parts
-	} else if err := readRecord(key, value, &f, false); err != nil {
+	} else if data, err := readRecord(key, value, &f); err != nil {
+		return false, err
+	} else if err := data.check(); err != nil {
 		return false, err
 	}
 	if f.Place.Kind != disk.Nowhere && !visit(f.Place) {

@@ -10,12 +10,15 @@ import (
 	"github.com/tinylib/msgp/msgp"
 )
 
-// A value is a version byte, msgpack, in records also the inline data, and a CRC-32C over the key and all of it, so that a
-// value that was changed, cut, or that stands under another key is found out.
+// A value is a version byte, msgpack, and a CRC-32C over the key and all of it, so that a value that was changed, cut, or that
+// stands under another key is found out. A record with inline data has its length and checksum in front of the msgpack and
+// the data behind it: who does not need the data, above all lists, neither reads nor checks them.
 
 const (
 	valueVersion = 1
+	dataVersion  = 2 // with inline data
 	sumSize      = 4
+	dataHead     = 1 + 4 + sumSize // of a value with inline data: version, length, checksum
 )
 
 var (
@@ -67,33 +70,84 @@ func readValue(key, value []byte, v msgp.Unmarshaler) error {
 	return err
 }
 
-// appendRecord appends the value of a record: inline data lies behind the msgpack, so that who does not need it does not
-// copy it.
+// appendRecord appends the value of a record.
 func appendRecord(b, key []byte, f *Fields) ([]byte, error) {
+	if len(f.Inline) == 0 {
+		return appendValue(b, key, f)
+	}
 	start := len(b)
-	b, err := f.MarshalMsg(append(b, valueVersion))
+	b = binary.BigEndian.AppendUint32(append(b, dataVersion), uint32(len(f.Inline)))
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(f.Inline, castagnoli))
+	b, err := f.MarshalMsg(b)
 	if err != nil {
 		return nil, err
 	}
-	return sealValue(key, append(b, f.Inline...), start), nil
+	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, b[start:])
+	return binary.BigEndian.AppendUint32(append(b, f.Inline...), sum), nil
 }
 
-// readRecord reads what appendRecord wrote, without the inline data when it is not wanted.
-func readRecord(key, value []byte, f *Fields, data bool) error {
-	body, err := openValue(key, value)
-	if err != nil {
-		return err
+// inlineData are the bytes behind a record's msgpack, not yet checked. They belong to the value.
+type inlineData struct {
+	bytes []byte
+	sum   uint32
+}
+
+// openRecord checks the value of a record, except for its inline data, and returns its msgpack. It belongs to the value.
+func openRecord(key, value []byte) (fields []byte, data inlineData, err error) {
+	if len(value) == 0 || value[0] != dataVersion {
+		fields, err = openValue(key, value)
+		return fields, data, err
 	}
-	rest, err := f.UnmarshalMsg(body)
-	switch {
-	case err != nil || len(rest) == 0:
-		return err
-	case int64(len(rest)) != f.Size:
-		return fmt.Errorf("%d bytes of data behind a record of size %d", len(rest), f.Size)
-	case data:
-		f.Inline = bytes.Clone(rest)
+	end := len(value) - sumSize
+	if end < dataHead {
+		return nil, data, fmt.Errorf("a value of %d bytes", len(value))
+	}
+	n := int64(binary.BigEndian.Uint32(value[1:]))
+	if n == 0 || n > int64(end-dataHead) {
+		return nil, data, fmt.Errorf("a value of %d bytes with %d bytes of data", len(value), n)
+	}
+	head := value[:end-int(n)]
+	if crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, head) != binary.BigEndian.Uint32(value[end:]) {
+		return nil, data, errValue
+	}
+	data = inlineData{bytes: value[len(head):end], sum: binary.BigEndian.Uint32(value[5:])}
+	return head[dataHead:], data, nil
+}
+
+// check reports whether the data have their checksum.
+func (d inlineData) check() error {
+	if crc32.Checksum(d.bytes, castagnoli) != d.sum {
+		return errValue
 	}
 	return nil
+}
+
+// readRecord reads what appendRecord wrote, except for the inline data, which it returns unchecked.
+func readRecord(key, value []byte, f *Fields) (inlineData, error) {
+	fields, data, err := openRecord(key, value)
+	if err != nil {
+		return data, err
+	}
+	rest, err := f.UnmarshalMsg(fields)
+	switch {
+	case err != nil:
+		return data, err
+	case len(rest) > 0:
+		return data, fmt.Errorf("%d bytes behind the record", len(rest))
+	case data.bytes != nil && int64(len(data.bytes)) != f.Size:
+		return data, fmt.Errorf("%d bytes of data behind a record of size %d", len(data.bytes), f.Size)
+	}
+	return data, nil
+}
+
+// readWhole is readRecord with the inline data.
+func readWhole(key, value []byte, f *Fields) error {
+	data, err := readRecord(key, value, f)
+	if err == nil && data.bytes != nil {
+		err = data.check()
+		f.Inline = bytes.Clone(data.bytes)
+	}
+	return err
 }
 
 // appendNumber appends a value that is one number.

@@ -28,7 +28,8 @@ type shard struct {
 	// epoch until the change is visible; whoever adds a part shares it.
 	lock sync.RWMutex
 
-	marked atomic.Int64 // how many marks there are: readers pass by mu while there are none
+	marked atomic.Int64  // how many marks there are: readers pass by mu while there are none
+	all    *atomic.Int64 // marks of all shards, for lists
 	mu     sync.Mutex
 	marks  map[ident]mark // guarded by mu
 
@@ -80,9 +81,10 @@ type outcome struct {
 	err   error         // nil: it succeeded without having anything to do
 }
 
-func newShards() []shard {
+func newShards(marks *atomic.Int64) []shard {
 	shards := make([]shard, shardCount)
 	for i := range shards {
+		shards[i].all = marks
 		shards[i].marks = make(map[ident]mark)
 		shards[i].outcomes = make(map[attempt]outcome)
 	}
@@ -103,12 +105,18 @@ func (h *shard) update(id ident, change func(*mark)) {
 	case !m.empty():
 		h.marks[id] = m
 		if !had {
-			h.marked.Add(1)
+			h.count(1)
 		}
 	case had:
 		delete(h.marks, id)
-		h.marked.Add(-1)
+		h.count(-1)
 	}
+}
+
+// count notes marks that came or went; mu is held.
+func (h *shard) count(n int64) {
+	h.marked.Add(n)
+	h.all.Add(n)
 }
 
 // prepare hides a generation that is about to enter the index.
@@ -178,7 +186,7 @@ func (h *shard) settled(match func(ident) bool) {
 	for id := range h.marks {
 		if match(id) {
 			delete(h.marks, id)
-			h.marked.Add(-1)
+			h.count(-1)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func (s *Store) Uploads(ctx context.Context, r *ListRequest) iter.Seq2[cluster.E
 
 // objectHidden reports whether a generation of an object is not visible, or not any more.
 func (s *Store) objectHidden(_ *mountpath, ref meta.Ref) bool {
-	return s.shard(ref.Bucket, ref.Key).hidden(ident{bucket: ref.Bucket, key: ref.Key}, ref.Generation)
+	return s.marks.Load() > 0 && s.shard(ref.Bucket, ref.Key).hidden(ident{bucket: ref.Bucket, key: ref.Key}, ref.Generation)
 }
 
 // list walks over all mountpaths at once. Every part of it must answer, or it is an error: a list is never short.
@@ -50,14 +50,14 @@ func (s *Store) merge(ctx context.Context, op string, r *ListRequest, kind meta.
 	heads := make([]*head, 0, len(s.mountpaths))
 	defer func() {
 		for _, h := range heads {
-			h.stop()
+			h.scan.Close()
 		}
 	}()
 	for _, m := range s.mountpaths {
 		if err := m.err(); err != nil {
 			return err
 		}
-		h := newHead(ctx, m, scanRange(r, kind, func(ref meta.Ref) bool { return hidden(m, ref) }))
+		h := &head{m: m, scan: m.index.Scan(ctx, scanRange(r, kind, func(ref meta.Ref) bool { return hidden(m, ref) }))}
 		heads = append(heads, h)
 		if err := s.advance(op, r, h); err != nil {
 			return err
@@ -112,7 +112,7 @@ func (s *Store) mayList(op string, r *ListRequest) (*activation, error) {
 
 // scanRange says where a scan begins: behind the key or the common prefix that the caller has already.
 func scanRange(r *ListRequest, kind meta.Kind, hidden func(meta.Ref) bool) meta.Range {
-	scan := meta.Range{Kind: kind, Bucket: r.Bucket.ID, Prefix: r.Prefix, Hidden: hidden, NoData: true}
+	scan := meta.Range{Kind: kind, Bucket: r.Bucket.ID, Prefix: r.Prefix, Hidden: hidden, Listed: true}
 	switch p, rolled := rollUp(r, cluster.ObjectKey(r.After)); {
 	case r.After == "":
 	case rolled && string(p) == r.After:
@@ -209,24 +209,12 @@ func (s *Store) addDetails(e *cluster.Entry, h *head) error {
 type head struct {
 	m      *mountpath
 	scan   *meta.Scan
-	pull   func() (*meta.Record, error, bool)
-	stop   func()
-	record *meta.Record // nil when there is no more
-}
-
-func newHead(ctx context.Context, m *mountpath, r meta.Range) *head {
-	h := &head{m: m, scan: m.index.Scan(ctx, r)}
-	h.pull, h.stop = iter.Pull2(h.scan.All())
-	return h
+	record *meta.Record // nil when there is no more; valid until the next one is read
 }
 
 // advance reads the next record of a head.
-func (s *Store) advance(op string, r *ListRequest, h *head) error {
-	record, err, ok := h.pull()
-	if !ok {
-		record = nil
-	}
-	h.record = record
+func (s *Store) advance(op string, r *ListRequest, h *head) (err error) {
+	h.record, err = h.scan.Next()
 	return s.readFailed(op, name{bucket: &r.Bucket}, h.m, err)
 }
 

@@ -85,6 +85,7 @@ type Store struct {
 	cache      *meta.Cache
 	mountpaths []*mountpath
 	shards     []shard
+	marks      atomic.Int64    // of all shards
 	parts      [256]sync.Mutex // locks of parts, by upload and number; taken behind the lock of the upload's key
 	slots      slotTable
 	counter    atomic.Uint64 // of generations; never reused in this process, and each process has epochs of its own
@@ -112,13 +113,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o:          o,
 		authority:  o.Authority,
 		cache:      meta.NewCache(o.CacheBytes, len(o.Mountpaths), o.Index),
-		shards:     newShards(),
 		operations: newGate(),
 		commits:    newGate(),
 		readers:    newGate(),
 		stop:       stop,
 		stopped:    background.Done(),
 	}
+	s.shards = newShards(&s.marks)
 	for _, mp := range o.Mountpaths {
 		s.mountpaths = append(s.mountpaths, s.start(background, openMountpath(mp, &s.o, s.cache)))
 	}
