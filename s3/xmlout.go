@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"math"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -10,11 +11,15 @@ import (
 const Namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 // xmlWriter appends an XML document to a buffer. It writes what AWS writes: no indentation, no empty-element tags.
-type xmlWriter struct{ b []byte }
+type xmlWriter struct {
+	b      []byte
+	second int64    // since 1970, of the time that was written last
+	date   [19]byte // its text
+}
 
 // newXML begins a document.
 func newXML(capacity int) *xmlWriter {
-	w := &xmlWriter{b: make([]byte, 0, capacity)}
+	w := &xmlWriter{b: make([]byte, 0, capacity), second: math.MinInt64}
 	w.b = append(w.b, `<?xml version="1.0" encoding="UTF-8"?>`+"\n"...)
 	return w
 }
@@ -75,10 +80,16 @@ func (w *xmlWriter) etag(name, etag string) {
 	w.close(name)
 }
 
-// time writes the element in S3's form, with milliseconds.
+// time writes the element in S3's form, with milliseconds. Neighbours in a list were often written in the same second.
 func (w *xmlWriter) time(name string, t time.Time) {
 	w.open(name)
-	w.b = t.UTC().AppendFormat(w.b, timeXML)
+	if second := t.Unix(); second != w.second {
+		copy(w.date[:], t.UTC().AppendFormat(w.date[:0], timeXML[:len(w.date)]))
+		w.second = second
+	}
+	ms := t.Nanosecond() / int(time.Millisecond)
+	w.b = append(w.b, w.date[:]...)
+	w.b = append(w.b, '.', '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10), 'Z')
 	w.close(name)
 }
 
@@ -93,6 +104,9 @@ const hexLower = "0123456789abcdef"
 // appendEscaped appends text with XML's special characters escaped. Characters that XML 1.0 cannot hold are written as
 // numeric references, as AWS does: a client that may meet such keys asks for encoding-type=url.
 func appendEscaped(b []byte, s string) []byte {
+	if isPlain(s) {
+		return append(b, s...)
+	}
 	last := 0
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -142,4 +156,21 @@ func appendEscaped(b []byte, s string) []byte {
 		b = append(b, hexLower[c&15], ';')
 	}
 	return append(b, s[last:]...)
+}
+
+// plainBytes are those that appendEscaped leaves as they are, whatever stands beside them.
+var plainBytes = func() (plain [256]bool) {
+	for c := ' '; c < 0x7f; c++ {
+		plain[c] = c != '&' && c != '<' && c != '>' && c != '"'
+	}
+	return plain
+}()
+
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if !plainBytes[s[i]] {
+			return false
+		}
+	}
+	return true
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -14,6 +15,11 @@ type View struct {
 	open  func(state.Key) (Key, bool) // opens a sealed secret
 	keys  sync.Map                    // by cluster.AccessKeyID: the Key of each that was opened
 	next  chan struct{}               // closed when a later view is published
+
+	owners struct { // of slots in the active map, found when they are first asked for
+		sync.Once
+		list []cluster.NodeID
+	}
 }
 
 // Key is an access key with its secret in the clear.
@@ -28,6 +34,12 @@ func (v *View) Index() uint64 { return v.state.Index }
 
 // Map returns the active map, by which slots are served. Before the node has joined it is an empty one of version 0.
 func (v *View) Map() *cluster.Map { return v.state.Active }
+
+// Owners returns the targets that own slots in the active map, ordered by id. The caller must not change it.
+func (v *View) Owners() []cluster.NodeID {
+	v.owners.Do(func() { v.owners.list = slices.Sorted(maps.Keys(v.Map().OwnedBy())) })
+	return v.owners.list
+}
 
 // Pending returns the map that is being changed to, or nil.
 func (v *View) Pending() *cluster.Map { return v.state.Pending }

@@ -32,17 +32,22 @@ func Merge(ctx context.Context, sources []Source, in intra.ListRequest) (Page, e
 	if err := fillAll(ctx, parts); err != nil {
 		return Page{}, err
 	}
-	page := Page{Entries: make([]cluster.Entry, 0, min(in.Limit, 1000)+1)}
+	page := Page{}
+	if len(parts) == 1 { // there is nothing to merge
+		page.Entries, parts[0].entries = parts[0].entries, nil
+	} else {
+		page.Entries = make([]cluster.Entry, 0, min(in.Limit, 1000)+1)
+	}
 	// One more than asked for: it tells whether the list goes on.
 	for len(page.Entries) <= in.Limit {
-		next, err := takeLeast(ctx, parts)
+		next, ok, err := takeLeast(ctx, parts)
 		if err != nil {
 			return Page{}, err
 		}
-		if next == nil {
+		if !ok {
 			return page, nil
 		}
-		page.Entries = append(page.Entries, *next)
+		page.Entries = append(page.Entries, next)
 	}
 	page.Entries, page.More = page.Entries[:in.Limit], true
 	return page, nil
@@ -89,14 +94,14 @@ func (p *part) fill(ctx context.Context) error {
 	return nil
 }
 
-// takeLeast removes and returns the least entry of all parts, or nil when none is left. Others that are equal to it are
+// takeLeast removes and returns the least entry of all parts, if any is left. Others that are equal to it are
 // the same common prefix at another target, and are removed too.
-func takeLeast(ctx context.Context, parts []*part) (*cluster.Entry, error) {
+func takeLeast(ctx context.Context, parts []*part) (entry cluster.Entry, ok bool, err error) {
 	var least *part
 	for _, p := range parts {
 		if len(p.entries) == 0 && p.more {
 			if err := p.fill(ctx); err != nil {
-				return nil, err
+				return entry, false, err
 			}
 		}
 		if len(p.entries) > 0 && (least == nil || compare(&p.entries[0], &least.entries[0]) < 0) {
@@ -104,15 +109,15 @@ func takeLeast(ctx context.Context, parts []*part) (*cluster.Entry, error) {
 		}
 	}
 	if least == nil {
-		return nil, nil
+		return entry, false, nil
 	}
-	entry := least.entries[0]
+	entry = least.entries[0]
 	for _, p := range parts {
 		if len(p.entries) > 0 && compare(&p.entries[0], &entry) == 0 {
 			p.entries = p.entries[1:]
 		}
 	}
-	return &entry, nil
+	return entry, true, nil
 }
 
 // compare orders entries as S3 does: by the bytes of the key, then by upload.

@@ -3,6 +3,7 @@ package front
 import (
 	"context"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -46,9 +47,21 @@ func (f *Front) List(ctx context.Context, g *intra.Grant, in *intra.ListRequest)
 			reply.More = true
 			break
 		}
+		if len(reply.Entries) == cap(reply.Entries) {
+			reply.Entries = slices.Grow(reply.Entries, growth(len(reply.Entries), in.Limit))
+		}
 		reply.Entries = append(reply.Entries, e)
 	}
 	return reply, nil
+}
+
+// growth is for how many more entries to make room: few at first, then the page at once.
+func growth(have, limit int) int {
+	const few = 32
+	if have < few {
+		return min(few, limit) - have
+	}
+	return limit - have
 }
 
 // nodeBucket returns the entry of the bucket that a call between nodes is about.
