@@ -155,6 +155,15 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// RetryAfter returns the whole seconds after which whoever was refused for now should try again, at least 1.
+func RetryAfter(err error) int {
+	var e *Error
+	if errors.As(err, &e) && e.RetryAfter > time.Second {
+		return int((e.RetryAfter + time.Second - 1) / time.Second)
+	}
+	return 1
+}
+
 // KindOf returns the kind of the outermost Error in err's chain, or KindOther.
 func KindOf(err error) Kind {
 	var e *Error

@@ -18,13 +18,15 @@ const MaxDeleteKeys = 1000
 // DeleteItem is one object that DeleteObjects names.
 type DeleteItem struct {
 	Key          cluster.ObjectKey
-	Version      cluster.VersionID // refused by the caller until versioning is built
+	Version      cluster.VersionID // refused until versioning is built
 	IfMatch      string            // ETag without quotes; "" for none
 	IfSize       *int64
 	IfModifiedAt *time.Time
+	Err          error // why the item cannot be; the others can
 }
 
-// ParseDelete reads the body of DeleteObjects.
+// ParseDelete reads the body of DeleteObjects. What is wrong with the document refuses it whole, as on AWS: an empty key, no
+// item, more than MaxDeleteKeys; a key that no object can have is the error of its item.
 func ParseDelete(body []byte) (items []DeleteItem, quiet bool, err error) {
 	const op = "s3.ParseDelete"
 	root, err := parseXML(body, 8*MaxDeleteKeys)
@@ -94,8 +96,13 @@ func deleteItem(n *node) (DeleteItem, error) {
 	if item.Key == "" {
 		return item, NewFault(op, MalformedXML, "")
 	}
-	if len(item.Key) > cluster.MaxKeyLength || !utf8.ValidString(string(item.Key)) {
-		return item, NewFault(op, KeyTooLong, "")
+	switch {
+	case !utf8.ValidString(string(item.Key)):
+		return item, malformedXML(op)
+	case len(item.Key) > cluster.MaxKeyLength:
+		item.Err = NewFault(op, KeyTooLong, "")
+	case item.Version != "" && item.Version != "null":
+		item.Err = notImplemented(op, "Versions are not implemented.")
 	}
 	return item, nil
 }

@@ -3,7 +3,6 @@ package s3
 import (
 	"errors"
 	"strconv"
-	"time"
 
 	"github.com/aisle-store/aisle/cluster"
 )
@@ -225,7 +224,7 @@ func ErrorReply(err error, c ErrorContext) Reply {
 	info := codes[code]
 	r := Reply{Status: info.status}
 	if info.kind == cluster.KindUnavailable {
-		r.Header = append(r.Header, Field{"Retry-After", strconv.Itoa(RetryAfter(err))})
+		r.Header = append(r.Header, Field{"Retry-After", strconv.Itoa(cluster.RetryAfter(err))})
 	}
 	var f *Fault
 	if errors.As(err, &f) && f.Allow != "" {
@@ -237,15 +236,6 @@ func ErrorReply(err error, c ErrorContext) Reply {
 	r.Header = append(r.Header, Field{"Content-Type", ContentTypeXML})
 	r.Body = errorXML(err, code, c)
 	return r
-}
-
-// RetryAfter returns the whole seconds after which a client that was refused for now should try again, at least 1.
-func RetryAfter(err error) int {
-	var e *cluster.Error
-	if errors.As(err, &e) && e.RetryAfter > time.Second {
-		return int((e.RetryAfter + time.Second - 1) / time.Second)
-	}
-	return 1
 }
 
 // errorXML writes AWS's <Error> document.

@@ -60,7 +60,7 @@ func FuzzRoute(f *testing.F) {
 	f.Add("GET", "/b?list-type=2&prefix=%20", "", "")
 	f.Fuzz(func(t *testing.T, method, target, name, value string) {
 		path, query, _ := strings.Cut(target, "?")
-		c, err := (&Router{Domain: "d"}).Parse(Request{Method: method, Path: path, Query: query, Host: "x.d", Header: fields{{name, value}}})
+		c, err := (&Router{Domains: []string{"d"}}).Parse(Request{Method: method, Path: path, Query: query, Host: "x.d", Header: fields{{name, value}}})
 		classified(t, err)
 		if (err == nil) != (c.Op != NoOperation) {
 			t.Fatalf("%v %v", c.Op, err)

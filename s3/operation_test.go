@@ -138,7 +138,7 @@ func TestRefusedRequests(t *testing.T) {
 func TestResource(t *testing.T) {
 	f := func(domain, host, path, bucket, key string) {
 		t.Helper()
-		r := Router{Domain: domain}
+		r := Router{Domains: strings.Fields(domain)}
 		c := &Call{Request: Request{Path: path, Host: host}}
 		if err := r.resource(c); err != nil {
 			t.Fatalf("%s %s: %v", host, path, err)
@@ -161,6 +161,12 @@ func TestResource(t *testing.T) {
 	f("s3.test", "dotted.name.s3.test", "/k", "dotted.name", "k")
 	f("s3.test", "s3.test", "/b/k", "b", "k")
 	f("s3.test", "[::1]:80", "/b/k", "b", "k")
+	f("s3.test", "b.s3.test", "/s3/k", "b", "s3/k")
+	f("s3.test", "b.s3.test", "/v1/objects/k", "b", "v1/objects/k")
+	f("test s3.test localhost", "b.s3.test", "/k", "b", "k")
+	f("s3.test test", "s3.test", "/b/k", "b", "k")
+	f("test localhost", "b.localhost:9000", "/k", "b", "k")
+	f("test", "nottest", "/b/k", "b", "k")
 }
 
 // TestParametersOfRefusedPath checks that a path which is refused does not hide the parameters: the signature covers them,

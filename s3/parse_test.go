@@ -392,7 +392,7 @@ func TestParseDelete(t *testing.T) {
 	if items, _, err := ParseDelete([]byte("<Delete>" + strings.Repeat(object, 1000) + "</Delete>")); err != nil || len(items) != 1000 {
 		t.Fatal(err)
 	}
-	for _, bad := range []string{"<Delete/>", "<Delete>" + strings.Repeat(object, 1001) + "</Delete>", "<Delete><Object/></Delete>", "<Delete><Object><Key>k</Key><Nope/></Object></Delete>",
+	for _, bad := range []string{"<Delete/>", "<Delete>" + strings.Repeat(object, 1001) + "</Delete>", "<Delete><Object/></Delete>", "<Delete>" + object + "<Object><Key></Key></Object></Delete>", "<Delete><Object><Key>k</Key><Nope/></Object></Delete>",
 		"<!DOCTYPE d [<!ENTITY x 'y'>]><Delete>" + object + "</Delete>", "<Delete>" + object + "</Delete>trailing", "<Delete>" + object + "</Delet>", "<Delete><Object><Key>&nope;</Key></Object></Delete>",
 		"<Delete><Object><Key>a\x01</Key></Object></Delete>", "<Delete><Object><Key>\xff</Key></Object></Delete>", "<Delete><Object><Key>&#xD800;</Key></Object></Delete>",
 		"<Delete><Object><Key>a</Key><Key>b</Key></Object></Delete>", "<Delete><Object><Key>a<x/></Key></Object></Delete>",
@@ -400,8 +400,13 @@ func TestParseDelete(t *testing.T) {
 		_, _, err := ParseDelete([]byte(bad))
 		wantCode(t, err, MalformedXML)
 	}
-	_, _, err = ParseDelete([]byte("<Delete><Object><Key>" + strings.Repeat("k", 1025) + "</Key></Object></Delete>"))
-	wantCode(t, err, KeyTooLong)
+	items, _, err = ParseDelete([]byte("<Delete>" + object + "<Object><Key>" + strings.Repeat("k", 1025) + "</Key></Object>" + object +
+		"<Object><Key>k</Key><VersionId>v</VersionId></Object><Object><Key>k</Key><VersionId>null</VersionId></Object></Delete>"))
+	if err != nil || len(items) != 5 || items[0].Err != nil || items[2].Err != nil || items[4].Err != nil {
+		t.Fatalf("%+v %v", items, err)
+	}
+	wantCode(t, items[1].Err, KeyTooLong)
+	wantCode(t, items[3].Err, NotImplemented)
 }
 
 func TestParseCreateBucket(t *testing.T) {

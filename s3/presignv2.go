@@ -44,7 +44,7 @@ func (v *Verifier) verifyV2(c *Call, now time.Time) (Auth, error) {
 		return Auth{}, NewFault(op, InvalidToken, "")
 	}
 	toSign := stringToSignV2(c, end, c.Path)
-	if !sameSignatureV2(secret, toSign, c.Params.Get("Signature")) && !sameSignatureV2(secret, stringToSignV2(c, end, withoutPrefix(c.Path)), c.Params.Get("Signature")) {
+	if !sameSignatureV2(secret, toSign, c.Params.Get("Signature")) && !sameSignatureV2(secret, stringToSignV2(c, end, withoutPrefix(c)), c.Params.Get("Signature")) {
 		return Auth{}, NewFault(op, SignatureDoesNotMatch, "", Field{"AWSAccessKeyId", string(id)}, Field{"StringToSign", toSign},
 			Field{"SignatureProvided", c.Params.Get("Signature")})
 	}
@@ -124,12 +124,13 @@ func amzHeadersV2(c *Call) []Field {
 	return fields
 }
 
-// withoutPrefix returns the path without the prefix under which S3 is served beside the root.
-func withoutPrefix(path string) string {
-	if rest, ok := strings.CutPrefix(path, Prefix+"/"); ok {
+// withoutPrefix returns the path without the prefix under which S3 is served beside the root. Where the bucket stands in the
+// host there is no such prefix: "/s3/k" is another key than "/k".
+func withoutPrefix(c *Call) string {
+	if rest, ok := strings.CutPrefix(c.Path, Prefix+"/"); ok && !c.virtual {
 		return "/" + rest
 	}
-	return path
+	return c.Path
 }
 
 // sameSignatureV2 compares in constant time.

@@ -13,8 +13,9 @@ const Prefix = "/s3"
 
 // Router turns requests into calls.
 type Router struct {
-	// Domain, when set, is the suffix of virtual-hosted requests: bucket.Domain. Hosts outside of it are path style.
-	Domain string
+	// Domains are the suffixes of virtual-hosted requests, in lower case: bucket.domain. Hosts outside of them, and they
+	// themselves, are path style.
+	Domains []string
 }
 
 // Parse finds resource, parameters and operation. Also with an error the call has what was understood so far, for the
@@ -58,12 +59,12 @@ func (r *Router) resource(c *Call) error {
 	if !strings.HasPrefix(path, "/") {
 		return NewFault(op, InvalidURI, "")
 	}
-	if rest, ok := strings.CutPrefix(path, Prefix); ok && (rest == "" || rest[0] == '/') {
+	bucket := r.HostBucket(c.Host)
+	c.virtual = bucket != ""
+	if rest, ok := strings.CutPrefix(path, Prefix); ok && !c.virtual && (rest == "" || rest[0] == '/') {
 		path = rest
 	}
 	path = strings.TrimPrefix(path, "/")
-	bucket := r.hostBucket(c.Host)
-	c.virtual = bucket != ""
 	if !c.virtual {
 		var err error
 		bucket, path, _ = strings.Cut(path, "/")
@@ -87,18 +88,23 @@ func (r *Router) resource(c *Call) error {
 	return nil
 }
 
-// hostBucket returns the bucket of a virtual-hosted request, or "".
-func (r *Router) hostBucket(host string) string {
-	if r.Domain == "" {
+// HostBucket returns the bucket of a virtual-hosted request, or "". Of several domains that fit the longest counts.
+func (r *Router) HostBucket(host string) string {
+	if len(r.Domains) == 0 {
 		return ""
 	}
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	host = strings.ToLower(host)
-	bucket, ok := strings.CutSuffix(host, "."+strings.ToLower(r.Domain))
-	if !ok {
-		return ""
+	bucket := ""
+	for _, domain := range r.Domains {
+		if host == domain {
+			return ""
+		}
+		if name, ok := strings.CutSuffix(host, "."+domain); ok && (bucket == "" || len(name) < len(bucket)) {
+			bucket = name
+		}
 	}
 	return bucket
 }

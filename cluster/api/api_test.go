@@ -226,7 +226,7 @@ func TestSmap(t *testing.T) {
 }
 
 func TestBucketPropsForms(t *testing.T) {
-	e := cluster.BucketEntry{ID: 9, Bucket: cluster.Native("photos"), Props: cluster.BucketProps{Checksum: "md5", Replicas: 1},
+	e := cluster.BucketEntry{ID: 9, Bucket: cluster.Native("photos"), Props: cluster.BucketProps{Checksum: "md5", Replicas: 1, Redirect: "always"},
 		Created: time.Unix(5, 6).UTC(), Creator: "root"}
 	text, err := json.Marshal(NewBucketProps(e))
 	if err != nil || !strings.Contains(string(text), `"bid":"9"`) {

@@ -39,6 +39,7 @@ type BucketProps struct {
 	Provider   string         `json:"provider"`
 	Checksum   ChecksumConf   `json:"checksum"`
 	Replicas   int            `json:"replicas"`
+	Redirect   string         `json:"redirect,omitempty"`
 	Mirror     MirrorConf     `json:"mirror"`
 	EC         ECConf         `json:"ec"`
 	Versioning VersioningConf `json:"versioning"`
@@ -86,6 +87,7 @@ func NewBucketProps(e cluster.BucketEntry) BucketProps {
 		Provider:   string(e.Bucket.Provider),
 		Checksum:   ChecksumConf{Type: string(e.Props.Checksum)},
 		Replicas:   e.Props.Replicas,
+		Redirect:   e.Props.Redirect,
 		Mirror:     MirrorConf{Copies: 1},
 		Versioning: VersioningConf{Enabled: true},
 		Access:     accessAll,
@@ -100,7 +102,7 @@ func NewBucketProps(e cluster.BucketEntry) BucketProps {
 func (p BucketProps) Entry(b cluster.Bucket) cluster.BucketEntry {
 	e := cluster.BucketEntry{
 		ID: cluster.BucketID(p.BID), Bucket: b, Created: time.Unix(0, p.Created).UTC(), Creator: cluster.AccessKeyID(p.Creator),
-		Props: cluster.BucketProps{Checksum: cluster.ChecksumType(p.Checksum.Type), Replicas: p.Replicas},
+		Props: cluster.BucketProps{Checksum: cluster.ChecksumType(p.Checksum.Type), Replicas: p.Replicas, Redirect: p.Redirect},
 	}
 	if p.State == cluster.BucketDeleting.String() {
 		e.State = cluster.BucketDeleting

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,7 +15,13 @@ var (
 		Help: "checksum that each object carries; buckets made through S3 have md5 (new objects only)"}, checksumNames()...)
 	BucketReplicas = key(Setting{Name: "replicas", Scope: ScopeBucket, Type: "number", Default: "1",
 		Help: "copies of each object, each on another target; more than 1 is not implemented yet and refused"}, parseReplicas)
+	BucketRedirect = choice(Setting{Name: "redirect", Scope: ScopeBucket, Default: redirectByCluster,
+		Help: "who is redirected when it is about this bucket, in place of what `s3.redirect` of the cluster says; when that is never, nobody is"},
+		redirectByCluster, "auto", "always", "never")
 )
+
+// redirectByCluster is how a user writes that a bucket leaves redirects to the cluster's setting.
+const redirectByCluster = "cluster"
 
 func checksumNames() []string {
 	names := make([]string, len(cluster.ChecksumTypes))
@@ -59,6 +66,11 @@ func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketP
 			if err == nil && p.Replicas != 1 {
 				return p, cluster.Fail(op, name, cluster.KindNotImplemented, "only 1 is implemented yet, not "+value)
 			}
+		case BucketRedirect.Name:
+			p.Redirect, err = BucketRedirect.Parse(value)
+			if p.Redirect == redirectByCluster {
+				p.Redirect = ""
+			}
 		default:
 			return p, refuseProp(name)
 		}
@@ -85,5 +97,6 @@ func PropsMap(p cluster.BucketProps) map[string]string {
 	return map[string]string{
 		BucketChecksum.Name: string(p.Checksum),
 		BucketReplicas.Name: strconv.Itoa(p.Replicas),
+		BucketRedirect.Name: cmp.Or(p.Redirect, redirectByCluster),
 	}
 }

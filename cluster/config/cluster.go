@@ -1,12 +1,20 @@
 package config
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // The settings of the whole cluster. They are part of the replicated state; every node sees a change at once.
 var (
 	S3Redirect = choice(Setting{Name: "s3.redirect", Scope: ScopeCluster, Default: "auto",
 		Help: "who is sent to the owner of an object by a 307 instead of relaying: agents known to follow, everybody, or nobody"},
 		"auto", "always", "never")
+	S3Domain = key(Setting{Name: "s3.domain", Scope: ScopeCluster, Type: "list", Repeat: true,
+		Help: "domains under which a bucket is also reached as a host, https://BUCKET.DOMAIN/KEY (virtual-hosted style); their DNS has to have *.DOMAIN"}, parseDomains)
+	MetricsPublic = choice(Setting{Name: "metrics.public", Scope: ScopeCluster, Default: "true",
+		Help: "whether `/-/metrics` is answered without a key; false demands a signature or a bearer token"}, "true", "false")
 	RetryWindow = duration(Setting{Name: "retry.window", Scope: ScopeCluster, Default: "15s", Restart: true,
 		Help: "how long the outcome of a write is remembered, so that a request repeated within the cluster is answered and not done twice"},
 		15*time.Second, time.Hour)
@@ -30,3 +38,23 @@ var (
 		Help: "least severe log lines that nodes write; debug includes a line for each request"},
 		"debug", "info", "warn", "error")
 )
+
+// parseDomains reads domains, in lower case.
+func parseDomains(v string) ([]string, error) {
+	domains := splitList(strings.ToLower(v))
+	for _, d := range domains {
+		if !isDomain(d) {
+			return nil, fmt.Errorf("%q is not the name of a domain such as s3.example.com", d)
+		}
+	}
+	return domains, nil
+}
+
+func isDomain(d string) bool {
+	for label := range strings.SplitSeq(d, ".") {
+		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+	}
+	return len(d) <= 253
+}

@@ -159,12 +159,17 @@ func TestSetProps(t *testing.T) {
 	f("replicas", "1", 0)
 	f("replicas", "2", cluster.KindNotImplemented)
 	f("replicas", "0", cluster.KindInvalid)
+	f("redirect", "always", 0)
+	f("redirect", "sometimes", cluster.KindInvalid)
 	f("ec", "4+2", cluster.KindNotImplemented)
 	f("mirror.enabled", "true", cluster.KindNotImplemented)
 	f("colour", "red", cluster.KindInvalid)
-	p, err := SetProps(DefaultProps(), PropsMap(cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: 1}))
-	if err != nil || p.Checksum != cluster.ChecksumMD5 {
-		t.Errorf("got %+v, %v", p, err)
+	for _, redirect := range []string{"", "never"} {
+		want := cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: 1, Redirect: redirect}
+		p, err := SetProps(DefaultProps(), PropsMap(want))
+		if err != nil || p != want {
+			t.Errorf("got %+v, %v", p, err)
+		}
 	}
 }
 
@@ -179,6 +184,11 @@ func TestCheckCluster(t *testing.T) {
 	f("s3.redirect", "", true)
 	f("s3.redirect", "sometimes", false)
 	f("listen", ":1", false)
+	f("s3.domain", "s3.example.com, LOCALHOST", true)
+	f("s3.domain", ".example.com", false)
+	f("s3.domain", "example.com:8080", false)
+	f("metrics.public", "false", true)
+	f("metrics.public", "no", false)
 	if Effective(map[string]string{"s3.redirect": "never"})["s3.redirect"] != "never" || Effective(nil)["log.level"] != "info" {
 		t.Error("Effective")
 	}

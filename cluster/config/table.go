@@ -20,7 +20,7 @@ func Nodes() []*Setting {
 // Cluster returns the settings of the cluster, in the order of the documentation.
 func Cluster() []*Setting {
 	return []*Setting{
-		S3Redirect.Setting, RetryWindow.Setting,
+		S3Redirect.Setting, S3Domain.Setting, MetricsPublic.Setting, RetryWindow.Setting,
 		InlineMax.Setting, SegmentMax.Setting, SegmentSize.Setting, HighWatermark.Setting,
 		MaxConnections.Setting, HeaderMax.Setting, IdleTimeout.Setting, StallTimeout.Setting, LogLevel.Setting,
 	}
@@ -28,7 +28,7 @@ func Cluster() []*Setting {
 
 // Bucket returns the properties of a bucket, in the order of the documentation.
 func Bucket() []*Setting {
-	return []*Setting{BucketChecksum.Setting, BucketReplicas.Setting}
+	return []*Setting{BucketChecksum.Setting, BucketReplicas.Setting, BucketRedirect.Setting}
 }
 
 // Client returns the settings of the command line client, in the order of the documentation.

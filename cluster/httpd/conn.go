@@ -5,12 +5,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -459,7 +459,7 @@ func writePlainError(_ *Request, rep *Reply, err error) {
 	rep.Status = plainStatus(cluster.KindOf(err))
 	var e *cluster.Error
 	if errors.As(err, &e) && e.RetryAfter > 0 {
-		rep.SetHeader("Retry-After", fmt.Sprint(int(max(1, e.RetryAfter.Round(time.Second).Seconds()))))
+		rep.SetHeader("Retry-After", strconv.Itoa(cluster.RetryAfter(err)))
 	}
 	rep.Bytes("text/plain; charset=utf-8", []byte(err.Error()+"\n"))
 }

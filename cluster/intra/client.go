@@ -220,7 +220,7 @@ func WriteError(rep *httpd.Reply, err error) {
 	rep.SetHeader(HeaderKind, kind.String())
 	var e *cluster.Error
 	if errors.As(err, &e) && e.RetryAfter > 0 {
-		rep.SetHeader("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second)))
+		rep.SetHeader("Retry-After", strconv.Itoa(cluster.RetryAfter(err)))
 	}
 	rep.Bytes("text/plain; charset=utf-8", []byte(err.Error()))
 }

@@ -107,7 +107,7 @@ func TestDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	b.WriteString("# Metrics\n\n`GET /-/metrics` on a node's public port gives its metrics in Prometheus's text format. " +
+	b.WriteString("# Metrics\n\n`GET /-/metrics` on a node's public port gives its metrics in Prometheus's text format, without a key unless the cluster setting `metrics.public` is false. " +
 		"Units are in the names: seconds, bytes; `_total` ones only grow. Beside these there are Prometheus's own of the process " +
 		"(`process_`) and of the Go runtime (`go_`).\n\n" +
 		"This file is written by `go test ./cluster/stats -run TestDocumented -update` and checked by the same test.\n\n" +

@@ -29,6 +29,7 @@ const (
 	putObject
 	getObject
 	dropObject
+	listBuckets
 )
 
 type bucketInput struct {
@@ -79,6 +80,8 @@ func (s bucketState) expect(in bucketInput) (string, bucketState) {
 		return "", s // us-east-1 answers 200 to the owner
 	case in.op == makeBucket:
 		return "", bucketState{exists: true}
+	case in.op == listBuckets && s.exists:
+		return "", s
 	case !s.exists:
 		return "NoSuchBucket", s
 	case in.op == dropBucket && !s.empty():
@@ -103,7 +106,7 @@ func bucketModel() porcupine.Model {
 		},
 		DescribeOperation: func(input, output any) string {
 			in, out := input.(bucketInput), output.(bucketOutput)
-			return fmt.Sprintf("%s %d %.6s: %s %.6s", [...]string{"make", "drop", "put", "get", "delete"}[in.op], in.key, in.value, out.code, out.value)
+			return fmt.Sprintf("%s %d %.6s: %s %.6s", [...]string{"make", "drop", "put", "get", "delete", "list"}[in.op], in.key, in.value, out.code, out.value)
 		},
 	}
 }
@@ -162,8 +165,10 @@ func (r *bucketRace) run(ctx context.Context, id int) {
 			in.op = makeBucket
 		case p < 35:
 			in.op = putObject
-		case p < 65:
+		case p < 60:
 			in.op = getObject
+		case p < 70:
+			in.op = listBuckets
 		default:
 			in.op = dropObject
 		}
@@ -181,10 +186,12 @@ func (r *bucketRace) run(ctx context.Context, id int) {
 
 func (r *bucketRace) send(random *rand.Rand, id, n int, in bucketInput) bucketOutput {
 	req := request{endpoint: r.cluster.Nodes[random.IntN(len(r.cluster.Nodes))].Endpoint, bucket: "contested"}
-	if in.op >= putObject {
+	if in.op >= putObject && in.op <= dropObject {
 		req.key = fmt.Sprint("key", in.key)
 	}
 	switch in.op {
+	case listBuckets:
+		req.method, req.bucket = http.MethodGet, ""
 	case makeBucket:
 		req.method = http.MethodPut
 	case putObject:
@@ -209,7 +216,7 @@ func (r *bucketRace) send(random *rand.Rand, id, n int, in bucketInput) bucketOu
 	if r.codes[out.code]++; out.code == "unknown" {
 		r.codes[fmt.Sprintf("unknown %d: %d %s", in.op, rep.status, rep.code())]++
 		op.ClientId, op.Return = 1000+id*100_000+n, math.MaxInt64
-		sent = sent && in.op != getObject
+		sent = sent && in.op != getObject && in.op != listBuckets
 	}
 	if sent {
 		r.ops = append(r.ops, op)
@@ -250,6 +257,8 @@ func bucketOutcome(in bucketInput, rep reply, err error) (bucketOutput, bool) {
 		return bucketOutput{code: "unknown"}, false
 	case err != nil || rep.status >= 500 || rep.code() == "OperationAborted":
 		return bucketOutput{code: "unknown"}, true
+	case in.op == listBuckets && !strings.Contains(string(rep.body), "<Name>contested</Name>"):
+		return bucketOutput{code: "NoSuchBucket"}, true
 	case rep.status < 300:
 		return bucketOutput{value: strings.TrimSpace(string(rep.body))}, true
 	}
@@ -267,6 +276,10 @@ func TestBucketModel(t *testing.T) {
 	kept := at(4, bucketInput{op: dropBucket}, bucketOutput{code: "BucketNotEmpty"})
 	if porcupine.CheckOperations(bucketModel(), []porcupine.Operation{made, wrote, gone}) {
 		t.Error("a bucket was deleted with an object in it, and the model accepts that")
+	}
+	missed := at(6, bucketInput{op: listBuckets}, bucketOutput{code: "NoSuchBucket"})
+	if porcupine.CheckOperations(bucketModel(), []porcupine.Operation{made, wrote, kept, missed}) {
+		t.Error("a list misses a bucket, and the model accepts that")
 	}
 	if !porcupine.CheckOperations(bucketModel(), []porcupine.Operation{made, wrote, kept}) {
 		t.Error("the model refuses a good history")

@@ -75,6 +75,7 @@ func newFollower(c *testcluster.Cluster) *client {
 type request struct {
 	method   string
 	endpoint string
+	host     string // when it is not that of the endpoint
 	bucket   string
 	key      string
 	query    string // raw
@@ -122,6 +123,9 @@ func (r request) build(ctx context.Context) (*http.Request, error) {
 	}
 	for name, value := range r.header {
 		req.Header.Set(name, value)
+	}
+	if r.host != "" {
+		req.Host = r.host
 	}
 	return req, nil
 }

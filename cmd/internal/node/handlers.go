@@ -37,7 +37,7 @@ func (n *node) servePublic(ctx context.Context, req *httpd.Request, rep *httpd.R
 // serveIntra answers other nodes. Every request has a ticket.
 func (n *node) serveIntra(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "node.serveIntra"
-	if req.Path == api.Reverse {
+	if req.Path == api.Reverse && strings.Contains(req.Query, api.QueryWhat+"=") { // else it is the key of an object
 		return n.serveStatus(req, rep)
 	}
 	if n.target == nil {

@@ -34,12 +34,14 @@ func (f *Front) smallBody(r *s3Request, limit int64) ([]byte, error) {
 	return data, s3.CheckSmallBody(data, md5, sum)
 }
 
-func (f *Front) listBuckets(_ context.Context, r *s3Request) error {
+// listBuckets answers as of now, by the leader's log: what one gateway's list shows and what another one says of a bucket
+// must agree, also while the change is not acknowledged. A bucket that is being deleted exists until that is decided.
+func (f *Front) listBuckets(ctx context.Context, r *s3Request) error {
 	params, err := s3.ReadBucketListParams(r.call)
 	if err != nil {
 		return err
 	}
-	view, err := f.o.Control.Current()
+	view, err := f.o.Control.Latest(ctx)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ import (
 // deleteObjects deletes up to 1,000 objects of one bucket: one call to each owner, all at a time. Every key has an outcome
 // of its own.
 func (f *Front) deleteObjects(ctx context.Context, r *s3Request) error {
-	const op = "proxy/front.deleteObjects"
 	body, err := f.smallBody(r, s3.MaxDeleteBody)
 	if err != nil {
 		return err
@@ -22,11 +21,6 @@ func (f *Front) deleteObjects(ctx context.Context, r *s3Request) error {
 	items, quiet, err := s3.ParseDelete(body)
 	if err != nil {
 		return err
-	}
-	for _, item := range items {
-		if item.Version != "" && item.Version != "null" {
-			return s3.NewFault(op, s3.NotImplemented, "Versions are not implemented.")
-		}
 	}
 	outcomes, err := f.deleteAll(ctx, r, items)
 	if err != nil {
@@ -40,10 +34,12 @@ func (f *Front) deleteObjects(ctx context.Context, r *s3Request) error {
 func (f *Front) deleteAll(ctx context.Context, r *s3Request, items []s3.DeleteItem) ([]s3.DeleteOutcome, error) {
 	b := cluster.Native(r.call.Bucket)
 	outcomes := make([]s3.DeleteOutcome, len(items))
-	open := make([]int, len(items)) // indexes of items without a certain outcome
+	var open []int // indexes of items without a certain outcome
 	for i, item := range items {
-		outcomes[i] = s3.DeleteOutcome{Key: item.Key, Version: item.Version}
-		open[i] = i
+		outcomes[i] = s3.DeleteOutcome{Key: item.Key, Version: item.Version, Err: item.Err}
+		if item.Err == nil {
+			open = append(open, i)
+		}
 	}
 	started := f.o.Now()
 	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {

@@ -8,10 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/api"
+	"github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/cluster/control"
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/cluster/intra"
@@ -73,13 +75,20 @@ type Options struct {
 // Front answers clients' requests at one gateway.
 type Front struct {
 	o        Options
-	router   s3.Router
+	domains  atomic.Pointer[domains]
 	verifier *s3.Verifier
+}
+
+// domains are the names under which buckets are hosts, as the setting s3.domain last read.
+type domains struct {
+	setting string
+	router  s3.Router
 }
 
 // New returns the front of a gateway.
 func New(o Options) *Front {
 	f := &Front{o: o}
+	f.domains.Store(new(domains))
 	f.verifier = s3.NewVerifier(s3.VerifierOptions{Secret: f.secret})
 	return f
 }
@@ -90,9 +99,19 @@ func (f *Front) secret(id cluster.AccessKeyID) (string, bool) {
 	return key.Secret, ok
 }
 
+// router returns what finds bucket and key of a request, by the setting as it is now.
+func (f *Front) router() *s3.Router {
+	setting, d := f.o.Control.View().Setting(config.S3Domain.Name), f.domains.Load()
+	if setting != d.setting {
+		d = &domains{setting, s3.Router{Domains: config.S3Domain.Get(func(string) string { return setting })}}
+		f.domains.Store(d)
+	}
+	return &d.router
+}
+
 // Serve answers one request of a client.
 func (f *Front) Serve(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
-	switch dialectOf(req.Path) {
+	switch f.dialect(req) {
 	case dialectSystem:
 		return f.serveSystem(req, rep)
 	case dialectNative:
@@ -104,7 +123,7 @@ func (f *Front) Serve(ctx context.Context, req *httpd.Request, rep *httpd.Reply)
 
 // WriteError fills rep for an error in the form that the request's dialect has.
 func (f *Front) WriteError(req *httpd.Request, rep *httpd.Reply, err error) {
-	if dialectOf(req.Path) == dialectS3 {
+	if f.dialect(req) == dialectS3 {
 		f.writeS3Error(req, rep, err)
 		return
 	}
@@ -118,6 +137,15 @@ const (
 	dialectNative         // under /v1
 	dialectSystem         // under /-: health, metrics
 )
+
+// dialect returns what a request speaks. Below a bucket that stands in the host, every path is a key.
+func (f *Front) dialect(req *httpd.Request) dialect {
+	d := dialectOf(req.Path)
+	if d != dialectS3 && f.router().HostBucket(req.Host) != "" {
+		return dialectS3
+	}
+	return d
+}
 
 func dialectOf(path string) dialect {
 	switch {

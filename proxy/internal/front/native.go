@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -49,7 +50,7 @@ func (f *Front) serveNative(ctx context.Context, req *httpd.Request, rep *httpd.
 	}
 	switch {
 	case req.Path == api.Buckets:
-		return f.nativeBuckets(r)
+		return f.nativeBuckets(ctx, r)
 	case under(req.Path, api.Buckets):
 		return f.nativeBucket(ctx, r, strings.TrimPrefix(req.Path, api.Buckets+"/"))
 	case req.Path == api.Cluster, req.Path == api.SetConfig, req.Path == api.Daemon, req.Path == api.Reverse:
@@ -234,7 +235,7 @@ func (f *Front) writeNativeError(req *httpd.Request, rep *httpd.Reply, err error
 	}
 	rep.Status = e.Status
 	if e.Status == http.StatusServiceUnavailable {
-		rep.SetHeader("Retry-After", retryAfter(err))
+		rep.SetHeader("Retry-After", strconv.Itoa(cluster.RetryAfter(err)))
 	}
 	if req.Method == http.MethodHead {
 		rep.SetHeader(api.HeaderError, string(body))

@@ -3,12 +3,9 @@ package front
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/api"
@@ -16,8 +13,8 @@ import (
 	"github.com/aisle-store/aisle/cluster/intra"
 )
 
-// nativeBuckets lists the buckets.
-func (f *Front) nativeBuckets(r *nativeRequest) error {
+// nativeBuckets lists the buckets, as listBuckets does.
+func (f *Front) nativeBuckets(ctx context.Context, r *nativeRequest) error {
 	const op = "proxy/front.nativeBuckets"
 	if r.req.Method != http.MethodGet || r.action.Action != api.ActionList && r.action.Action != "" {
 		return r.notImplemented()
@@ -30,9 +27,13 @@ func (f *Front) nativeBuckets(r *nativeRequest) error {
 			return cluster.E(op, "", cluster.KindInvalid, err)
 		}
 	}
+	view, err := f.o.Control.Latest(ctx)
+	if err != nil {
+		return err
+	}
 	names := []api.BucketName{}
-	for _, e := range r.view.Buckets() {
-		if e.State == cluster.BucketActive && (provider == "" || provider == e.Bucket.Provider) {
+	for _, e := range view.Buckets() {
+		if provider == "" || provider == e.Bucket.Provider {
 			names = append(names, api.NewBucketName(e.Bucket))
 		}
 	}
@@ -170,13 +171,4 @@ func wantsDetails(msg *api.ListMsg) bool {
 		return false
 	}
 	return strings.Contains(msg.Props, "checksum") || strings.Contains(msg.Props, "atime")
-}
-
-// retryAfter returns the whole seconds after which a client should try again, at least 1.
-func retryAfter(err error) string {
-	var e *cluster.Error
-	if errors.As(err, &e) && e.RetryAfter > time.Second {
-		return strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10)
-	}
-	return "1"
 }

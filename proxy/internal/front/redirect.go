@@ -5,13 +5,11 @@ import (
 	"strings"
 
 	"github.com/aisle-store/aisle/cluster"
-	"github.com/aisle-store/aisle/cluster/config"
-	"github.com/aisle-store/aisle/cluster/control"
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/cluster/intra"
 )
 
-// HeaderRedirect lets a client that knows better than its User-Agent tells choose: "always" or "never".
+// HeaderRedirect lets a client that knows better than its User-Agent tells choose: "always", "never" or "auto".
 const HeaderRedirect = "Aisle-Redirect"
 
 // followers are the User-Agents that were seen to follow a 307 of a GET or HEAD to another port or address, to keep its
@@ -21,31 +19,36 @@ var followers = []string{"aws-sdk-go/", "aws-sdk-go-v2/", "rclone/", "s3fs/"}
 // getFollowers follow a GET; their HEAD was not seen.
 var getFollowers = []string{"object_store/"}
 
-func redirectMode(v *control.View) string { return config.S3Redirect.Get(v.Setting) }
-
-// redirects decides whether the client is sent to the owner. It never is when the owner has no public URL of the client's
-// scheme, when the body may not be replayed, or when this is already a second attempt: the first may have been redirected
-// and the client may be one that cannot follow.
-func redirects(mode string, g *intra.Grant, owner cluster.Node, req *httpd.Request) bool {
+// redirects decides whether the client is sent to the owner. It never is when the cluster says never, for then clients cannot
+// reach the targets; when the owner has no public URL of the client's scheme; when the body may not be replayed; or when this
+// is already a second attempt: the first may have been redirected and the client may be one that cannot follow. Else the
+// first that says something decides: the request's header, the bucket, the cluster.
+func redirects(byCluster, byBucket string, g *intra.Grant, owner cluster.Node, req *httpd.Request) bool {
 	scheme := "http://"
 	if req.TLS {
 		scheme = "https://"
 	}
-	if !strings.HasPrefix(owner.PublicURL, scheme) || mode == "never" || req.Method == http.MethodPost {
+	if !strings.HasPrefix(owner.PublicURL, scheme) || byCluster == "never" || req.Method == http.MethodPost {
 		return false
 	}
 	if strings.HasPrefix(g.Payload.Mode, "STREAMING-") || isRetry(req) {
 		return false
 	}
-	switch req.Header.Get(HeaderRedirect) {
-	case "always":
-		return true
-	case "never":
-		return false
+	for _, mode := range [...]string{req.Header.Get(HeaderRedirect), byBucket, byCluster} {
+		switch mode {
+		case "always":
+			return true
+		case "never":
+			return false
+		case "auto":
+			return follows(req)
+		}
 	}
-	if mode == "always" {
-		return true
-	}
+	return false
+}
+
+// follows reports whether the client is one that is known to follow.
+func follows(req *httpd.Request) bool {
 	agent := req.Header.Get("User-Agent")
 	switch req.Method {
 	case http.MethodGet:

@@ -40,11 +40,12 @@ func TestEveryOperationHasAPlace(t *testing.T) {
 
 func TestRedirects(t *testing.T) {
 	owner := cluster.Node{ID: "n2", PublicURL: "http://10.0.0.2:8080"}
+	bucket := ""
 	f := func(want bool, mode, method, agent string, pairs ...string) {
 		t.Helper()
 		req := httpd.NewRequest(method, "/b/k", nil, 0, append([]string{"User-Agent", agent}, pairs...)...)
-		if got := redirects(mode, &intra.Grant{}, owner, req); got != want {
-			t.Errorf("%s %s by %q %v in mode %s: %v", method, req.Path, agent, pairs, mode, got)
+		if got := redirects(mode, bucket, &intra.Grant{}, owner, req); got != want {
+			t.Errorf("%s %s by %q %v in mode %s, of the bucket %q: %v", method, req.Path, agent, pairs, mode, bucket, got)
 		}
 	}
 	f(true, "auto", "GET", "aws-sdk-go-v2/1.47.7 ua/2.1")
@@ -63,18 +64,32 @@ func TestRedirects(t *testing.T) {
 	f(false, "always", "POST", "curl/7.88.1")
 	f(true, "auto", "GET", "aws-sdk-go-v2/1", "amz-sdk-request", "attempt=1; max=3")
 	f(false, "auto", "GET", "aws-sdk-go-v2/1", "amz-sdk-request", "attempt=2; max=3")
+	f(false, "always", "GET", "curl/7.88.1", HeaderRedirect, "auto")
+
+	bucket = "always"
+	f(true, "auto", "PUT", "curl/7.88.1")
+	f(false, "never", "GET", "rclone/v1.76.0")
+	f(false, "auto", "GET", "rclone/v1.76.0", HeaderRedirect, "never")
+	f(false, "auto", "GET", "curl/7.88.1", HeaderRedirect, "auto")
+	f(true, "auto", "GET", "curl/7.88.1", HeaderRedirect, "sometimes")
+	bucket = "never"
+	f(false, "always", "GET", "rclone/v1.76.0")
+	f(true, "always", "GET", "rclone/v1.76.0", HeaderRedirect, "always")
+	bucket = "auto"
+	f(false, "always", "PUT", "curl/7.88.1")
+	f(true, "always", "GET", "rclone/v1.76.0")
 
 	secure := httpd.NewRequest("GET", "/b/k", nil, 0, "User-Agent", "rclone/1")
 	secure.TLS = true
-	if redirects("always", &intra.Grant{}, owner, secure) {
+	if redirects("always", "", &intra.Grant{}, owner, secure) {
 		t.Error("a client of https is sent to http")
 	}
 	plain := httpd.NewRequest("GET", "/b/k", nil, 0, "User-Agent", "rclone/1")
-	if redirects("always", &intra.Grant{}, cluster.Node{}, plain) {
+	if redirects("always", "always", &intra.Grant{}, cluster.Node{}, plain) {
 		t.Error("a client is sent to a node without a public URL")
 	}
 	streaming := &intra.Grant{Payload: intra.Payload{Mode: "STREAMING-UNSIGNED-PAYLOAD-TRAILER"}}
-	if redirects("always", streaming, owner, httpd.NewRequest("PUT", "/b/k", nil, 0)) {
+	if redirects("always", "always", streaming, owner, httpd.NewRequest("PUT", "/b/k", nil, 0)) {
 		t.Error("a streaming body is sent elsewhere")
 	}
 }

@@ -38,7 +38,7 @@ var s3Handlers = map[s3.Operation]s3Handler{
 
 func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "proxy/front.serveS3"
-	call, parseErr := f.router.Parse(seen(req))
+	call, parseErr := f.router().Parse(seen(req))
 	rep.Operation = call.Op.String()
 	// Without a key nobody learns more than that: also what is refused is refused only to those who may ask.
 	auth, err := f.verifier.Verify(call, f.o.Now())
@@ -95,7 +95,7 @@ func (f *Front) s3Object(ctx context.Context, r *s3Request) error {
 // writeS3Error answers with S3's XML. Replies to HEAD have the status only, as AWS's do.
 func (f *Front) writeS3Error(req *httpd.Request, rep *httpd.Reply, err error) {
 	c := s3.ErrorContext{Method: req.Method, Resource: req.Path, RequestID: req.ID, HostID: string(f.o.Self)}
-	call, _ := f.router.Parse(seen(req))
+	call, _ := f.router().Parse(seen(req))
 	if call != nil {
 		c.Bucket, c.Key, c.UploadID = call.Bucket, call.Key, cluster.UploadID(call.Params.Get("uploadId"))
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/cluster/intra"
 )
@@ -21,7 +22,7 @@ func (f *Front) send(ctx context.Context, p place, g *intra.Grant, req *httpd.Re
 		return cluster.Fail(op, string(p.owner), cluster.KindUnavailable, "the owner is not in the map")
 	}
 	ticket := f.o.Tickets.Seal(g, req)
-	if redirects(redirectMode(p.view), g, owner, req) {
+	if redirects(config.S3Redirect.Get(p.view.Setting), p.bucket.Props.Redirect, g, owner, req) {
 		rep.Status = http.StatusTemporaryRedirect
 		rep.SetHeader("Location", intra.Redirect(owner.PublicURL, ticket, req))
 		rep.Bytes("text/plain; charset=utf-8", []byte("the object is served by another node of the cluster\n"))

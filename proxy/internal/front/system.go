@@ -5,10 +5,12 @@ import (
 	"net/http"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/cluster/httpd"
 )
 
-// The paths of a node's own state. They need no key: they tell nothing about anybody's data.
+// The paths of a node's own state. They need no key: they tell nothing about anybody's data. Metrics do tell how much is
+// done and where a node's disks are mounted, so there is a setting that demands a key for them.
 const (
 	systemBase  = "/-"
 	pathLive    = "/-/live"    // 200 while the process runs
@@ -31,6 +33,11 @@ func (f *Front) serveSystem(req *httpd.Request, rep *httpd.Reply) error {
 		return f.ready(rep)
 	case pathMetrics:
 		rep.Operation = "Metrics"
+		if config.MetricsPublic.Get(f.o.Control.View().Setting) != "true" {
+			if err := f.authenticate(&nativeRequest{req: req, rep: rep}); err != nil {
+				return err
+			}
+		}
 		var text bytes.Buffer
 		if err := f.o.Metrics(&text); err != nil {
 			return cluster.E(op, "", cluster.KindOther, err)

@@ -53,7 +53,7 @@ func (f *Front) writeNative(req *httpd.Request, rep *httpd.Reply, err error) {
 	e.Method, e.URLPath, e.RemoteAddr, e.Node, e.RequestID = req.Method, req.Path, req.Remote, string(f.o.Node.ID), string(req.ID)
 	rep.Status = e.Status
 	if e.Status == http.StatusServiceUnavailable {
-		rep.SetHeader("Retry-After", strconv.Itoa(s3.RetryAfter(err)))
+		rep.SetHeader("Retry-After", strconv.Itoa(cluster.RetryAfter(err)))
 	}
 	body, marshalErr := json.Marshal(e)
 	if marshalErr != nil {
