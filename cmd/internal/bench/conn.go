@@ -21,7 +21,9 @@ type conn struct {
 	timeout  time.Duration
 	raw      net.Conn
 	in       *bufio.Reader
-	out      []byte // the head and small body of the request being sent
+	out      []byte    // the head and small body of the request being sent
+	kept     []byte    // the body of the reply that was read last
+	armed    time.Time // when the deadline was set
 }
 
 // reply is what of a reply is looked at.
@@ -29,11 +31,11 @@ type reply struct {
 	status int
 	bytes  int64  // of the body
 	etag   string // without quotes
-	body   []byte // when it was asked for
+	body   []byte // when it was asked for; valid until the next request
 }
 
 // smallBody is up to which size a body is sent in one write with the head.
-const smallBody = 64 << 10
+const smallBody = 8 << 10
 
 func (c *conn) close() {
 	if c.raw != nil {
@@ -61,6 +63,7 @@ func (c *conn) dial(ctx context.Context) error {
 		c.in = bufio.NewReaderSize(raw, 64<<10)
 	}
 	c.in.Reset(raw)
+	c.armed = time.Time{}
 	return nil
 }
 
@@ -72,7 +75,7 @@ func (c *conn) do(ctx context.Context, head, body []byte, keep bool) (reply, err
 			return reply{}, err
 		}
 	}
-	if err := c.raw.SetDeadline(time.Now().Add(c.timeout)); err != nil {
+	if err := c.arm(); err != nil {
 		return reply{}, err
 	}
 	r, again, err := c.exchange(head, body, keep)
@@ -80,6 +83,16 @@ func (c *conn) do(ctx context.Context, head, body []byte, keep bool) (reply, err
 		c.close()
 	}
 	return r, err
+}
+
+// arm sets the deadline, at most once a second: setting it takes time.
+func (c *conn) arm() error {
+	now := time.Now()
+	if now.Sub(c.armed) < min(time.Second, c.timeout/4) {
+		return nil
+	}
+	c.armed = now
+	return c.raw.SetDeadline(now.Add(c.timeout))
 }
 
 func (c *conn) exchange(head, body []byte, keep bool) (r reply, again bool, err error) {
@@ -124,23 +137,20 @@ func (c *conn) readReply(headOnly, keep bool) (reply, bool, error) {
 	if r.status == 100 {
 		return c.readReply(headOnly, keep)
 	}
-	var sink io.Writer
-	var kept bytes.Buffer
-	if keep || r.status >= 300 {
-		sink = &kept
-	}
+	keep = keep || r.status >= 300
+	c.kept = c.kept[:0]
 	if f.chunked {
-		r.bytes, err = c.readChunks(sink)
+		r.bytes, err = c.readChunks(keep)
 	} else if f.length >= 0 {
-		r.bytes, err = c.take(f.length, sink)
+		r.bytes, err = c.take(f.length, keep)
 	} else {
 		f.close = true
-		r.bytes, err = c.take(1<<62, sink)
+		r.bytes, err = c.take(1<<62, keep)
 		if errors.Is(err, io.EOF) {
 			err = nil
 		}
 	}
-	r.body = kept.Bytes()
+	r.body = c.kept
 	return r, !f.close, err
 }
 
@@ -179,23 +189,29 @@ func (c *conn) line() ([]byte, error) {
 	return bytes.TrimRight(line, "\r\n"), nil
 }
 
-// take reads n bytes; without a sink they are skipped.
-func (c *conn) take(n int64, sink io.Writer) (int64, error) {
-	if sink != nil {
-		return io.CopyN(sink, c.in, n)
-	}
+// take reads n bytes, and keeps or skips them.
+func (c *conn) take(n int64, keep bool) (int64, error) {
 	done := int64(0)
 	for done < n {
-		step, err := c.in.Discard(int(min(n-done, 1<<30)))
-		done += int64(step)
-		if err != nil {
+		if c.in.Buffered() == 0 {
+			if _, err := c.in.Peek(1); err != nil {
+				return done, err
+			}
+		}
+		step := int(min(n-done, int64(c.in.Buffered())))
+		if keep {
+			b, _ := c.in.Peek(step) // is in the buffer
+			c.kept = append(c.kept, b...)
+		}
+		if _, err := c.in.Discard(step); err != nil {
 			return done, err
 		}
+		done += int64(step)
 	}
 	return done, nil
 }
 
-func (c *conn) readChunks(sink io.Writer) (int64, error) {
+func (c *conn) readChunks(keep bool) (int64, error) {
 	total := int64(0)
 	for {
 		line, err := c.line()
@@ -207,7 +223,7 @@ func (c *conn) readChunks(sink io.Writer) (int64, error) {
 		if err != nil {
 			return total, err
 		}
-		n, err := c.take(size, sink)
+		n, err := c.take(size, keep)
 		total += n
 		if err != nil {
 			return total, err

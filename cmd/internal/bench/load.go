@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -82,7 +83,7 @@ func (w *worker) signed(method string, key, length int) []byte {
 func (w *worker) send(ctx context.Context, head, body []byte, want int, keep bool) (reply, error) {
 	r, err := w.conn.do(ctx, head, body, keep)
 	if err == nil && r.status != want {
-		err = &failure{r.status, r.body}
+		err = &failure{r.status, bytes.Clone(r.body)}
 	}
 	return r, err
 }
@@ -120,7 +121,7 @@ func (w *worker) list(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	want := min(w.run.o.PageSize, w.run.o.Objects-1)
-	if got := strings.Count(string(r.body), "<Key>"); got < want {
+	if got := bytes.Count(r.body, []byte("<Key>")); got < want {
 		return 0, fmt.Errorf("a page has %d keys, not %d", got, want)
 	}
 	return r.bytes, nil
@@ -166,7 +167,7 @@ func (w *worker) multipart(ctx context.Context) (int64, error) {
 	body := []byte(parts.String())
 	r, err = w.send(ctx, s.head(host, "POST", key, url.Values{"uploadId": {upload}}, len(body)), body, 200, true)
 	if err == nil && !strings.Contains(string(r.body), "CompleteMultipartUploadResult") {
-		err = &failure{r.status, r.body}
+		err = &failure{r.status, bytes.Clone(r.body)}
 	}
 	return w.run.o.Size, err
 }

@@ -98,7 +98,7 @@ func (r *runner) createBucket(ctx context.Context) error {
 			return fmt.Errorf("cannot reach %s: %w", w.conn.endpoint, err)
 		}
 		if res.status != 200 && res.status != 409 {
-			return fmt.Errorf("cannot make bucket %s: %w", r.o.Bucket, &failure{res.status, res.body})
+			return fmt.Errorf("cannot make bucket %s: %w", r.o.Bucket, &failure{res.status, slices.Clone(res.body)})
 		}
 		return nil
 	})
