@@ -74,6 +74,7 @@ func Open(fs vfs.FS, dir string, o Options) (*Disk, error) {
 	}
 	d := &Disk{fs: fs, dir: dir, o: o.withDefaults(), identity: identity}
 	d.segments.d, d.blobs.d, d.space.d = d, d, d
+	d.segments.holes.stop = make(chan struct{})
 	d.buffers.limit = d.o.BufferBytes
 	if d.lock, err = fs.Lock(fs.PathJoin(dir, lockName)); err != nil {
 		return nil, refuse(op, dir, fmt.Errorf("another process has it open: %w", err))
@@ -110,6 +111,7 @@ func (d *Disk) load() error {
 // before.
 func (d *Disk) Close() error {
 	d.segments.close()
+	close(d.segments.holes.stop)
 	d.background.Wait()
 	d.handles.close()
 	return d.lock.Close()
@@ -125,7 +127,7 @@ func (d *Disk) IndexDir() string { return d.fs.PathJoin(d.dir, indexName) }
 // the ballast and tries once more, so that deletes go through on a full disk.
 func (d *Disk) IndexFS() vfs.FS { return vfs.OnDiskFull(d.fs, d.space.exhausted) }
 
-// Free gives the bytes of a place back, at once or when its last reader closes. The caller must have made durable the batch
+// Free gives the bytes of a place back, soon or when its last reader closes. The caller must have made durable the batch
 // that names the place no more (or a newer generation of the key). Freeing a place twice, or Nowhere, does nothing.
 func (d *Disk) Free(p Place) {
 	if p.Kind == Nowhere || d.recovery.postpone(d, p) {

@@ -20,7 +20,7 @@ var testIdentity = Identity{Cluster: "c1", Node: "n1", Mountpath: "m1"}
 
 // smallOptions make every case small: segments of 128 KiB, extents up to 32 KiB.
 func smallOptions() Options {
-	return Options{Identity: testIdentity, SegmentSize: 128 << 10, ExtentMax: 32 << 10, Ballast: -1}
+	return Options{Identity: testIdentity, SegmentSize: 128 << 10, ExtentMax: 32 << 10, Ballast: -1, PunchDelay: -1}
 }
 
 func formatted(t testing.TB, fs vfs.FS, dir string) {

@@ -13,14 +13,24 @@ import (
 // punch gives the range back to the file system. Where that is not supported its first unit is overwritten with zeros, so
 // that nobody can take it for a body any more.
 func punch(f vfs.File, offset, length int64) error {
-	if fd := f.Fd(); fd != vfs.InvalidFd {
-		err := unix.Fallocate(int(fd), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, offset, length)
-		if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ENOSYS) {
-			return err
-		}
+	if done, err := punchHole(f, offset, length); done || err != nil {
+		return err
 	}
 	_, err := f.WriteAt(make([]byte, min(length, Alignment)), offset)
 	return err
+}
+
+// punchHole gives the range back to the file system, or reports false where that is not supported.
+func punchHole(f vfs.File, offset, length int64) (bool, error) {
+	fd := f.Fd()
+	if fd == vfs.InvalidFd {
+		return false, nil
+	}
+	err := unix.Fallocate(int(fd), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, offset, length)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // truncate cuts a file, and what was preallocated behind its end, to size.

@@ -1,5 +1,7 @@
 package disk
 
+import "time"
+
 // Sizes that are part of the format, and the defaults of those that are settings.
 const (
 	// BlockSize is the size of the blocks of data that have a CRC-32C each.
@@ -12,16 +14,18 @@ const (
 	defaultBufferBytes   = 64 << 20
 	defaultBallast       = 64 << 20
 	defaultHighWatermark = 0.95
+	defaultPunchDelay    = 5 * time.Second
 )
 
 // Options are the settings of one Disk. The zero value of each field means its default.
 type Options struct {
-	Identity      Identity // what format.json must say; empty fields are not compared
-	SegmentSize   int64    // bytes of a segment; 64 MiB
-	ExtentMax     int64    // data up to this size goes into an extent; 1 MiB, at most a quarter of a segment
-	BufferBytes   int64    // bound of the memory of extents being received; writers beyond it stream into blobs; 64 MiB
-	HighWatermark float64  // share of the file system in use from which writes are refused; 0.95
-	Ballast       int64    // bytes of the ballast file; 64 MiB; negative: none
+	Identity      Identity      // what format.json must say; empty fields are not compared
+	SegmentSize   int64         // bytes of a segment; 64 MiB
+	ExtentMax     int64         // data up to this size goes into an extent; 1 MiB, at most a quarter of a segment
+	BufferBytes   int64         // bound of the memory of extents being received; writers beyond it stream into blobs; 64 MiB
+	HighWatermark float64       // share of the file system in use from which writes are refused; 0.95
+	Ballast       int64         // bytes of the ballast file; 64 MiB; negative: none
+	PunchDelay    time.Duration // how long freed extents wait to be punched out together with others; 5 s; negative: not at all
 	Events        Events
 }
 
@@ -38,6 +42,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.HighWatermark == 0 {
 		o.HighWatermark = defaultHighWatermark
+	}
+	if o.PunchDelay == 0 {
+		o.PunchDelay = defaultPunchDelay
 	}
 	if o.Ballast == 0 {
 		o.Ballast = defaultBallast

@@ -28,6 +28,8 @@ type segments struct {
 		making  bool // a spare is being made in the background
 		closed  bool
 	}
+
+	holes holes
 }
 
 func (g *segments) dir() string { return g.d.fs.PathJoin(g.d.dir, segmentsName) }
@@ -180,14 +182,17 @@ func (g *segments) close() {
 	g.writing.current, g.writing.spare = nil, nil
 }
 
-// reclaim punches out an extent that is neither live nor pinned, or unlinks the whole segment when it was the last one.
+// reclaim has an extent that is neither live nor pinned punched out, or unlinks the whole segment when it was the last one.
 func (g *segments) reclaim(s *segment, p Place) {
-	if !g.collect(s) {
-		if err := g.punch(s, p.Offset, p.Span); err != nil {
-			_ = g.d.failed("punch", err) // the next start finds the range as an orphan
-		}
+	switch {
+	case g.collect(s):
+		notify(g.d.o.Events.Freed, p)
+	case g.d.o.PunchDelay < 0:
+		g.punchSegment([]Place{p})
+		notify(g.d.o.Events.Freed, p)
+	default:
+		g.addHole(p)
 	}
-	notify(g.d.o.Events.Freed, p)
 }
 
 // collect unlinks a segment without users.
@@ -204,14 +209,6 @@ func (g *segments) collect(s *segment) bool {
 	g.mu.Unlock()
 	notify(g.d.o.Events.SegmentRemoved, s.id)
 	return true
-}
-
-func (g *segments) punch(s *segment, offset, length int64) error {
-	f, err := g.d.fs.OpenReadWrite(s.path, category)
-	if err != nil {
-		return err
-	}
-	return errors.Join(punch(f, offset, length), f.Close())
 }
 
 // parseFileID reads what FileID.String wrote.

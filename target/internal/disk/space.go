@@ -98,9 +98,13 @@ func (s *space) mustLook() (full, stale bool) {
 	return s.mu.full, time.Since(s.mu.looked) > lookEvery
 }
 
-// look asks the file system and acts on the answer.
+// look asks the file system and acts on the answer. What waits to be punched out does not make a disk full.
 func (s *space) look() {
 	u, err := s.d.Usage()
+	full, _ := s.state()
+	if err == nil && (full || u.share() >= s.d.o.HighWatermark-hysteresis) && s.d.segments.punchHoles() {
+		u, err = s.d.Usage()
+	}
 	if err != nil && !errors.Is(err, vfs.ErrUnsupported) {
 		_ = s.d.failed("usage", err) // writes go on; the file system itself refuses them when it is full
 	}
@@ -113,7 +117,7 @@ func (s *space) look() {
 	case share < s.d.o.HighWatermark-hysteresis:
 		s.mu.full = false
 	}
-	full := s.mu.full
+	full = s.mu.full
 	s.mu.Unlock()
 	if full != wasFull {
 		notify(s.d.o.Events.Full, full)
