@@ -34,6 +34,7 @@ const (
 	InvalidLocationConstraint         Code = "InvalidLocationConstraint"
 	InvalidPart                       Code = "InvalidPart"
 	InvalidPartOrder                  Code = "InvalidPartOrder"
+	InvalidPartNumber                 Code = "InvalidPartNumber"
 	InvalidRange                      Code = "InvalidRange"
 	InvalidRequest                    Code = "InvalidRequest"
 	InvalidStorageClass               Code = "InvalidStorageClass"
@@ -95,6 +96,7 @@ var codes = map[Code]codeInfo{
 	InvalidLocationConstraint:         {400, cluster.KindInvalid, "The specified location-constraint is not valid"},
 	InvalidPart:                       {400, cluster.KindPart, "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."},
 	InvalidPartOrder:                  {400, cluster.KindPartOrder, "The list of parts was not in ascending order. Parts must be ordered by part number."},
+	InvalidPartNumber:                 {416, cluster.KindRange, "The requested partnumber is not satisfiable"},
 	InvalidRange:                      {416, cluster.KindRange, "The requested range is not satisfiable"},
 	InvalidRequest:                    {400, cluster.KindInvalid, "Invalid Request"},
 	InvalidStorageClass:               {400, cluster.KindInvalid, "The storage class you specified is not valid"},

@@ -159,11 +159,29 @@ func UploadParams(c *Call) (id cluster.UploadID, part int, err error) {
 	if !ok {
 		return id, 0, invalidArgument(op, "partNumber", "", "This operation does not accept a query-string without partNumber.")
 	}
-	part, ok = parseCount(s, 10000)
-	if !ok || part == 0 {
-		return id, 0, invalidArgument(op, "partNumber", s, "Part number must be an integer between 1 and 10000, inclusive")
+	part, err = parsePartNumber(op, s)
+	return id, part, err
+}
+
+func parsePartNumber(op, s string) (int, error) {
+	n, ok := parseCount(s, 10000)
+	if !ok || n == 0 {
+		return 0, invalidArgument(op, "partNumber", s, "Part number must be an integer between 1 and 10000, inclusive")
 	}
-	return id, part, nil
+	return n, nil
+}
+
+// ReadPartNumber returns the part that GetObject or HeadObject asks for, or 0 for the whole object.
+func ReadPartNumber(c *Call) (int, error) {
+	const op = "s3.ReadPartNumber"
+	s, ok := c.Params.Lookup("partNumber")
+	if !ok {
+		return 0, nil
+	}
+	if c.Header.Get("Range") != "" {
+		return 0, NewFault(op, InvalidRequest, "Cannot specify both Range header and partNumber query parameter")
+	}
+	return parsePartNumber(op, s)
 }
 
 // encodingType reports whether keys of the reply are to be percent-encoded.

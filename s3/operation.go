@@ -35,6 +35,7 @@ const (
 	CompleteMultipartUpload
 	AbortMultipartUpload
 	GetObjectTagging
+	GetObjectAttributes
 	operationEnd
 )
 
@@ -61,6 +62,7 @@ var operationNames = [...]string{
 	CompleteMultipartUpload: "CompleteMultipartUpload",
 	AbortMultipartUpload:    "AbortMultipartUpload",
 	GetObjectTagging:        "GetObjectTagging",
+	GetObjectAttributes:     "GetObjectAttributes",
 }
 
 // String returns AWS's name of the operation.
@@ -159,7 +161,7 @@ var bucketResources = []resource{
 var objectResources = []resource{
 	{"acl", "ACL", notBuilt("GET", "PUT")},
 	{"annotation", "ANNOTATION", notBuilt("GET", "PUT", "DELETE")},
-	{"attributes", "ATTRIBUTES", notBuilt("GET")},
+	{"attributes", "ATTRIBUTES", map[string]Operation{"GET": GetObjectAttributes}},
 	{"encryption", "ENCRYPTION", notBuilt("PUT")},
 	{"legal-hold", "LEGAL_HOLD", notBuilt("GET", "PUT")},
 	{"renameObject", "RENAME", notBuilt("PUT")},
@@ -214,8 +216,8 @@ var operationParams = map[Operation][]string{
 	ListObjects:          {"delimiter", "encoding-type", "marker", "max-keys", "prefix", "start-after", "continuation-token", "fetch-owner", "list-type"},
 	ListObjectsV2:        {"continuation-token", "delimiter", "encoding-type", "fetch-owner", "list-type", "marker", "max-keys", "prefix", "start-after"},
 	ListMultipartUploads: {"delimiter", "encoding-type", "key-marker", "max-uploads", "prefix", "upload-id-marker"},
-	GetObject:            overrideNames,
-	HeadObject:           overrideNames,
+	GetObject:            slices.Concat(overrideNames, []string{"partNumber"}),
+	HeadObject:           slices.Concat(overrideNames, []string{"partNumber"}),
 	UploadPart:           {"partNumber"},
 	UploadPartCopy:       {"partNumber"},
 	ListParts:            {"encoding-type", "max-parts", "part-number-marker"},

@@ -92,10 +92,15 @@ func TestRefusedRequests(t *testing.T) {
 		}
 	}
 	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE"} {
-		for _, name := range []string{"unknown", "Acl", "TAGGING", "versionId=x", "versionId=", "partNumber=1", "acls", "tagging2=x", "%61cl2"} {
+		for _, name := range []string{"unknown", "Acl", "TAGGING", "versionId=x", "versionId=", "acls", "tagging2=x", "%61cl2"} {
 			f(NotImplemented, method, "/b/k?"+name)
 		}
 	}
+	f(NotImplemented, "PUT", "/b/k?partNumber=1") // without an upload
+	f(NotImplemented, "DELETE", "/b/k?partNumber=1")
+	f(NotImplemented, "GET", "/b/k?uploadId=u&partNumber=1")
+	f(NotImplemented, "GET", "/b/k?attributes&partNumber=1")
+	f(MethodNotAllowed, "PUT", "/b/k?attributes")
 	f(NotImplemented, "PUT", "/b/k?%74agging") // an escaped name is the same name
 	f(NotImplemented, "PUT", "/b/k?response-content-type=x")
 	f(NotImplemented, "DELETE", "/b?unknown")

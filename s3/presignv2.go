@@ -23,7 +23,7 @@ func isPresignedV2(q Query) bool { return q.Has("AWSAccessKeyId") && q.Has("Sign
 var harmlessV2 = []string{"AWSAccessKeyId", "Signature", "Expires", "content-type", "content-md5"}
 
 // signedV2 are the query names that Version 2 signs, beside sub-resources that are not built.
-var signedV2 = slices.Concat([]string{"partNumber", "tagging", "uploadId", "uploads"}, overrideNames)
+var signedV2 = slices.Concat([]string{"attributes", "partNumber", "tagging", "uploadId", "uploads"}, overrideNames)
 
 // verifyV2 checks a URL presigned by Version 2.
 func (v *Verifier) verifyV2(c *Call, now time.Time) (Auth, error) {

@@ -109,13 +109,15 @@ func (v *Verifier) Verify(c *Call, now time.Time) (Auth, error) {
 }
 
 // checkRepeated refuses an x-amz-* header that is there twice. A signature covers repeated headers joined by a comma, so
-// one signed value with a comma in it could be sent as two, of which only the first counts. Metadata are joined in use, too.
+// one signed value with a comma in it could be sent as two, of which only the first counts. Metadata and the list of attributes
+// are joined in use, too.
 func checkRepeated(c *Call) error {
 	const op = "s3.checkRepeated"
 	var space [16]string
 	seen := space[:0]
 	for name := range c.Header.All() {
-		if len(name) <= 6 || !strings.EqualFold(name[:6], "x-amz-") || len(name) >= len(metaPrefix) && strings.EqualFold(name[:len(metaPrefix)], metaPrefix) {
+		if len(name) <= 6 || !strings.EqualFold(name[:6], "x-amz-") || len(name) >= len(metaPrefix) && strings.EqualFold(name[:len(metaPrefix)], metaPrefix) ||
+			strings.EqualFold(name, attributesHeader) {
 			continue
 		}
 		for _, other := range seen {

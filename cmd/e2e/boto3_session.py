@@ -9,13 +9,11 @@ import sys
 import urllib.request
 
 import boto3
-import botocore.config
 import botocore.exceptions
 from boto3.s3.transfer import TransferConfig
 
 bucket, endpoints = sys.argv[1], sys.argv[2].split(",")
-v4 = botocore.config.Config(signature_version="s3v4")  # else boto3 presigns by version 2 for us-east-1
-clients = [boto3.client("s3", endpoint_url=e, config=v4) for e in endpoints]
+clients = [boto3.client("s3", endpoint_url=e) for e in endpoints]
 rounds = itertools.cycle(clients)
 
 
@@ -92,6 +90,13 @@ named.sort(key=lambda p: p["PartNumber"])
 s3().complete_multipart_upload(Bucket=bucket, Key="by hand", UploadId=upload, MultipartUpload={"Parts": named})
 assert read("by hand") == b"".join(parts)
 assert s3().head_object(Bucket=bucket, Key="by hand")["ContentType"] == "text/parts"
+for n, text in enumerate(parts, 1):
+    got = s3().get_object(Bucket=bucket, Key="by hand", PartNumber=n)
+    assert got["Body"].read() == text and got["PartsCount"] == len(parts) and got["ResponseMetadata"]["HTTPStatusCode"] == 206
+    assert s3().head_object(Bucket=bucket, Key="by hand", PartNumber=n)["ContentLength"] == len(text)
+refused("InvalidPartNumber", s3().get_object, Bucket=bucket, Key="by hand", PartNumber=len(parts) + 1)
+about = s3().get_object_attributes(Bucket=bucket, Key="by hand", ObjectAttributes=["ETag", "ObjectParts", "ObjectSize"])
+assert about["ObjectSize"] == sum(map(len, parts)) and about["ObjectParts"]["TotalPartsCount"] == len(parts), about
 upload = s3().create_multipart_upload(Bucket=bucket, Key="given up")["UploadId"]
 copied = s3().upload_part_copy(Bucket=bucket, Key="given up", UploadId=upload, PartNumber=1,
                                CopySource={"Bucket": bucket, "Key": "large"}, CopySourceRange="bytes=0-5242879")
@@ -126,9 +131,11 @@ context = ssl.create_default_context(cafile=os.environ["AWS_CA_BUNDLE"]) if endp
 link = s3().generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "copy", "ResponseContentType": "text/other"})
 with urllib.request.urlopen(link, context=context) as reply:
     assert reply.read() == small and reply.headers["Content-Type"] == "text/other"
-link = s3().generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "by link"})
-urllib.request.urlopen(urllib.request.Request(link, data=b"from outside", method="PUT"), context=context).close()
+link = s3().generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "by link", "ContentType": "text/link"})
+put = urllib.request.Request(link, data=b"from outside", method="PUT", headers={"Content-Type": "text/link"})  # urllib always sends some type
+urllib.request.urlopen(put, context=context).close()
 assert read("by link") == b"from outside"
+assert s3().head_object(Bucket=bucket, Key="by link")["ContentType"] == "text/link"
 
 # delete
 refused("BucketNotEmpty", s3().delete_bucket, Bucket=bucket)

@@ -44,7 +44,7 @@ func tools(t *testing.T, c *testcluster.Cluster) []tool {
 	aws := func(name, program string) tool {
 		s3, s3api := "--endpoint-url {e} s3 ", "--endpoint-url {e} s3api "
 		return tool{
-			name: name, program: program, env: []string{"AWS_CA_BUNDLE={ca}", "AWS_CONFIG_FILE={home}/aws"},
+			name: name, program: program, env: []string{"AWS_CA_BUNDLE={ca}"},
 			make: s3 + "mb s3://{b}", put: s3 + "cp --only-show-errors {f} s3://{b}/{k}", get: s3 + "cp --only-show-errors s3://{b}/{k} {f}",
 			part: s3api + "get-object --bucket {b} --key {k} --range bytes=1000-1999 {f}", list: s3 + "ls --recursive s3://{b}",
 			up: s3 + "sync --only-show-errors {d} s3://{b}/{k}", down: s3 + "sync --only-show-errors s3://{b}/{k} {d}",
@@ -227,10 +227,6 @@ func (s *session) do(line, key, to, file, dir string) string {
 	}
 	fill := strings.NewReplacer("{e}", n.Endpoint, "{h}", host, "{s}", scheme, "{b}", s.bucket, "{k}", key, "{to}", to,
 		"{f}", file, "{d}", dir, "{ca}", s.cluster.CAFile, "{home}", home)
-	// Version 1 of aws presigns by the signatures of 2006 unless told otherwise.
-	if err := os.WriteFile(filepath.Join(home, "aws"), []byte("[default]\ns3 =\n  signature_version = s3v4\n"), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
 	var args []string
 	if s.tool.name == "s3cmd" {
 		args = append(args, "--config", s3cmdConfig(s.t, s.cluster, home, scheme, host))

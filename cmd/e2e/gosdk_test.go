@@ -153,10 +153,35 @@ func (g *goSession) multipart(text []byte) {
 	if got := g.read(key, "bytes=8388600-16777300"); !bytes.Equal(got, text[8388600:16777301]) {
 		g.t.Errorf("a range over three parts came back wrong, %d bytes", len(got))
 	}
+	g.parts(key, text, partSize)
 	_, err = g.s3().CopyObject(g.ctx, &s3.CopyObjectInput{Bucket: &g.bucket, Key: aws.String("copy of large"), CopySource: aws.String(g.bucket + "/" + key)})
 	g.check(err)
 	if !bytes.Equal(g.read("copy of large", ""), text) {
 		g.t.Error("a copy of 64 MiB has other content")
+	}
+}
+
+// parts reads an object of several parts one by one; the SDK verifies their checksums.
+func (g *goSession) parts(key string, text []byte, partSize int) {
+	g.t.Helper()
+	count := len(text) / partSize
+	for i := range count {
+		number := int32(i + 1)
+		out, err := g.s3().GetObject(g.ctx, &s3.GetObjectInput{Bucket: &g.bucket, Key: &key, PartNumber: &number, ChecksumMode: types.ChecksumModeEnabled})
+		g.check(err)
+		got, err := io.ReadAll(out.Body)
+		out.Body.Close()
+		g.check(err)
+		if !bytes.Equal(got, text[i*partSize:][:partSize]) || int(aws.ToInt32(out.PartsCount)) != count {
+			g.t.Errorf("part %d of %d: %d bytes came back, or other ones", number, aws.ToInt32(out.PartsCount), len(got))
+		}
+	}
+	about, err := g.s3().GetObjectAttributes(g.ctx, &s3.GetObjectAttributesInput{Bucket: &g.bucket, Key: &key, ObjectAttributes: []types.ObjectAttributes{
+		types.ObjectAttributesObjectParts, types.ObjectAttributesObjectSize, types.ObjectAttributesEtag,
+	}})
+	g.check(err)
+	if about.ObjectParts == nil || int(aws.ToInt32(about.ObjectParts.TotalPartsCount)) != count || aws.ToInt64(about.ObjectSize) != int64(len(text)) {
+		g.t.Errorf("attributes of %s: %+v", key, about)
 	}
 }
 

@@ -18,8 +18,8 @@ var (
 		inventory inventory&id=1 lifecycle logging metadataConfiguration metadataInventoryTable metadataJournalTable metadataTable
 		metrics metrics&id=1 notification object-lock ownershipControls policy policyStatus publicAccessBlock replication
 		requestPayment session tagging versioning versions website`)
-	objectSubresources = strings.Fields(`acl attributes encryption legal-hold renameObject restore retention select&select-type=2
-		torrent versionId=3L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY tagging&versionId=null partNumber=1`)
+	objectSubresources = strings.Fields(`acl attributes&versionId=null encryption legal-hold renameObject restore retention select&select-type=2
+		torrent versionId=3L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY tagging&versionId=null`)
 	strangeQueries = strings.Fields(`unheard-of unheard-of=1 appendObject&position=0 Acl TAGGING policy2 %61cl acl=&x=1 uploadid=1`)
 	allMethods     = []string{"GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "PROPFIND"}
 )
@@ -44,6 +44,10 @@ func TestRefused(t *testing.T) {
 		}
 		if method != http.MethodGet { // which says that there are no tags
 			w.refused(method, w.key, "tagging", http.StatusNotImplemented, http.StatusMethodNotAllowed)
+			w.refused(method, w.key, "attributes", http.StatusNotImplemented, http.StatusMethodNotAllowed)
+		}
+		if method != http.MethodGet && method != http.MethodHead {
+			w.refused(method, w.key, "partNumber=1", http.StatusNotImplemented, http.StatusMethodNotAllowed)
 		}
 		for _, query := range strangeQueries {
 			w.strange(method, "", query)

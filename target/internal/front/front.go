@@ -93,6 +93,7 @@ var s3Handlers = map[s3.Operation]handler{
 	s3.CompleteMultipartUpload: (*Front).completeUpload,
 	s3.AbortMultipartUpload:    (*Front).abortUpload,
 	s3.GetObjectTagging:        (*Front).getTagging,
+	s3.GetObjectAttributes:     (*Front).getAttributes,
 }
 
 // nativeHandlers is the table of the native API's object operations, by the names that grants have.

@@ -18,40 +18,53 @@ func (r *request) read() *store.GetRequest {
 	}
 }
 
+// readPart is read, of the part that the request may name.
+func (r *request) readPart() (*store.GetRequest, error) {
+	read := r.read()
+	var err error
+	read.Part, err = s3.ReadPartNumber(r.call)
+	return read, err
+}
+
 // getObject serves GetObject.
 func (f *Front) getObject(ctx context.Context, r *request) error {
-	object, err := f.o.Store.Open(ctx, r.read())
+	read, err := r.readPart()
 	if err != nil {
-		return f.notRead(ctx, r, err)
+		return err
 	}
-	offset, length, ranged := object.Range()
-	info := object.Info()
-	setObjectHeaders(r, info)
-	r.describe(info, offset, length, ranged)
+	object, err := f.o.Store.Open(ctx, read)
+	if err != nil {
+		return f.notRead(ctx, r, read, err)
+	}
+	r.describeOpen(object)
+	_, length, _ := object.Range()
 	r.rep.Stream(length, objectBody{object})
 	return nil
 }
 
-// headObject serves HeadObject. With a range the reply says what GET would send of it.
+// headObject serves HeadObject. With a range or part the reply says what GET would send of it.
 func (f *Front) headObject(ctx context.Context, r *request) error {
-	read := r.read()
-	if read.Range != nil {
+	read, err := r.readPart()
+	if err != nil {
+		return err
+	}
+	if read.Range != nil || read.Part > 0 {
 		object, err := f.o.Store.Open(ctx, read)
 		if err != nil {
-			return f.notRead(ctx, r, err)
+			return f.notRead(ctx, r, read, err)
 		}
-		offset, length, ranged := object.Range()
-		setObjectHeaders(r, object.Info())
-		r.describe(object.Info(), offset, length, ranged)
+		r.describeOpen(object)
+		_, length, _ := object.Range()
 		r.rep.SetLength(length)
 		return object.Close()
 	}
 	info, err := f.o.Store.Stat(ctx, read)
 	if err != nil {
-		return f.notRead(ctx, r, err)
+		return f.notRead(ctx, r, read, err)
 	}
 	setObjectHeaders(r, info)
-	r.describe(info, 0, info.Size, false)
+	r.rep.Status = http.StatusOK
+	r.setObjectChecksums(info)
 	r.rep.SetLength(info.Size)
 	return nil
 }
@@ -67,23 +80,62 @@ func (f *Front) getTagging(ctx context.Context, r *request) error {
 	return nil
 }
 
-// describe sets the status, and what it depends on whether a part or the whole is sent.
-func (r *request) describe(info *store.Info, offset, length int64, ranged bool) {
+// describeOpen sets the status and headers of a read, and what of them depends on whether a part or the whole is sent.
+func (r *request) describeOpen(object *store.Object) {
+	info, part := object.Info(), object.Part()
+	setObjectHeaders(r, info)
 	r.rep.Status = http.StatusOK
+	offset, length, ranged := object.Range()
 	if ranged {
 		r.rep.Status = http.StatusPartialContent
 		r.rep.SetHeader("Content-Range", s3.ContentRange(offset, length, info.Size))
-		return
 	}
-	if r.call.Get("x-amz-checksum-mode") == "ENABLED" {
+	switch {
+	case part != nil && part.Number > 0:
+		r.rep.SetHeader("x-amz-mp-parts-count", strconv.Itoa(info.PartCount))
+		if _, kind := objectChecksums(info); r.wantsChecksums() && kind != "" {
+			setChecksums(r.rep, checksums(part.Sums, 0), kind)
+		}
+	case part != nil || !ranged:
+		r.setObjectChecksums(info)
+	}
+}
+
+func (r *request) wantsChecksums() bool { return r.call.Get("x-amz-checksum-mode") == "ENABLED" }
+
+// setObjectChecksums tells the checksums of the whole object, when the client asks for them.
+func (r *request) setObjectChecksums(info *store.Info) {
+	if r.wantsChecksums() {
 		sums, kind := objectChecksums(info)
 		setChecksums(r.rep, sums, kind)
 	}
 }
 
+// getAttributes serves GetObjectAttributes.
+func (f *Front) getAttributes(ctx context.Context, r *request) error {
+	params, err := s3.ReadAttributeParams(r.call)
+	if err != nil {
+		return err
+	}
+	read := r.read()
+	info, parts, err := f.o.Store.ObjectParts(ctx, read)
+	if err != nil {
+		return f.notRead(ctx, r, read, err)
+	}
+	sums, kind := objectChecksums(info)
+	a := s3.Attributes{ETag: info.ETag, Size: info.Size, Sums: elements(sums), ChecksumType: kind}
+	for _, p := range parts {
+		a.Parts = append(a.Parts, s3.ListedPart{Number: p.Number, Size: p.Size, Sums: elements(checksums(p.Sums, 0))})
+	}
+	r.rep.Status = http.StatusOK
+	r.rep.SetHeader("Last-Modified", s3.FormatHTTPDate(info.Modified))
+	r.rep.Bytes(s3.ContentTypeXML, a.XML(params))
+	return nil
+}
+
 // notRead answers a read that the store refused. A 304 repeats the validators that a 200 would have had, and a range
-// outside of the object is told the object's size.
-func (f *Front) notRead(ctx context.Context, r *request, err error) error {
+// outside of the object is told the object's size, a part that there is not the number of parts.
+func (f *Front) notRead(ctx context.Context, r *request, read *store.GetRequest, err error) error {
 	const op = "target/front.notRead"
 	kind := cluster.KindOf(err)
 	if kind != cluster.KindNotModified && kind != cluster.KindRange {
@@ -92,6 +144,10 @@ func (f *Front) notRead(ctx context.Context, r *request, err error) error {
 	info, statErr := f.o.Store.Stat(ctx, &store.GetRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key})
 	if statErr != nil {
 		return err
+	}
+	if kind == cluster.KindRange && read.Part > 0 {
+		return s3.NewFault(op, s3.InvalidPartNumber, "", s3.Field{Name: "ActualPartCount", Value: strconv.Itoa(max(1, info.PartCount))},
+			s3.Field{Name: "PartNumberRequested", Value: strconv.Itoa(read.Part)})
 	}
 	if kind == cluster.KindRange {
 		return s3.NewFault(op, s3.InvalidRange, "", s3.Field{Name: "RangeRequested", Value: r.req.Header.Get("Range")},

@@ -122,6 +122,75 @@ func TestMultipartChecksums(t *testing.T) {
 	b.do("PUT", "/bucket/copy", "", "x-amz-copy-source", "bucket/k").want(t, 200, "<ChecksumCRC32>"+crc32Base64(big+"tail"))
 }
 
+func TestReadParts(t *testing.T) {
+	b := newBed(t, "n1")
+	big := strings.Repeat("0123456789abcdef", 5<<20/16)
+	id := b.create("k", "x-amz-checksum-algorithm", "CRC32")
+	e1, e3, e7 := b.part("k", id, 1, big), b.part("k", id, 3, big[1:]+"z"), b.part("k", id, 7, "tail")
+	b.complete("k", id, completeBody("1", e1, "3", e3, "7", e7)).want(t, 200)
+	size := 2*len(big) + 4
+	f := func(number, offset int, content string) {
+		t.Helper()
+		for _, method := range []string{"GET", "HEAD"} {
+			a := b.do(method, fmt.Sprintf("/bucket/k?partNumber=%d", number), "", "x-amz-checksum-mode", "ENABLED").want(t, 206).wantHeaders(t,
+				"Content-Range", fmt.Sprintf("bytes %d-%d/%d", offset, offset+len(content)-1, size), "x-amz-mp-parts-count", "3",
+				"x-amz-checksum-crc32", crc32Base64(content), "x-amz-checksum-type", "COMPOSITE")
+			if a.rep.Length() != int64(len(content)) || method == "GET" && a.body != content {
+				t.Fatalf("%s part %d: %d bytes, body %d", method, number, a.rep.Length(), len(a.body))
+			}
+		}
+	}
+	f(1, 0, big)
+	f(2, len(big), big[1:]+"z")
+	f(3, 2*len(big), "tail")
+	b.do("GET", "/bucket/k", "").want(t, 200).wantHeaders(t, "x-amz-mp-parts-count", "")
+	b.do("GET", "/bucket/k?partNumber=4", "").want(t, 416, "<Code>InvalidPartNumber</Code>", "<ActualPartCount>3</ActualPartCount>", "<PartNumberRequested>4</PartNumberRequested>")
+	b.do("HEAD", "/bucket/k?partNumber=4", "").want(t, 416)
+	b.do("GET", "/bucket/k?partNumber=0", "").want(t, 400, "InvalidArgument")
+	b.do("GET", "/bucket/k?partNumber=10001", "").want(t, 400, "InvalidArgument")
+	b.do("GET", "/bucket/k?partNumber=1", "", "Range", "bytes=0-1").want(t, 400, "InvalidRequest", "Cannot specify both")
+	b.do("GET", "/bucket/k?partNumber=1", "", "If-Match", `"other"`).want(t, 412)
+	b.do("GET", "/bucket/none?partNumber=1", "").want(t, 404, "NoSuchKey")
+
+	b.do("PUT", "/bucket/simple", "hello").want(t, 200)
+	b.do("GET", "/bucket/simple?partNumber=1", "").want(t, 206, "hello").wantHeaders(t, "Content-Range", "bytes 0-4/5", "x-amz-mp-parts-count", "")
+	b.do("GET", "/bucket/simple?partNumber=2", "").want(t, 416, "<ActualPartCount>1</ActualPartCount>")
+	b.do("PUT", "/bucket/empty", "").want(t, 200)
+	b.do("GET", "/bucket/empty?partNumber=1", "").want(t, 200).wantHeaders(t, "Content-Range", "")
+	b.do("GET", "/bucket/empty?partNumber=2", "").want(t, 416)
+}
+
+func TestAttributes(t *testing.T) {
+	b := newBed(t, "n1")
+	big := strings.Repeat("0123456789abcdef", 5<<20/16)
+	id := b.create("k", "x-amz-checksum-algorithm", "CRC32")
+	e1, e2 := b.part("k", id, 1, big), b.part("k", id, 2, "tail")
+	done := b.complete("k", id, completeBody("1", e1, "2", e2)).want(t, 200)
+	composite, _, _ := strings.Cut(between(done.body, "<ChecksumCRC32>", "</ChecksumCRC32>"), "-")
+	const header = "x-amz-object-attributes"
+	a := b.do("GET", "/bucket/k?attributes", "", header, "ETag,Checksum,ObjectParts", header, "StorageClass, ObjectSize").want(t, 200,
+		"<ETag>"+between(done.body, "&quot;", "&quot;")+"</ETag>", "<Checksum><ChecksumCRC32>"+composite+"</ChecksumCRC32><ChecksumType>COMPOSITE</ChecksumType></Checksum>",
+		"<ObjectParts><IsTruncated>false</IsTruncated><MaxParts>1000</MaxParts><NextPartNumberMarker>2</NextPartNumberMarker><PartNumberMarker>0</PartNumberMarker><Part>",
+		"<Part><ChecksumCRC32>"+crc32Base64("tail")+"</ChecksumCRC32><PartNumber>2</PartNumber><Size>4</Size></Part><PartsCount>2</PartsCount></ObjectParts>",
+		"<StorageClass>STANDARD</StorageClass>", fmt.Sprintf("<ObjectSize>%d</ObjectSize>", len(big)+4))
+	if a.header("Last-Modified") == "" {
+		t.Error("no Last-Modified")
+	}
+	b.do("GET", "/bucket/k?attributes", "", header, "ObjectParts", "x-amz-max-parts", "1").want(t, 200, "<IsTruncated>true</IsTruncated>", "<NextPartNumberMarker>1</NextPartNumberMarker>", "<PartNumber>1</PartNumber>")
+	page := b.do("GET", "/bucket/k?attributes", "", header, "ObjectParts", "x-amz-part-number-marker", "1").want(t, 200, "<IsTruncated>false</IsTruncated>", "<PartNumber>2</PartNumber>")
+	if strings.Contains(page.body, "<ETag>") || strings.Contains(page.body, "<PartNumber>1</PartNumber>") {
+		t.Errorf("more than was asked for: %s", page.body)
+	}
+	b.do("GET", "/bucket/k?attributes", "", header, "ObjectParts", "x-amz-part-number-marker", "9000").want(t, 200, "<PartsCount>2</PartsCount>", "<IsTruncated>false</IsTruncated>")
+	b.do("PUT", "/bucket/simple", "hello").want(t, 200)
+	simple := b.do("GET", "/bucket/simple?attributes", "", header, "ETag,ObjectParts,Checksum,ObjectSize").want(t, 200, "<ETag>"+md5Hex("hello")+"</ETag>", "<ObjectSize>5</ObjectSize>")
+	if strings.Contains(simple.body, "Parts") || strings.Contains(simple.body, "Checksum") {
+		t.Errorf("%s", simple.body)
+	}
+	b.do("GET", "/bucket/k?attributes", "", header, "Nothing").want(t, 400, "InvalidArgument")
+	b.do("GET", "/bucket/none?attributes", "", header, "ETag").want(t, 404, "NoSuchKey")
+}
+
 func TestPartCopy(t *testing.T) {
 	b := newBed(t, "n1", "n2")
 	big := strings.Repeat("0123456789", 600<<10)

@@ -52,18 +52,64 @@ func (s *Store) Open(_ context.Context, r *GetRequest) (*Object, error) {
 	if err != nil {
 		return nil, err
 	}
+	parts, err := m.parts(record)
+	if err != nil {
+		return nil, s.readFailed(op, n, m, err)
+	}
 	o := &Object{name: n, store: s, m: m, info: infoOf(record), length: record.Size}
-	if r.Range != nil && r.If.keepsRange(stateOf(record)) {
+	if r.Part > 0 {
+		if !o.choose(parts, r.Part) {
+			return nil, n.fail(op, cluster.KindRange, fmt.Sprintf("there is no part %d", r.Part))
+		}
+	} else if r.Range != nil && r.If.keepsRange(stateOf(record)) {
 		if o.offset, o.length, o.ranged = r.Range.within(record.Size); !o.ranged {
 			return nil, n.fail(op, cluster.KindRange, fmt.Sprintf("the range lies outside of %d bytes", record.Size))
 		}
 	}
-	if err := o.pin(record); err != nil {
+	if err := o.pin(record, parts); err != nil {
 		_ = o.Close()
 		return nil, s.readFailed(op, n, m, err)
 	}
 	m.index.Touch(n.bucket.ID, n.key, s.o.Now())
 	return o, nil
+}
+
+// ObjectParts returns an object, as Stat does, and the parts that an upload made it of, numbered from 1 in their order.
+func (s *Store) ObjectParts(_ context.Context, r *GetRequest) (*Info, []PartInfo, error) {
+	const op = "target/store.ObjectParts"
+	n := name{bucket: &r.Bucket, key: r.Key}
+	inside, err := s.enter(s.readers, op, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.readers.leave(inside)
+	m := s.mountpath(n)
+	record, err := s.find(op, n, m, (*meta.Index).Get, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	parts, err := m.parts(record)
+	if err != nil {
+		return nil, nil, s.readFailed(op, n, m, err)
+	}
+	infos := make([]PartInfo, len(parts))
+	for i := range parts {
+		infos[i] = partInfo(parts, i)
+	}
+	return infoOf(record), infos, nil
+}
+
+func partInfo(parts []meta.Part, i int) PartInfo {
+	p := &parts[i]
+	return PartInfo{Number: i + 1, Size: p.Size, ETag: p.ETag, Sums: p.Sums, Modified: p.Modified}
+}
+
+// parts returns the parts of an object; it has none unless an upload made it.
+func (m *mountpath) parts(r *meta.Record) ([]meta.Part, error) {
+	if r.PartCount == 0 {
+		return nil, nil
+	}
+	return m.index.Parts(r)
 }
 
 // getter is a method of an index: Get, or Peek for those who do not need inline data.
@@ -104,7 +150,8 @@ type Object struct {
 	offset int64
 	length int64
 	ranged bool
-	pieces []piece // what is left to give; the reader of the first one is open once it gave something
+	part   *PartInfo // that was asked for
+	pieces []piece   // what is left to give; the reader of the first one is open once it gave something
 	runs   *disk.Runs
 }
 
@@ -124,8 +171,28 @@ func (o *Object) Info() *Info { return o.info }
 // Range returns the part of the object that Next gives; ranged is false when that is the whole.
 func (o *Object) Range() (offset, length int64, ranged bool) { return o.offset, o.length, o.ranged }
 
+// Part returns the part that was asked for, or nil. It has a number only in an object that an upload made.
+func (o *Object) Part() *PartInfo { return o.part }
+
+// choose narrows the object to one of its parts, and reports whether there is such a part.
+func (o *Object) choose(parts []meta.Part, number int) bool {
+	if parts == nil {
+		o.part, o.ranged = &PartInfo{Size: o.length, ETag: o.info.ETag, Sums: o.info.Sums, Modified: o.info.Modified}, o.length > 0
+		return number == 1
+	}
+	if number > len(parts) {
+		return false
+	}
+	part := partInfo(parts, number-1)
+	for i := range parts[:number-1] {
+		o.offset += parts[i].Size
+	}
+	o.part, o.length, o.ranged = &part, part.Size, part.Size > 0
+	return true
+}
+
 // pin makes sure that every place which the range touches stays.
-func (o *Object) pin(r *meta.Record) error {
+func (o *Object) pin(r *meta.Record, parts []meta.Part) error {
 	if o.length == 0 {
 		return nil
 	}
@@ -134,10 +201,6 @@ func (o *Object) pin(r *meta.Record) error {
 			return err
 		}
 		return o.open(&o.pieces[0])
-	}
-	parts, err := o.m.index.Parts(r)
-	if err != nil {
-		return err
 	}
 	at := int64(0)
 	for i := range parts {

@@ -96,6 +96,9 @@ type GetRequest struct {
 	Key    cluster.ObjectKey
 	If     Conditions
 	Range  *Range // nil for the whole object
+	// Part, when it is not 0, asks Open for one part of an object that an upload made, in place of Range. Parts are counted
+	// from 1 in their order; any other object is its own part 1. KindRange when there is no such part.
+	Part int
 
 	Accessed bool // of Stat: also when it was last read, which takes another look into the index
 }
