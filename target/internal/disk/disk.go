@@ -113,6 +113,7 @@ func (d *Disk) Close() error {
 	d.segments.close()
 	close(d.segments.holes.stop)
 	d.background.Wait()
+	d.segments.giveBack()
 	d.handles.close()
 	return d.lock.Close()
 }

@@ -103,6 +103,42 @@ func scenario(fs vfs.FS, x *index, o Options) error {
 	return first
 }
 
+// overwriting replaces the same bytes again and again, so that segments die and their files become the next ones.
+func overwriting(fs vfs.FS, x *index, o Options) error {
+	o.PunchDelay = time.Hour
+	d, err := Open(fs, testDir, o)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if _, err := d.Recover(context.Background(), places(x.places()...)); err != nil {
+		return err
+	}
+	var first error
+	var last Place
+	for i := range 14 {
+		data := content(uint64(i), 30<<10)
+		p, err := put(d, data, int64(len(data)), "record")
+		if err != nil {
+			first = errors.Join(first, err)
+			continue
+		}
+		x.put(p, data)
+		if last.Kind != Nowhere {
+			x.remove(last)
+			d.Free(last)
+		}
+		if got, err := read(d, p); err == nil && !bytes.Equal(got, data) {
+			return fmt.Errorf("%s reads other bytes", p)
+		}
+		last = p
+	}
+	return first
+}
+
+// scenarios are what the tests of faults run.
+var scenarios = []func(fs vfs.FS, x *index, o Options) error{scenario, overwriting}
+
 // wantRecovered opens what a crash left, and checks that everything acknowledged is there, that nothing else is, and that a
 // second start finds nothing to collect.
 func wantRecovered(t testing.TB, fs vfs.FS, x *index) {
@@ -155,19 +191,21 @@ func wantOnly(t testing.TB, d *Disk, x *index) {
 // TestEveryFailedOperation fails the n-th operation of the file system, for every n: the scenario ends with clean errors,
 // and what it acknowledged survives a crash, alone.
 func TestEveryFailedOperation(t *testing.T) {
-	for n, fired := int32(0), true; fired; n++ {
-		mem := vfs.NewCrashableMem()
-		formatted(t, mem, testDir)
-		inject := errorfs.OnIndex(n)
-		x := newIndex()
-		err := scenario(errorfs.Wrap(mem, inject), x, smallOptions())
-		fired = inject.Load() < 0
-		if err != nil && !errors.Is(err, errorfs.ErrInjected) {
-			t.Fatalf("operation %d: %v", n, err)
-		}
-		wantRecovered(t, mem.CrashClone(vfs.CrashCloneCfg{}), x)
-		if !fired {
-			t.Logf("%d operations", n)
+	for _, scenario := range scenarios {
+		for n, fired := int32(0), true; fired; n++ {
+			mem := vfs.NewCrashableMem()
+			formatted(t, mem, testDir)
+			inject := errorfs.OnIndex(n)
+			x := newIndex()
+			err := scenario(errorfs.Wrap(mem, inject), x, smallOptions())
+			fired = inject.Load() < 0
+			if err != nil && !errors.Is(err, errorfs.ErrInjected) {
+				t.Fatalf("operation %d: %v", n, err)
+			}
+			wantRecovered(t, mem.CrashClone(vfs.CrashCloneCfg{}), x)
+			if !fired {
+				t.Logf("%d operations", n)
+			}
 		}
 	}
 }
@@ -175,32 +213,40 @@ func TestEveryFailedOperation(t *testing.T) {
 // TestCrashAtEveryOperation cuts the power before the n-th operation, for every n, and keeps nothing, all, or a part of what
 // was not synced.
 func TestCrashAtEveryOperation(t *testing.T) {
-	for _, keep := range []int{0, 50, 100} {
-		for n := int64(0); ; n++ {
-			mem := vfs.NewCrashableMem()
-			formatted(t, mem, testDir)
-			x := newIndex()
-			var count atomic.Int64
-			var crashed *vfs.MemFS
-			var then *index
-			crash := errorfs.InjectorFunc(func(errorfs.Op) error {
-				if count.Add(1) == n+1 {
-					// Some operations run in the background, beside what goes on.
-					then = x.copy()
-					crashed = mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: rand.New(rand.NewPCG(uint64(n), 1))})
-					then.keepOnly(x.copy())
-				}
-				return nil
-			})
-			if err := scenario(errorfs.Wrap(mem, crash), x, smallOptions()); err != nil {
-				t.Fatal(err)
+	for _, scenario := range scenarios {
+		for _, keep := range []int{0, 50, 100} {
+			for n := int64(0); crashAt(t, scenario, keep, n); n++ {
 			}
-			if crashed == nil {
-				break
-			}
-			wantRecovered(t, crashed, then)
 		}
 	}
+}
+
+// crashAt cuts the power before operation n, and reports false when the scenario ended before.
+func crashAt(t *testing.T, scenario func(fs vfs.FS, x *index, o Options) error, keep int, n int64) bool {
+	t.Helper()
+	mem := vfs.NewCrashableMem()
+	formatted(t, mem, testDir)
+	x := newIndex()
+	var count atomic.Int64
+	var crashed *vfs.MemFS
+	var then *index
+	crash := errorfs.InjectorFunc(func(errorfs.Op) error {
+		if count.Add(1) == n+1 {
+			// Some operations run in the background, beside what goes on.
+			then = x.copy()
+			crashed = mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: rand.New(rand.NewPCG(uint64(n), 1))})
+			then.keepOnly(x.copy())
+		}
+		return nil
+	})
+	if err := scenario(errorfs.Wrap(mem, crash), x, smallOptions()); err != nil {
+		t.Fatal(err)
+	}
+	if crashed == nil {
+		return false
+	}
+	wantRecovered(t, crashed, then)
+	return true
 }
 
 // TestCrashesUnderManyWriters cuts the power while writers and frees go on at the same time.

@@ -3,7 +3,6 @@ package disk
 import (
 	"cmp"
 	"errors"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -72,19 +71,18 @@ func (g *segments) punchHoles() bool {
 // punchSegment punches out places of one segment, in their order, unless the segment is gone.
 func (g *segments) punchSegment(places []Place) {
 	s := g.get(places[0].File)
-	if s == nil {
+	if s == nil || !s.hold() {
 		return
 	}
 	f, err := g.d.fs.OpenReadWrite(s.path, category)
-	if errors.Is(err, os.ErrNotExist) {
-		return // its last extent was freed since
-	}
 	if err == nil {
 		err = errors.Join(punchAll(f, places), f.Close())
 	}
 	if err != nil {
 		_ = g.d.failed("punch", err) // the next start finds the range as an orphan
 	}
+	s.release()
+	g.collect(s) // its last extent may have been freed meanwhile
 }
 
 // punchAll punches out places of one file, neighbours together.

@@ -123,3 +123,55 @@ func TestFreedExtentsWait(t *testing.T) {
 		t.Errorf("at the end %d are freed, %v", freed.count(), err)
 	}
 }
+
+// TestDeadSegmentIsUsedAgain overwrites all the time: the files of dead segments become the next ones, readers of what was
+// freed keep their bytes, and a start finds everything.
+func TestDeadSegmentIsUsedAgain(t *testing.T) {
+	o := smallOptions()
+	o.PunchDelay = time.Hour
+	removed := 0
+	o.Events.SegmentRemoved = func(FileID) { removed++ }
+	mem := vfs.NewMem()
+	formatted(t, mem, testDir)
+	d := opened(t, mem, testDir, o)
+	recovered(t, d)
+	kept := mustPut(t, d, content(100, 20<<10), -1)
+	var last Place
+	var readers []*Reader
+	for i := range 60 {
+		p := mustPut(t, d, content(uint64(i), 20<<10), -1)
+		if last.Kind != Nowhere {
+			if i%10 == 3 {
+				r, err := d.Open(last)
+				if err != nil {
+					t.Fatal(err)
+				}
+				readers = append(readers, r)
+			}
+			d.Free(last)
+		}
+		last = p
+	}
+	for i, r := range readers {
+		got := make([]byte, 20<<10)
+		if _, err := r.ReadAt(got, 0); err != nil || string(got) != string(content(uint64(10*i+2), 20<<10)) {
+			t.Errorf("reader %d: %v", i, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	names, err := mem.List(d.segments.dir())
+	if err != nil || removed < 3 || len(names) > 8 {
+		t.Errorf("%d segments died, there are %d files: %v", removed, len(names), err)
+	}
+	wantData(t, d, kept, content(100, 20<<10))
+	wantData(t, d, last, content(59, 20<<10))
+	d = restarted(t, mem, d, o)
+	recovered(t, d, kept, last)
+	wantData(t, d, kept, content(100, 20<<10))
+	wantData(t, d, last, content(59, 20<<10))
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -25,7 +25,7 @@ type Options struct {
 	BufferBytes   int64         // bound of the memory of extents being received; writers beyond it stream into blobs; 64 MiB
 	HighWatermark float64       // share of the file system in use from which writes are refused; 0.95
 	Ballast       int64         // bytes of the ballast file; 64 MiB; negative: none
-	PunchDelay    time.Duration // how long freed extents wait to be punched out together with others; 5 s; negative: not at all
+	PunchDelay    time.Duration // how long freed space waits to be given back together with more of it; 5 s; negative: not at all
 	Events        Events
 }
 

@@ -23,7 +23,9 @@ type segment struct {
 		size    int64    // where it may end
 		writers int      // extents that were reserved and are being written
 		sealed  bool     // no more extents are reserved
-		removed bool     // the file is unlinked, or about to be
+		removed bool     // the file is unlinked or becomes another segment, or is about to
+		spoilt  bool     // a write or sync failed: the file is never written to again
+		punches int      // running: the file must stay what it is
 
 		accounted bool           // live is right: always in this boot; for earlier ones after Recover
 		live      bitmap         // by unit: an extent that is not freed begins here
@@ -179,11 +181,42 @@ func (s *segment) free(p Place) (span int64, freed bool) {
 func (s *segment) remove() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.mu.sealed || !s.mu.accounted || s.mu.removed || s.mu.writers > 0 || s.mu.extents > 0 || len(s.mu.pins) > 0 {
+	if !s.mu.sealed || !s.mu.accounted || s.mu.removed || s.mu.writers > 0 || s.mu.punches > 0 || s.mu.extents > 0 || len(s.mu.pins) > 0 {
 		return false
 	}
 	s.mu.removed = true
 	return true
+}
+
+// hold keeps the segment from being removed until release, or reports that it was.
+func (s *segment) hold() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.removed {
+		return false
+	}
+	s.mu.punches++
+	return true
+}
+
+func (s *segment) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.punches--
+}
+
+// spoil notes that a write or sync failed.
+func (s *segment) spoil() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.spoilt = true
+}
+
+// reusable reports whether the file of a removed segment may become another one.
+func (s *segment) reusable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.mu.spoilt
 }
 
 // account gives the segment of an earlier boot its live extents. Those that are being read are live, too: their record was

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 const segmentSuffix = ".seg"
@@ -18,6 +20,7 @@ type segments struct {
 	mu struct {
 		sync.RWMutex
 		byID map[FileID]*segment
+		dead *segment // nothing in it is used any more; its file may become the next segment
 	}
 
 	// writing guards the change from one segment to the next.
@@ -126,11 +129,13 @@ func (g *segments) prepare(current *segment) {
 	})
 }
 
-// create makes an empty segment: preallocated, its name durable.
+// create makes an empty segment: preallocated, its name durable. The file of a dead one is used again: where blocks were
+// written before, a sync need not touch the file system's journal. What is left in them names another file, so nobody takes
+// it for a body.
 func (g *segments) create() (*segment, error) {
 	id := g.d.nextFile()
 	path := g.d.fs.PathJoin(g.dir(), id.String()+segmentSuffix)
-	f, err := g.d.fs.Create(path, category)
+	f, err := g.newFile(path)
 	if err != nil {
 		return nil, g.d.failed("create segment", err)
 	}
@@ -146,6 +151,52 @@ func (g *segments) create() (*segment, error) {
 	g.mu.Unlock()
 	notify(g.d.o.Events.SegmentCreated, id)
 	return s, nil
+}
+
+// newFile returns the file of a dead segment under a new name, or a new file.
+func (g *segments) newFile(path string) (vfs.File, error) {
+	if s := g.takeDead(); s != nil {
+		err := g.d.fs.Rename(s.path, path)
+		if err == nil {
+			return g.d.fs.OpenReadWrite(path, category)
+		}
+		g.unlink(s)
+	}
+	return g.d.fs.Create(path, category)
+}
+
+// keep takes the file of a dead segment of this boot to be used again, if there is none.
+func (g *segments) keep(s *segment) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.d.o.PunchDelay < 0 || !s.reusable() || s.id.Boot() != g.d.boot || g.mu.dead != nil {
+		return false
+	}
+	g.mu.dead = s
+	return true
+}
+
+func (g *segments) takeDead() *segment {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.mu.dead
+	g.mu.dead = nil
+	return s
+}
+
+func (g *segments) unlink(s *segment) {
+	if err := g.d.fs.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		_ = g.d.failed("unlink segment", err) // the next start finds it empty
+	}
+}
+
+// giveBack gives back all freed space that waits, and reports whether there was any.
+func (g *segments) giveBack() bool {
+	s := g.takeDead()
+	if s != nil {
+		g.unlink(s)
+	}
+	return g.punchHoles() || s != nil
 }
 
 // retire takes a segment out of use for writing: it is full, or a write to it failed.
@@ -195,14 +246,14 @@ func (g *segments) reclaim(s *segment, p Place) {
 	}
 }
 
-// collect unlinks a segment without users.
+// collect unlinks a segment without users, or keeps its file to be used again.
 func (g *segments) collect(s *segment) bool {
 	if !s.remove() {
 		return false
 	}
 	g.d.handles.drop(s.id)
-	if err := g.d.fs.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		_ = g.d.failed("unlink segment", err) // the next start finds it empty
+	if !g.keep(s) {
+		g.unlink(s)
 	}
 	g.mu.Lock()
 	delete(g.mu.byID, s.id)

@@ -102,7 +102,7 @@ func (s *space) mustLook() (full, stale bool) {
 func (s *space) look() {
 	u, err := s.d.Usage()
 	full, _ := s.state()
-	if err == nil && (full || u.share() >= s.d.o.HighWatermark-hysteresis) && s.d.segments.punchHoles() {
+	if err == nil && (full || u.share() >= s.d.o.HighWatermark-hysteresis) && s.d.segments.giveBack() {
 		u, err = s.d.Usage()
 	}
 	if err != nil && !errors.Is(err, vfs.ErrUnsupported) {

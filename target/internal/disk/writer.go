@@ -255,7 +255,7 @@ func (w *Writer) Seal(ctx context.Context, record []byte) (Place, error) {
 // sealExtent writes header, data and tail into a segment and waits for the sync.
 func (w *Writer) sealExtent(record []byte) (Place, error) {
 	h := header{kind: Extent, length: w.size}
-	pieces := append(w.held, w.sums.tail(&h, record))
+	pieces := withTail(w.held, w.sums.tail(&h, record))
 	seg, offset, err := w.d.segments.reserve(spanOf(Extent, w.size, int64(len(record))))
 	if err != nil {
 		return Place{}, cluster.E("disk.Seal", w.d.dir, cluster.KindOther, err)
@@ -266,6 +266,7 @@ func (w *Writer) sealExtent(record []byte) (Place, error) {
 	if err != nil {
 		// Retired first, so that nothing is appended behind a write that failed, then given back.
 		err = w.d.failed("write extent", err)
+		seg.spoil()
 		w.d.segments.retire(seg)
 		w.d.free(h.place())
 	} else {
@@ -283,6 +284,16 @@ func (w *Writer) sealExtent(record []byte) (Place, error) {
 		return Place{}, err
 	}
 	return h.place(), nil
+}
+
+// withTail adds the tail, behind the data of the last piece when there is room: one write less.
+func withTail(pieces [][]byte, tail []byte) [][]byte {
+	last := &pieces[len(pieces)-1]
+	if cap(*last)-len(*last) < len(tail) {
+		return append(pieces, tail)
+	}
+	*last = append(*last, tail...)
+	return pieces
 }
 
 // sealBlob writes the tail, then the header, and syncs file and directory.

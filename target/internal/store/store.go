@@ -39,7 +39,7 @@ type Options struct {
 	UploadGrace time.Duration        // how long the end of an upload answers a repeated Complete; an hour
 	Sweep       time.Duration        // how often leftovers are collected; a second
 	InlineMax   int                  // data up to this size lies in the record; 4 KiB; negative: none
-	CacheBytes  int64                // of blocks in the cache that all indexes share; 128 MiB
+	CacheBytes  int64                // of blocks in the cache that all indexes share; 64 MiB
 	Disk        disk.Options         // sizes and watermarks of each disk; Identity and Events.Failed are set by the store
 	Index       meta.Options         // sizes of each index; Cache and Events are set by the store
 	Events      Events
@@ -66,7 +66,7 @@ func (o Options) withDefaults() Options {
 		o.InlineMax = 4 << 10
 	}
 	if o.CacheBytes == 0 {
-		o.CacheBytes = 128 << 20
+		o.CacheBytes = 64 << 20
 	}
 	return o
 }
