@@ -59,7 +59,7 @@ func (cl *claim) checkScope() error {
 	if err != nil || len(cl.day) != 8 {
 		return credentialFault(op, cl, `incorrect date format "`+cl.day+`". This date in the credential must be in the format "yyyyMMdd".`)
 	}
-	if day.Format("20060102") != cl.date.Format("20060102") {
+	if !day.Equal(cl.date.UTC().Truncate(24 * time.Hour)) {
 		return credentialFault(op, cl, `Invalid credential date "`+cl.day+`". This date is not the same as X-Amz-Date: "`+cl.date.Format("20060102")+`".`)
 	}
 	return nil
@@ -86,13 +86,13 @@ func headerClaim(c *Call, authorization string) (*claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cl.credential, err = headerCredential(cl, fields["Credential"]); err != nil {
+	if cl.credential, err = headerCredential(cl, fields.credential); err != nil {
 		return nil, err
 	}
-	if cl.signed = strings.Split(strings.ToLower(fields["SignedHeaders"]), ";"); len(cl.signed) > maxSignedHeaders {
+	if cl.signed = strings.Split(strings.ToLower(fields.signedHeaders), ";"); len(cl.signed) > maxSignedHeaders {
 		return nil, NewFault(op, AuthorizationHeaderMalformed, "The authorization header is malformed; too many SignedHeaders.")
 	}
-	cl.signature = fields["Signature"]
+	cl.signature = fields.signature
 	if cl.date, err = requestDate(c); err != nil {
 		return nil, err
 	}
@@ -112,13 +112,20 @@ func headerCredential(cl *claim, s string) (credential, error) {
 	return cred, nil
 }
 
+// authorization is what an Authorization header consists of.
+type authorization struct{ credential, signedHeaders, signature string }
+
+// maxAuthorizationFields bounds the fields of the header, of which three count.
+const maxAuthorizationFields = 16
+
 // authorizationFields splits "Credential=…, SignedHeaders=…, Signature=…"; all three must be there, once.
-func authorizationFields(s string) (map[string]string, error) {
+func authorizationFields(s string) (authorization, error) {
 	const op = "s3.authorizationFields"
 	malformed := func(text string) error {
 		return NewFault(op, AuthorizationHeaderMalformed, "The authorization header is malformed; "+text)
 	}
-	fields := make(map[string]string, 3)
+	var space [4]Field
+	fields := space[:0]
 	for part := range strings.SplitSeq(s, ",") {
 		part = strings.Trim(part, " \t")
 		if part == "" {
@@ -126,20 +133,29 @@ func authorizationFields(s string) (map[string]string, error) {
 		}
 		name, value, ok := strings.Cut(part, "=")
 		if !ok {
-			return nil, malformed("a field is not of the form name=value.")
+			return authorization{}, malformed("a field is not of the form name=value.")
 		}
 		name = strings.TrimRight(name, " \t")
-		if _, twice := fields[name]; twice {
-			return nil, malformed("the field " + name + " is given twice.")
+		if fieldIndex(fields, name) >= 0 {
+			return authorization{}, malformed("the field " + name + " is given twice.")
 		}
-		fields[name] = strings.TrimLeft(value, " \t")
-	}
-	for _, name := range []string{"Credential", "SignedHeaders", "Signature"} {
-		if fields[name] == "" {
-			return nil, malformed("missing " + name + ".")
+		if len(fields) == maxAuthorizationFields {
+			return authorization{}, malformed("there are too many fields.")
 		}
+		fields = append(fields, Field{name, strings.TrimLeft(value, " \t")})
 	}
-	return fields, nil
+	var a authorization
+	for _, want := range []struct {
+		name string
+		into *string
+	}{{"Credential", &a.credential}, {"SignedHeaders", &a.signedHeaders}, {"Signature", &a.signature}} {
+		i := fieldIndex(fields, want.name)
+		if i < 0 || fields[i].Value == "" {
+			return authorization{}, malformed("missing " + want.name + ".")
+		}
+		*want.into = fields[i].Value
+	}
+	return a, nil
 }
 
 // requestDate returns the time of a request signed by header: x-amz-date, else Date.

@@ -146,12 +146,13 @@ func TestMetadata(t *testing.T) {
 	if h := ReadContentHeaders(c); !reflect.DeepEqual(h, []Field{{"Content-Type", "text/x"}, {"Content-Encoding", "gzip"}}) {
 		t.Fatalf("%+v", h)
 	}
-	c.Header = fields{{"x-amz-meta-a", strings.Repeat("x", 2047)}}
-	if _, err := ReadUserMetadata(c); err != nil {
+	sized := func(n int) *Call {
+		return newCall(t, "PUT", "/b/k", "h", 0, fields{{"x-amz-meta-a", strings.Repeat("x", n)}})
+	}
+	if _, err := ReadUserMetadata(sized(2047)); err != nil {
 		t.Fatal(err)
 	}
-	c.Header = fields{{"x-amz-meta-a", strings.Repeat("x", 2048)}}
-	_, err = ReadUserMetadata(c)
+	_, err = ReadUserMetadata(sized(2048))
 	wantCode(t, err, MetadataTooLarge)
 	for _, name := range []string{"a%0D%0Ax-injected", "a%20b", "a:b", "%C3%BC", "a%00"} {
 		_, err := ReadUserMetadata(newCall(t, "PUT", "/b/k?x-amz-meta-"+name+"=1", "h", 0, nil))

@@ -67,8 +67,8 @@ func checkHeaders(c *Call) error {
 // amzHeaders yields every x-amz-* header, those hoisted into the query included, by lower-case name.
 func (c *Call) amzHeaders() func(yield func(name, value string) bool) {
 	return func(yield func(name, value string) bool) {
-		for name, value := range c.Header.All() {
-			if len(name) > 6 && strings.EqualFold(name[:6], "x-amz-") && !yield(lowerAmz(name), value) {
+		for _, f := range c.amzOfHeader() {
+			if !yield(f.Name, f.Value) {
 				return
 			}
 		}

@@ -32,7 +32,26 @@ type Call struct {
 	Op     Operation
 
 	virtual bool // the bucket stands in the host
+
+	amz     []Field // see amzOfHeader
+	amzRead bool
 }
+
+// amzOfHeader returns the x-amz-* fields of the header by lower-case name, in order. They are asked for several times.
+func (c *Call) amzOfHeader() []Field {
+	if !c.amzRead {
+		c.amzRead = true
+		for name, value := range c.Header.All() {
+			if isAmz(name) {
+				c.amz = append(c.amz, Field{lowerAmz(name), value})
+			}
+		}
+	}
+	return c.amz
+}
+
+// isAmz reports whether a name begins with x-amz-, in whatever case, and goes on.
+func isAmz(name string) bool { return len(name) > 6 && strings.EqualFold(name[:6], "x-amz-") }
 
 // Get returns a header. A presigned URL may carry x-amz-* headers as query parameters, where AWS reads them too.
 func (c *Call) Get(name string) string {

@@ -113,19 +113,14 @@ func (v *Verifier) Verify(c *Call, now time.Time) (Auth, error) {
 // are joined in use, too.
 func checkRepeated(c *Call) error {
 	const op = "s3.checkRepeated"
-	var space [16]string
-	seen := space[:0]
-	for name := range c.Header.All() {
-		if len(name) <= 6 || !strings.EqualFold(name[:6], "x-amz-") || len(name) >= len(metaPrefix) && strings.EqualFold(name[:len(metaPrefix)], metaPrefix) ||
-			strings.EqualFold(name, attributesHeader) {
+	fields := c.amzOfHeader()
+	for i, f := range fields {
+		if strings.HasPrefix(f.Name, metaPrefix) {
 			continue
 		}
-		for _, other := range seen {
-			if strings.EqualFold(name, other) {
-				return invalidArgument(op, strings.ToLower(name), "", "The header "+strings.ToLower(name)+" is given twice.")
-			}
+		if fieldIndex(fields[:i], f.Name) >= 0 {
+			return invalidArgument(op, f.Name, "", "The header "+f.Name+" is given twice.")
 		}
-		seen = append(seen, name)
 	}
 	return nil
 }
@@ -194,9 +189,9 @@ func checkSignedHeaders(c *Call, cl *claim) error {
 	if indexFold(cl.signed, "host") < 0 {
 		missing = append(missing, "host")
 	}
-	for name := range c.Header.All() {
-		if len(name) > 6 && strings.EqualFold(name[:6], "x-amz-") && indexFold(cl.signed, name) < 0 && !exemptHeader(cl, name) {
-			missing = append(missing, strings.ToLower(name))
+	for _, f := range c.amzOfHeader() {
+		if indexFold(cl.signed, f.Name) < 0 && !exemptHeader(cl, f.Name) {
+			missing = append(missing, f.Name)
 		}
 	}
 	if missing != nil {
@@ -246,5 +241,12 @@ func sameSignature(key []byte, toSign, signature string) bool {
 // stringToSign is the second step of SigV4.
 func stringToSign(cl *claim, canonical string) string {
 	hash := sha256.Sum256([]byte(canonical))
-	return algorithm + "\n" + cl.date.Format(timeAmz) + "\n" + cl.scope() + "\n" + hex.EncodeToString(hash[:])
+	b := make([]byte, 0, 192)
+	b = append(b, algorithm+"\n"...)
+	b = cl.date.AppendFormat(b, timeAmz)
+	b = append(b, '\n')
+	for _, part := range []string{cl.day, "/", cl.region, "/", cl.service, "/", cl.terminatedBy, "\n"} {
+		b = append(b, part...)
+	}
+	return string(hex.AppendEncode(b, hash[:]))
 }

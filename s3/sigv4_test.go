@@ -395,3 +395,20 @@ func TestPresignedV2(t *testing.T) {
 	}
 	wantCode(t, hosted("/s3/photos/puppy.jpg"), SignatureDoesNotMatch) // the key s3/photos/puppy.jpg
 }
+
+// Fields are looked for one by one, before anybody is authenticated: there must be few.
+func TestAuthorizationFields(t *testing.T) {
+	const three = "Credential=c, SignedHeaders=host,Signature = s"
+	got, err := authorizationFields(three + " , x1=y")
+	if err != nil || got != (authorization{"c", "host", "s"}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	many := three
+	for i := range maxAuthorizationFields - 2 {
+		many += fmt.Sprintf(",x%d=y", i)
+	}
+	for _, bad := range []string{"", "Credential=c,SignedHeaders=h", three + ",Signature=t", three + ",x", "Credential=,SignedHeaders=h,Signature=s", many} {
+		_, err := authorizationFields(bad)
+		wantCode(t, err, AuthorizationHeaderMalformed)
+	}
+}
