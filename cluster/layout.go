@@ -60,5 +60,8 @@ func NewBucketID(layout LayoutID, sequence uint64) BucketID {
 	return BucketID(uint64(layout)<<bucketLayoutShift | sequence)
 }
 
+// Sequence returns the bucket's sequence number: buckets that are made later have higher ones.
+func (b BucketID) Sequence() uint64 { return uint64(b) & (1<<bucketLayoutShift - 1) }
+
 // Layout returns how the bucket's objects are kept. A bucket never changes it.
 func (b BucketID) Layout() LayoutID { return LayoutID(b >> bucketLayoutShift) }

@@ -36,8 +36,11 @@ func (a *authority) Writable(id cluster.BucketID) error {
 	if err := a.control.CheckLease(); err != nil {
 		return err
 	}
-	entry, ok := a.control.Applied().BucketByID(id)
+	state := a.control.Applied()
+	entry, ok := state.BucketByID(id)
 	switch {
+	case id.Sequence() > state.LastBucket():
+		return cluster.Fail(op, "", cluster.KindUnavailable, fmt.Sprintf("bucket number %d is newer than what is known here", id))
 	case !ok:
 		return cluster.Fail(op, "", cluster.KindBucketNotFound, "the bucket does not exist")
 	case entry.State == cluster.BucketDeleting:

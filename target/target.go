@@ -45,9 +45,10 @@ type Options struct {
 	Control   Control
 	Tickets   *intra.Tickets
 	Peers     Peers
-	FS        vfs.FS           // vfs.Default when nil
-	Now       func() time.Time // the wall clock; time.Now when nil
-	Logger    *slog.Logger     // silence when nil
+	FS        vfs.FS               // vfs.Default when nil
+	Now       func() time.Time     // the wall clock; time.Now when nil
+	Clock     func() time.Duration // for ages; never goes back, goes on while the machine sleeps; the machine's when nil
+	Logger    *slog.Logger         // silence when nil
 
 	RetryWindow   time.Duration // how long the outcome of a write is remembered
 	InlineMax     int           // objects up to this size lie in their record
@@ -60,7 +61,8 @@ var _ control.Participant = (*Target)(nil)
 
 // Target is a storage node's part of a process. Its methods may be called at the same time.
 type Target struct {
-	node    cluster.NodeID
+	node    cluster.Node
+	clock   func() time.Duration
 	store   *store.Store
 	front   *front.Front
 	tickets *intra.Tickets
@@ -84,6 +86,9 @@ func Open(ctx context.Context, o Options) (*Target, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Clock == nil {
+		o.Clock = control.BootTime
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -92,14 +97,14 @@ func Open(ctx context.Context, o Options) (*Target, error) {
 		return nil, cluster.E(op, string(o.Node.ID), cluster.KindOther, err)
 	}
 	f := front.New(front.Options{Node: o.Node, Store: s, Control: o.Control, Peers: o.Peers, Tickets: o.Tickets, Now: o.Now})
-	return &Target{node: o.Node.ID, store: s, front: f, tickets: o.Tickets}, nil
+	return &Target{node: o.Node, clock: o.Clock, store: s, front: f, tickets: o.Tickets}, nil
 }
 
 func (o *Options) storeOptions() store.Options {
 	s := store.Options{
 		FS: o.FS, ClusterID: o.ClusterID, Node: o.Node.ID, Incarnation: o.Node.Incarnation, Mountpaths: o.Node.Mountpaths,
 		Authority: &authority{node: o.Node.ID, incarnation: o.Node.Incarnation, control: o.Control},
-		Now:       o.Now, RetryWindow: o.RetryWindow, InlineMax: o.InlineMax, Events: logged(o.Logger),
+		Now:       o.Now, Clock: o.Clock, RetryWindow: o.RetryWindow, InlineMax: o.InlineMax, Events: logged(o.Logger),
 	}
 	s.Disk.ExtentMax, s.Disk.SegmentSize, s.Disk.HighWatermark = o.SegmentMax, o.SegmentSize, float64(o.HighWatermark)/100
 	return s
@@ -154,9 +159,13 @@ func (t *Target) Stat(ctx context.Context, g *intra.Grant, in *intra.StatRequest
 func (t *Target) ServeNode(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "target.ServeNode"
 	g, err := t.tickets.Open(req)
+	if err == nil {
+		err = t.checkClock(g)
+	}
 	if err != nil {
 		return cluster.E(op, req.Path, cluster.KindOther, err)
 	}
+	rep.SetHeader(intra.HeaderClock, t.clockText())
 	switch {
 	case req.Path == front.PathRead:
 		return t.front.ServeRead(ctx, g, req, rep)
@@ -166,10 +175,25 @@ func (t *Target) ServeNode(ctx context.Context, req *httpd.Request, rep *httpd.R
 	return t.front.ServeObject(ctx, g, req, rep)
 }
 
+// checkClock refuses a write that does not say how old it is by the clock of this process: it may be the late copy of a
+// request whose outcome is forgotten. The gateway learns the clock from the refusal.
+func (t *Target) checkClock(g *intra.Grant) error {
+	const op = "target.checkClock"
+	if g.Write && g.Incarnation != t.node.Incarnation {
+		return cluster.Fail(op, string(t.node.ID), cluster.KindUnavailable, "the gateway does not know this node's clock yet")
+	}
+	return nil
+}
+
+func (t *Target) clockText() string { return intra.ClockText(t.node.Incarnation, t.clock()) }
+
 // ServeRedirected answers a client that was redirected here with a ticket (intra.Present) on the public listener.
 func (t *Target) ServeRedirected(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "target.ServeRedirected"
 	g, err := t.tickets.Open(req)
+	if err == nil && g.Write && !g.Once {
+		err = cluster.Fail(op, req.Path, cluster.KindDenied, "the ticket is for a node")
+	}
 	if err != nil {
 		return cluster.E(op, req.Path, cluster.KindOther, err)
 	}
@@ -184,6 +208,7 @@ func (t *Target) WriteError(req *httpd.Request, rep *httpd.Reply, err error) {
 // WriteNodeError fills a reply of the listener of ServeNode for an error.
 func (t *Target) WriteNodeError(req *httpd.Request, rep *httpd.Reply, err error) {
 	t.front.WriteNodeError(req, rep, err)
+	rep.SetHeader(intra.HeaderClock, t.clockText())
 }
 
 // Fence implements control.Participant.

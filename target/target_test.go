@@ -45,6 +45,13 @@ func (p *plane) Bucket(b cluster.Bucket) (cluster.BucketEntry, bool) {
 	return cluster.BucketEntry{}, false
 }
 
+func (p *plane) LastBucket() (newest uint64) {
+	for _, e := range p.buckets {
+		newest = max(newest, e.ID.Sequence())
+	}
+	return newest + 1 // one that is gone
+}
+
 func (p *plane) BucketByID(id cluster.BucketID) (cluster.BucketEntry, bool) {
 	for _, e := range p.buckets {
 		if e.ID == id {
@@ -157,6 +164,9 @@ func (p *pair) grant(operation, bucket, key string, length int64) *intra.Grant {
 	}
 	g.Slot = cluster.SlotOf(entry.ID, g.Key)
 	g.Owner, g.Epoch = p.plane.m.Owner(g.Slot)
+	if g.Write {
+		g.Incarnation, g.Began = 7, control.BootTime() // the clock of every node here
+	}
 	return g
 }
 
@@ -239,10 +249,37 @@ func TestTickets(t *testing.T) {
 	f("a node's call", "POST", intra.PathList, fresh())
 }
 
+// A write that comes from another node must say how old it is, by the clock of this process; a refusal tells the clock.
+func TestClocks(t *testing.T) {
+	p := newPair(t)
+	req := httpd.NewRequest("PUT", "/bucket/k", strings.NewReader("x"), 1, "Host", "gateway")
+	f := func(what string, want int, change func(*intra.Grant)) {
+		t.Helper()
+		g := p.grant("PutObject", "bucket", "k", 1)
+		change(g)
+		status, rep, body := p.send(g, p.tickets.Seal(g, req), req)
+		if status != want {
+			t.Fatalf("%s: %d %s", what, status, body)
+		}
+		clocks := intra.NewClocks(control.BootTime)
+		clocks.Note(g.Owner, rep.Header(intra.HeaderClock))
+		if !clocks.Stamp(g, 7, control.BootTime()) || control.BootTime()-g.Began > time.Minute {
+			t.Fatalf("%s: the reply says %q of the clock", what, rep.Header(intra.HeaderClock))
+		}
+	}
+	f("fresh", 200, func(*intra.Grant) {})
+	f("without an age", 503, func(g *intra.Grant) { g.Incarnation = 0 })
+	f("by the clock of another process", 503, func(g *intra.Grant) { g.Incarnation = 8 })
+	f("older than the retry window", 503, func(g *intra.Grant) { g.Began -= time.Minute })
+	f("of a redirect", 503, func(g *intra.Grant) { g.Incarnation, g.Once = 0, true })
+}
+
 func TestRedirected(t *testing.T) {
 	p := newPair(t)
 	put := httpd.NewRequest("PUT", "/bucket/a%20b", strings.NewReader("hello"), 5, "Content-Type", "text/x")
 	g := p.grant("PutObject", "bucket", "a b", 5)
+	relayed := intra.Redirect(p.public[g.Owner], p.tickets.Seal(g, put), put)
+	g.Incarnation, g.Began, g.Once = 0, 0, true
 	url := intra.Redirect(p.public[g.Owner], p.tickets.Seal(g, put), put)
 	send := func(method, url, body string) (int, string) {
 		t.Helper()
@@ -267,6 +304,9 @@ func TestRedirected(t *testing.T) {
 			t.Fatal("a client is told the kind")
 		}
 		return in.StatusCode, string(text)
+	}
+	if status, body := send("PUT", relayed, "hello"); status != 403 {
+		t.Fatalf("the ticket of a relay, on the public listener: %d %s", status, body)
 	}
 	if status, body := send("PUT", url, "hello"); status != 200 {
 		t.Fatalf("%d %s", status, body)
@@ -293,9 +333,10 @@ func TestNodeCalls(t *testing.T) {
 	for i := range 10 {
 		p.relay("PutObject", "PUT", "bucket", fmt.Sprintf("k%d", i), "x")
 	}
-	client := &intra.Client{HTTP: p.client, Tickets: p.tickets, Self: "gw"}
+	client := &intra.Client{HTTP: p.client, Tickets: p.tickets, Self: "gw", Clocks: intra.NewClocks(control.BootTime)}
 	for _, node := range p.plane.m.Nodes {
-		call := intra.Call{Addr: node.IntraAddr, Owner: node.ID, Request: "L", Identity: "K", Root: true, Bucket: cluster.Native("bucket")}
+		call := intra.Call{Addr: node.IntraAddr, Owner: node.ID, Request: "L", Identity: "K", Root: true, Bucket: cluster.Native("bucket"),
+			Incarnation: 7, Began: control.BootTime()}
 		list, err := client.List(context.Background(), call, &intra.ListRequest{MapVersion: 1, BucketID: 1, Limit: 100})
 		if err != nil {
 			t.Fatal(err)
@@ -339,7 +380,7 @@ func TestAuthority(t *testing.T) {
 			t.Fatalf("slot %d: %v", slot, err)
 		}
 	}
-	for id, want := range map[cluster.BucketID]cluster.Kind{2: cluster.KindUnavailable, 3: cluster.KindBucketNotFound} {
+	for id, want := range map[cluster.BucketID]cluster.Kind{2: cluster.KindUnavailable, 3: cluster.KindBucketNotFound, 4: cluster.KindUnavailable} {
 		if err := a.Writable(id); !cluster.Is(err, want) {
 			t.Fatalf("bucket %d: %v", id, err)
 		}

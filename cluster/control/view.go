@@ -70,6 +70,9 @@ func (v *View) Buckets() []cluster.BucketEntry {
 	return all
 }
 
+// LastBucket returns the sequence number of the newest bucket that was ever made.
+func (v *View) LastBucket() uint64 { return v.state.LastBucket.Sequence() }
+
 // BMDVersion returns the version of the bucket table.
 func (v *View) BMDVersion() uint64 { return v.state.BMDVersion }
 

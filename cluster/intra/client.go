@@ -32,6 +32,7 @@ type Client struct {
 	HTTP    *httpd.Client
 	Tickets *Tickets
 	Self    cluster.NodeID
+	Clocks  *Clocks // of the nodes that are called
 }
 
 // Call says who is called, and on whose behalf.
@@ -42,6 +43,9 @@ type Call struct {
 	Identity cluster.AccessKeyID
 	Root     bool
 	Bucket   cluster.Bucket
+
+	Incarnation cluster.Incarnation // of the owner, by the map
+	Began       time.Duration       // when the client's request came, by Clocks; of writes
 }
 
 // List fetches one target's part of a page.
@@ -71,7 +75,8 @@ func (c *Client) Stat(ctx context.Context, call Call, in *StatRequest) (*StatRep
 	return out, c.call(ctx, call, PathStat, g, in, out)
 }
 
-// call makes one call: the message is bound to the ticket by its hash.
+// call makes one call: the message is bound to the ticket by its hash. A write that the owner may have refused because
+// nothing, or nothing recent, was known of its clock, is sent again with what its refusal told.
 func (c *Client) call(ctx context.Context, call Call, path string, g Grant, in msgp.Marshaler, out msgp.Unmarshaler) error {
 	op := "cluster/intra.Client" + path
 	body, err := in.MarshalMsg(nil)
@@ -82,16 +87,28 @@ func (c *Client) call(ctx context.Context, call Call, path string, g Grant, in m
 	g.Request, g.Identity, g.Root, g.Bucket = call.Request, call.Identity, call.Root, call.Bucket
 	g.Dialect, g.Operation, g.Owner, g.Gateway = Node, path, call.Owner, c.Self
 	g.Payload = Payload{SHA256: hex.EncodeToString(sum[:]), Length: int64(len(body))}
-	request := httpd.NewRequest(http.MethodPost, path, bytes.NewReader(body), int64(len(body)), "Content-Type", contentType)
-	request.Header.Add(HeaderTicket, c.Tickets.Seal(&g, request))
-	reply, err := c.HTTP.Do(ctx, call.Addr, &httpd.OutRequest{
-		Method: request.Method, Target: path, Header: request.Header, Body: request.Body, Length: request.Length,
+	for again := false; ; again = true {
+		sure := !g.Write || c.Clocks.Stamp(&g, call.Incarnation, call.Began)
+		err := c.attempt(ctx, op, call.Addr, &g, body, out)
+		if sure || again || !cluster.Is(err, cluster.KindUnavailable) {
+			return err
+		}
+	}
+}
+
+// attempt makes a call once.
+func (c *Client) attempt(ctx context.Context, op, addr string, g *Grant, body []byte, out msgp.Unmarshaler) error {
+	request := httpd.NewRequest(http.MethodPost, g.Operation, bytes.NewReader(body), int64(len(body)), "Content-Type", contentType)
+	request.Header.Add(HeaderTicket, c.Tickets.Seal(g, request))
+	reply, err := c.HTTP.Do(ctx, addr, &httpd.OutRequest{
+		Method: request.Method, Target: request.Path, Header: request.Header, Body: request.Body, Length: request.Length,
 	})
 	if err != nil {
-		return cluster.E(op, call.Addr, cluster.KindOther, err)
+		return cluster.E(op, addr, cluster.KindOther, err)
 	}
 	defer reply.Body.Close()
-	return decodeReply(op, call.Addr, reply, out)
+	c.Clocks.Note(g.Owner, reply.Header.Get(HeaderClock))
+	return decodeReply(op, addr, reply, out)
 }
 
 func decodeReply(op, addr string, reply *httpd.InReply, out msgp.Unmarshaler) error {

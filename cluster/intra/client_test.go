@@ -21,6 +21,9 @@ type service struct {
 	grant  *Grant
 	list   *ListRequest
 	delete *DeleteRequest
+
+	onDelete func(*Grant) error
+	clock    string // of the node
 }
 
 func (s *service) List(_ context.Context, g *Grant, in *ListRequest) (*ListReply, error) {
@@ -33,6 +36,11 @@ func (s *service) List(_ context.Context, g *Grant, in *ListRequest) (*ListReply
 
 func (s *service) Delete(_ context.Context, g *Grant, in *DeleteRequest) (*DeleteReply, error) {
 	s.grant, s.delete = g, in
+	if s.onDelete != nil {
+		if err := s.onDelete(g); err != nil {
+			return nil, err
+		}
+	}
 	return &DeleteReply{Results: make([]DeleteResult, len(in.Items))}, s.err
 }
 
@@ -51,6 +59,9 @@ func start(t *testing.T, svc Service) (*Client, Call) {
 			WriteError(rep, err)
 			return nil
 		}
+		if s, ok := svc.(*service); ok {
+			rep.SetHeader(HeaderClock, s.clock)
+		}
 		return Serve(ctx, svc, g, req, rep)
 	}})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -59,7 +70,7 @@ func start(t *testing.T, svc Service) (*Client, Call) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(ln) }()
-	client := &Client{HTTP: httpd.NewClient(httpd.ClientOptions{}), Tickets: NewTickets(TicketOptions{Key: []byte("secret"), Self: "p1"}), Self: "p1"}
+	client := &Client{HTTP: httpd.NewClient(httpd.ClientOptions{}), Tickets: NewTickets(TicketOptions{Key: []byte("secret"), Self: "p1"}), Self: "p1", Clocks: NewClocks(func() time.Duration { return time.Hour })}
 	t.Cleanup(func() {
 		client.HTTP.Close()
 		if err := server.Shutdown(context.Background()); err != nil {

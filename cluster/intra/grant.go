@@ -19,6 +19,7 @@ import (
 //msgp:replace cluster.Slot with:uint32
 //msgp:replace cluster.Epoch with:uint64
 //msgp:replace cluster.MapVersion with:uint64
+//msgp:replace cluster.Incarnation with:uint64
 //msgp:replace Dialect with:uint8
 //msgp:shim cluster.Bucket as:string using:bucketText/bucketOf
 //msgp:tuple Grant Payload
@@ -51,6 +52,11 @@ type Grant struct {
 	Write      bool                `msg:"w"` // the request changes something: its ticket is good once
 	Payload    Payload             `msg:"p"`
 	Expires    time.Time           `msg:"x"` // set by Seal
+
+	// A write says how old it can be (docs/consistency.md, "Attempts of a request"), unless it stays in this process.
+	Once        bool                `msg:"1"` // the client was sent to the owner: there is no other attempt under this request id
+	Incarnation cluster.Incarnation `msg:"I"` // of the owner, whose clock Began is by; 0: no reading of it is known
+	Began       time.Duration       `msg:"t"` // what the owner's clock had at least reached when the request came to the gateway
 }
 
 // Payload is what the gateway learnt from the signature about the request's body. The owner verifies the body with it.

@@ -38,8 +38,8 @@ func (z Dialect) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Grant) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 16
-	o = append(o, 0xdc, 0x0, 0x10)
+	// array header, size 19
+	o = append(o, 0xdc, 0x0, 0x13)
 	o = msgp.AppendString(o, string(z.Request))
 	o = msgp.AppendString(o, string(z.Identity))
 	o = msgp.AppendBool(o, z.Root)
@@ -60,6 +60,9 @@ func (z *Grant) MarshalMsg(b []byte) (o []byte, err error) {
 		return
 	}
 	o = msgp.AppendTime(o, z.Expires)
+	o = msgp.AppendBool(o, z.Once)
+	o = msgp.AppendUint64(o, uint64(z.Incarnation))
+	o = msgp.AppendDuration(o, z.Began)
 	return
 }
 
@@ -71,8 +74,8 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 16 {
-		err = msgp.ArrayError{Wanted: 16, Got: zb0001}
+	if zb0001 != 19 {
+		err = msgp.ArrayError{Wanted: 19, Got: zb0001}
 		return
 	}
 	{
@@ -199,13 +202,32 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Expires")
 		return
 	}
+	z.Once, bts, err = msgp.ReadBoolBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Once")
+		return
+	}
+	{
+		var zb0013 uint64
+		zb0013, bts, err = msgp.ReadUint64Bytes(bts)
+		if err != nil {
+			err = msgp.WrapError(err, "Incarnation")
+			return
+		}
+		z.Incarnation = cluster.Incarnation(zb0013)
+	}
+	z.Began, bts, err = msgp.ReadDurationBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Began")
+		return
+	}
 	o = bts
 	return
 }
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Grant) Msgsize() (s int) {
-	s = 3 + msgp.StringPrefixSize + len(string(z.Request)) + msgp.StringPrefixSize + len(string(z.Identity)) + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Operation) + msgp.StringPrefixSize + len(bucketText(z.Bucket)) + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Key)) + msgp.Uint32Size + msgp.StringPrefixSize + len(string(z.Owner)) + msgp.Uint64Size + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Gateway)) + msgp.BoolSize + z.Payload.Msgsize() + msgp.TimeSize
+	s = 3 + msgp.StringPrefixSize + len(string(z.Request)) + msgp.StringPrefixSize + len(string(z.Identity)) + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Operation) + msgp.StringPrefixSize + len(bucketText(z.Bucket)) + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Key)) + msgp.Uint32Size + msgp.StringPrefixSize + len(string(z.Owner)) + msgp.Uint64Size + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Gateway)) + msgp.BoolSize + z.Payload.Msgsize() + msgp.TimeSize + msgp.BoolSize + msgp.Uint64Size + msgp.DurationSize
 	return
 }
 

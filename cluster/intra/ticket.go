@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"hash"
 	"strings"
 	"sync"
@@ -48,7 +47,7 @@ type Tickets struct {
 // A ticket is base64url of: version (1 byte), HMAC-SHA256 (32), instance (8), sequence (8), the grant in msgpack. The
 // HMAC covers all the rest and the parts of the request that coverage lists.
 const (
-	ticketVersion = 1
+	ticketVersion = 2
 	macOffset     = 1
 	bodyOffset    = macOffset + sha256.Size
 	grantOffset   = bodyOffset + 16
@@ -210,6 +209,9 @@ func take(req *httpd.Request) (string, error) {
 type usedTickets struct {
 	mu      sync.Mutex
 	windows map[uint64]*window
+	// forgotten is the latest time of the windows that were dropped: a ticket from before it could have been used, also when
+	// the wall clock is set back.
+	forgotten time.Time
 }
 
 // windowSize is how far back a sequence is remembered: half a minute at 10,000 writes a second through one gateway. Relayed
@@ -222,7 +224,10 @@ type window struct {
 	bits [windowSize / 64]uint64
 }
 
-var errUsed = errTicket("it was used before")
+var (
+	errUsed   = errTicket("it was used before")
+	errTooOld = cluster.Fail("cluster/intra.Open", "", cluster.KindUnavailable, "the ticket is too old to tell whether it was used")
+)
 
 // use notes one use.
 func (u *usedTickets) use(instance, sequence uint64, now, keep time.Time) error {
@@ -231,6 +236,9 @@ func (u *usedTickets) use(instance, sequence uint64, now, keep time.Time) error 
 	w := u.windows[instance]
 	if w == nil {
 		u.forget(now)
+		if !keep.After(u.forgotten) {
+			return errTooOld
+		}
 		w = new(window)
 		u.windows[instance] = w
 	}
@@ -241,7 +249,7 @@ func (u *usedTickets) use(instance, sequence uint64, now, keep time.Time) error 
 		w.clear(w.top+1, sequence)
 		w.top = sequence
 	} else if w.top-sequence >= windowSize {
-		return cluster.E("cluster/intra.Open", "", cluster.KindUnavailable, errors.New("the ticket is too old to tell whether it was used"))
+		return errTooOld
 	}
 	word, bit := sequence%windowSize/64, uint64(1)<<(sequence%64)
 	if w.bits[word]&bit != 0 {
@@ -267,6 +275,9 @@ func (u *usedTickets) forget(now time.Time) {
 	for instance, w := range u.windows {
 		if now.After(w.keep) {
 			delete(u.windows, instance)
+			if u.forgotten.Before(w.keep) {
+				u.forgotten = w.keep
+			}
 		}
 	}
 }

@@ -218,6 +218,10 @@ func TestUsedTickets(t *testing.T) {
 	if len(u.windows) != 0 {
 		t.Fatal("not forgotten")
 	}
+	// What was forgotten must not be used again, also when the wall clock is set back.
+	f(2, 5, cluster.KindUnavailable)
+	keep = keep.Add(1)
+	f(2, 6, 0)
 }
 
 func FuzzOpen(f *testing.F) {

@@ -47,6 +47,7 @@ type node struct {
 	client   *httpd.Client
 	caller   *secret.Caller
 	tickets  *intra.Tickets
+	clocks   *intra.Clocks
 	control  *control.Control
 	calls    *secret.Server
 	target   *lateTarget // nil on a node without that role
@@ -153,6 +154,7 @@ func (n *node) openListeners(opened *closers) error {
 	}
 	n.caller = secret.NewCaller(identity)
 	opened.add(n.caller.Close)
+	n.clocks = intra.NewClocks(control.BootTime)
 	n.tickets = intra.NewTickets(intra.TicketOptions{Key: shared.TicketKey(), Self: string(n.self.ID)})
 	return n.openReplication(opened, shared, identity)
 }
@@ -252,8 +254,9 @@ func (n *node) openTarget(*closers) error {
 func (n *node) openServers(*closers) error {
 	s := n.options.Settings
 	o := proxy.Options{
-		Self: n.self.ID, Control: n.control, Relay: n.client, Remote: &intra.Client{HTTP: n.client, Tickets: n.tickets, Self: n.self.ID},
-		Tickets: n.tickets, Metrics: n.stats.Write, Status: n.status, Region: "us-east-1", Now: time.Now, Logger: n.log,
+		Self: n.self.ID, Control: n.control, Relay: n.client,
+		Remote:  &intra.Client{HTTP: n.client, Tickets: n.tickets, Self: n.self.ID, Clocks: n.clocks},
+		Tickets: n.tickets, Clocks: n.clocks, Metrics: n.stats.Write, Status: n.status, Region: "us-east-1", Now: time.Now, Logger: n.log,
 	}
 	if n.target != nil {
 		o.Local = n.target

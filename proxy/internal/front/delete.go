@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/intra"
@@ -41,7 +42,7 @@ func (f *Front) deleteAll(ctx context.Context, r *s3Request, items []s3.DeleteIt
 			open = append(open, i)
 		}
 	}
-	started := f.o.Now()
+	started, began := f.o.Now(), f.o.Clocks.Now()
 	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
 		view, entry, err := f.bucket(ctx, b)
 		if err != nil && !cluster.Is(err, cluster.KindUnavailable) {
@@ -49,7 +50,7 @@ func (f *Front) deleteAll(ctx context.Context, r *s3Request, items []s3.DeleteIt
 		}
 		p := place{view: view, bucket: entry}
 		if err == nil {
-			f.deleteOnce(ctx, r, p, items, outcomes, open)
+			f.deleteOnce(ctx, r, p, began, items, outcomes, open)
 			open = unavailable(outcomes, open)
 		}
 		if err == nil && len(open) == 0 {
@@ -73,7 +74,7 @@ func unavailable(outcomes []s3.DeleteOutcome, indexes []int) []int {
 }
 
 // deleteOnce sends each owner its share of the open items, by one version of the map, and notes the outcomes.
-func (f *Front) deleteOnce(ctx context.Context, r *s3Request, p place, items []s3.DeleteItem, outcomes []s3.DeleteOutcome, open []int) {
+func (f *Front) deleteOnce(ctx context.Context, r *s3Request, p place, began time.Duration, items []s3.DeleteItem, outcomes []s3.DeleteOutcome, open []int) {
 	shares := make(map[cluster.NodeID][]int)
 	for _, i := range open {
 		owner, _ := p.view.Map().Owner(cluster.SlotOf(p.bucket.ID, items[i].Key))
@@ -81,13 +82,13 @@ func (f *Front) deleteOnce(ctx context.Context, r *s3Request, p place, items []s
 	}
 	var wg sync.WaitGroup
 	for owner, share := range shares {
-		wg.Go(func() { f.deleteShare(ctx, r, p, owner, items, outcomes, share) })
+		wg.Go(func() { f.deleteShare(ctx, r, p, began, owner, items, outcomes, share) })
 	}
 	wg.Wait()
 }
 
 // deleteShare deletes the items that one target owns.
-func (f *Front) deleteShare(ctx context.Context, r *s3Request, p place, owner cluster.NodeID, items []s3.DeleteItem, outcomes []s3.DeleteOutcome, share []int) {
+func (f *Front) deleteShare(ctx context.Context, r *s3Request, p place, began time.Duration, owner cluster.NodeID, items []s3.DeleteItem, outcomes []s3.DeleteOutcome, share []int) {
 	in := &intra.DeleteRequest{BucketID: p.bucket.ID, Items: make([]intra.DeleteItem, len(share))}
 	for n, i := range share {
 		_, epoch := p.view.Map().Owner(cluster.SlotOf(p.bucket.ID, items[i].Key))
@@ -96,7 +97,7 @@ func (f *Front) deleteShare(ctx context.Context, r *s3Request, p place, owner cl
 			Request: itemRequest(r.req.ID, i),
 		}
 	}
-	reply, err := f.callDelete(ctx, r, p, owner, in)
+	reply, err := f.callDelete(ctx, r, p, began, owner, in)
 	for n, i := range share {
 		outcomes[i].Err = err
 		if err == nil {
@@ -105,7 +106,7 @@ func (f *Front) deleteShare(ctx context.Context, r *s3Request, p place, owner cl
 	}
 }
 
-func (f *Front) callDelete(ctx context.Context, r *s3Request, p place, owner cluster.NodeID, in *intra.DeleteRequest) (*intra.DeleteReply, error) {
+func (f *Front) callDelete(ctx context.Context, r *s3Request, p place, began time.Duration, owner cluster.NodeID, in *intra.DeleteRequest) (*intra.DeleteReply, error) {
 	const op = "proxy/front.callDelete"
 	g := &intra.Grant{
 		Request: r.req.ID, Identity: r.key, Root: r.root, Dialect: intra.Node, Operation: "Delete", Bucket: p.bucket.Bucket,
@@ -116,6 +117,7 @@ func (f *Front) callDelete(ctx context.Context, r *s3Request, p place, owner clu
 	if owner == f.o.Self && f.o.Local != nil {
 		reply, err = f.o.Local.Delete(ctx, g, in)
 	} else if call, ok := f.callTo(p, g); ok {
+		call.Began = began
 		reply, err = f.o.Remote.Delete(ctx, call, in)
 	} else {
 		err = cluster.Fail(op, string(owner), cluster.KindUnavailable, "the owner is not in the map")

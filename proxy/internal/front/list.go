@@ -112,5 +112,6 @@ func (f *Front) callTo(p place, g *intra.Grant) (intra.Call, bool) {
 	node, ok := p.view.Map().Node(g.Owner)
 	return intra.Call{
 		Addr: node.IntraAddr, Owner: g.Owner, Request: g.Request, Identity: g.Identity, Root: g.Root, Bucket: g.Bucket,
+		Incarnation: node.Incarnation,
 	}, ok
 }

@@ -92,6 +92,7 @@ func (f *Front) reverse(ctx context.Context, r *nativeRequest) error {
 	ticket := f.o.Tickets.Seal(g, r.req)
 	err := f.o.Relay.Relay(ctx, node.IntraAddr, r.req, r.rep, httpd.Field{Name: intra.HeaderTicket, Value: ticket})
 	r.rep.DelHeader(intra.HeaderKind)
+	r.rep.DelHeader(intra.HeaderClock)
 	return err
 }
 

@@ -86,13 +86,13 @@ func (f *Front) decided(ctx context.Context, id cluster.BucketID) (*control.View
 // object takes a granted request to the owner of its key. The caller has set what it knows of the grant: identity,
 // dialect, operation, bucket, key, payload.
 func (f *Front) object(ctx context.Context, g intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
-	started := f.o.Now()
+	started, way := f.o.Now(), passage{began: f.o.Clocks.Now()}
 	g.Request, g.Gateway = req.ID, f.o.Self
 	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
 		p, err := f.locate(ctx, g.Bucket, g.Key)
 		if err == nil {
 			g.BucketID, g.Slot, g.Owner, g.Epoch, g.MapVersion = p.bucket.ID, p.slot, p.owner, p.epoch, p.view.Map().Version
-			err = f.send(ctx, p, &g, req, rep)
+			err = f.send(ctx, p, &g, &way, req, rep)
 		}
 		if err == nil || !cluster.Is(err, cluster.KindUnavailable) || !req.Replayable() {
 			return err

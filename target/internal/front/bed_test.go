@@ -59,6 +59,8 @@ func (s *state) Bucket(b cluster.Bucket) (cluster.BucketEntry, bool) {
 	return s.buckets[i], true
 }
 
+func (s *state) LastBucket() uint64 { return 2 }
+
 func (s *state) BucketByID(id cluster.BucketID) (cluster.BucketEntry, bool) {
 	i := slices.IndexFunc(s.buckets, func(e cluster.BucketEntry) bool { return e.ID == id })
 	if i < 0 {

@@ -21,6 +21,7 @@ type State interface {
 	Map() *cluster.Map
 	Bucket(b cluster.Bucket) (cluster.BucketEntry, bool)
 	BucketByID(id cluster.BucketID) (cluster.BucketEntry, bool)
+	LastBucket() uint64 // the sequence number of the newest that was ever made
 	Key(id cluster.AccessKeyID) (control.Key, bool)
 }
 
@@ -70,7 +71,12 @@ type request struct {
 
 // attempt names this try of the request for the store.
 func (r *request) attempt() store.Call {
-	return store.Call{Request: r.grant.Request, Epoch: r.grant.Epoch}
+	return store.Call{Request: r.grant.Request, Epoch: r.grant.Epoch, Sent: sent(r.grant)}
+}
+
+// sent is how a grant came here: a local one, and one of a redirect, is the only attempt under way.
+func sent(g *intra.Grant) store.Sent {
+	return store.Sent{Relayed: g.Incarnation != 0, Began: g.Began}
 }
 
 // subject names the object in errors.

@@ -91,7 +91,7 @@ func (f *Front) Delete(ctx context.Context, g *intra.Grant, in *intra.DeleteRequ
 	workers.SetLimit(deleteWorkers)
 	for i := range in.Items {
 		workers.Go(func() error {
-			if err := f.deleteItem(ctx, entry, &in.Items[i]); err != nil {
+			if err := f.deleteItem(ctx, g, entry, &in.Items[i]); err != nil {
 				reply.Results[i] = intra.DeleteResult{Kind: cluster.KindOf(err).String(), Message: err.Error()}
 			}
 			return nil
@@ -100,7 +100,7 @@ func (f *Front) Delete(ctx context.Context, g *intra.Grant, in *intra.DeleteRequ
 	return reply, workers.Wait()
 }
 
-func (f *Front) deleteItem(ctx context.Context, bucket cluster.BucketEntry, item *intra.DeleteItem) error {
+func (f *Front) deleteItem(ctx context.Context, g *intra.Grant, bucket cluster.BucketEntry, item *intra.DeleteItem) error {
 	const op = "target/front.deleteItem"
 	if item.Version != "" && item.Version != "null" {
 		return cluster.Fail(op, bucket.Bucket.Object(item.Key), cluster.KindNotImplemented, "versions are not implemented")
@@ -109,7 +109,7 @@ func (f *Front) deleteItem(ctx context.Context, bucket cluster.BucketEntry, item
 		return cluster.Fail(op, bucket.Bucket.Object(item.Key), cluster.KindNotImplemented, "conditions on size and time are not implemented")
 	}
 	request := &store.DeleteRequest{
-		Call: store.Call{Request: item.Request, Epoch: item.Epoch}, Bucket: bucket, Key: item.Key,
+		Call: store.Call{Request: item.Request, Epoch: item.Epoch, Sent: sent(g)}, Bucket: bucket, Key: item.Key,
 	}
 	if item.IfMatch == "*" {
 		request.If.Match.Any = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"testing"
 	"time"
@@ -433,5 +434,32 @@ func TestListed(t *testing.T) {
 	}
 	if got, err := s.Next(); got != nil || err != nil {
 		t.Error(got, err)
+	}
+}
+
+// The buckets of which anything is stored are found whatever it is, also when only an in-doubt key is left.
+func TestBuckets(t *testing.T) {
+	x := opened(t, vfs.NewMem(), testDir, Options{})
+	defer x.Close()
+	want := map[cluster.BucketID]bool{}
+	batch := x.NewBatch()
+	for i, kind := range recordKinds {
+		id := cluster.NewBucketID(cluster.LayoutID(i%3), uint64(i+1)<<8-1)
+		for _, key := range []cluster.ObjectKey{"a", "b"} {
+			if err := batch.Put(&Record{Ref: Ref{Kind: kind, Bucket: id, Key: key, Upload: "u", Generation: cluster.Generation{Epoch: 1, Counter: 1}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want[id] = true
+	}
+	batch.Doubt(Ref{Kind: Current, Bucket: 1 << 40, Key: "k"})
+	batch.Doubt(Ref{Kind: UploadTombstone, Bucket: 1<<64 - 1, Key: "k", Upload: "u"})
+	want[1<<40], want[1<<64-1] = true, true
+	if err := batch.Commit(true); err != nil {
+		t.Fatal(err)
+	}
+	got, err := x.Buckets(context.Background())
+	if err != nil || !maps.Equal(got, want) {
+		t.Fatalf("%v, %v; want %v", got, err, want)
 	}
 }

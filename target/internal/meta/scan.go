@@ -255,6 +255,47 @@ func (x *Index) WrittenSlots() (map[cluster.Slot]cluster.Epoch, error) {
 	return slots, nil
 }
 
+// Buckets returns the ids of the buckets of which anything is stored.
+func (x *Index) Buckets(ctx context.Context) (map[cluster.BucketID]bool, error) {
+	ids := make(map[cluster.BucketID]bool)
+	for _, kind := range bucketKinds {
+		if err := x.bucketsOf(ctx, []byte{byte(kind)}, ids); err != nil {
+			return nil, err
+		}
+	}
+	for _, kind := range recordKinds {
+		if err := x.bucketsOf(ctx, []byte{byte(inDoubt), byte(kind)}, ids); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+// bucketsOf notes the buckets of the keys that begin with prefix: one seek for each.
+func (x *Index) bucketsOf(ctx context.Context, prefix []byte, ids map[cluster.BucketID]bool) error {
+	const op = "meta.Buckets"
+	for lower := prefix; lower != nil; {
+		next := lower
+		err := x.walk(ctx, op, lower, afterPrefix(bytes.Clone(prefix)), func(key, _ []byte) (bool, error) {
+			if len(key) < len(prefix)+8 {
+				return false, x.corrupt(op, key, errKey)
+			}
+			id := binary.BigEndian.Uint64(key[len(prefix):])
+			ids[cluster.BucketID(id)] = true
+			next = afterPrefix(bytes.Clone(key[:len(prefix)+8]))
+			return false, nil
+		})
+		if err != nil {
+			return err
+		}
+		if bytes.Equal(next, lower) || !bytes.HasPrefix(next, prefix) {
+			return ctx.Err()
+		}
+		lower = next
+	}
+	return nil
+}
+
 // Places yields every place that a record names, for disk.Recover. A record that cannot be read is an error.
 func (x *Index) Places(ctx context.Context) iter.Seq2[disk.Place, error] {
 	const op = "meta.Places"

@@ -20,18 +20,14 @@ func (s *Store) Delete(_ context.Context, r *DeleteRequest) (DeleteResult, error
 	if err != nil {
 		return DeleteResult{}, err
 	}
-	if done, err := t.replayed(newest(current, tombstone)); done != nil || err != nil {
-		return DeleteResult{Existed: done != nil}, err
-	}
-	if o, ok := t.recall(0); ok {
-		return DeleteResult{}, o.err
+	if made, ended, err := t.earlier(newest(current, tombstone)); ended || err != nil {
+		return DeleteResult{Existed: made != nil}, err
 	}
 	if err := r.If.forWrite(op, n, stateOf(current)); err != nil {
-		t.remember(0, err)
-		return DeleteResult{}, err
+		return DeleteResult{}, t.refuse(err)
 	}
 	if current == nil {
-		t.remember(0, nil)
+		t.remember(0, outcome{})
 		return DeleteResult{}, nil
 	}
 	places, err := t.places(current)

@@ -33,8 +33,9 @@ type shard struct {
 	mu     sync.Mutex
 	marks  map[ident]mark // guarded by mu
 
-	outcomes map[attempt]outcome // guarded by mu
-	expiry   []attempt           // guarded by mu: keys of outcomes, oldest first
+	outcomes map[attempt]outcome  // guarded by mu
+	expiry   []attempt            // guarded by mu: keys of outcomes, oldest first
+	running  map[attempt]struct{} // guarded by mu: those that receive a body
 }
 
 // mark says which generations of an ident must not be shown although the index has them.
@@ -74,11 +75,15 @@ func attemptOf(request cluster.RequestID, id ident, part int) attempt {
 	return attempt(xxh3.Hash128(b))
 }
 
-// outcome is how a request ended that wrote nothing: those that wrote are remembered by their records.
+// outcome is how a request ended. What one wrote its records tell; here is only that it did, or what they do not tell for
+// long enough.
 type outcome struct {
-	epoch cluster.Epoch
-	until time.Duration // by the store's clock
-	err   error         // nil: it succeeded without having anything to do
+	epoch  cluster.Epoch
+	until  time.Duration // by the store's clock
+	err    error
+	wrote  bool             // look at the records
+	part   *PartInfo        // of PutPart
+	upload cluster.UploadID // of CreateUpload
 }
 
 func newShards(marks *atomic.Int64) []shard {
@@ -87,6 +92,7 @@ func newShards(marks *atomic.Int64) []shard {
 		shards[i].all = marks
 		shards[i].marks = make(map[ident]mark)
 		shards[i].outcomes = make(map[attempt]outcome)
+		shards[i].running = make(map[attempt]struct{})
 	}
 	return shards
 }
@@ -229,10 +235,33 @@ func (h *shard) remember(a attempt, o outcome, now time.Duration) {
 	h.outcomes[a] = o
 }
 
-// recall returns the outcome of an earlier attempt.
-func (h *shard) recall(a attempt, epoch cluster.Epoch, now time.Duration) (outcome, bool) {
+// recall returns the outcome of an earlier attempt, and whether one is receiving its body.
+func (h *shard) recall(a attempt, epoch cluster.Epoch) (o outcome, known, running bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	o, ok := h.outcomes[a]
-	return o, ok && o.epoch == epoch && o.until >= now
+	return h.recallLocked(a, epoch)
+}
+
+// recallLocked is recall for callers that hold mu.
+func (h *shard) recallLocked(a attempt, epoch cluster.Epoch) (o outcome, known, running bool) {
+	o, known = h.outcomes[a]
+	_, running = h.running[a]
+	return o, known && o.epoch == epoch, running
+}
+
+// claim notes the attempt as the one that receives the body, unless there is one; else release must follow. known says that
+// an earlier one has ended.
+func (h *shard) claim(a attempt, epoch cluster.Epoch) (known, running bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, known, running = h.recallLocked(a, epoch); !running {
+		h.running[a] = struct{}{}
+	}
+	return known, running
+}
+
+func (h *shard) release(a attempt) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.running, a)
 }

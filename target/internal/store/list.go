@@ -94,18 +94,19 @@ func (s *Store) merge(ctx context.Context, op string, r *ListRequest, kind meta.
 	}
 }
 
-// mayList returns the activation under which every slot of this node is served, at the map that the caller lists at.
+// mayList returns the activation under which every slot of this node is served, at the map that the caller lists at. It asks
+// for the lease first, as checkOwner does.
 func (s *Store) mayList(op string, r *ListRequest) (*activation, error) {
 	subject := r.Bucket.Bucket.String()
+	if err := s.authority.CheckLease(); err != nil {
+		return nil, cluster.E(op, subject, cluster.KindUnavailable, err)
+	}
 	active := s.slots.active.Load()
 	switch {
 	case active == nil || active.version != r.Map:
 		return nil, cluster.Fail(op, subject, cluster.KindUnavailable, "the list is for another version of the map")
 	case active.stopped > 0:
 		return nil, cluster.Fail(op, subject, cluster.KindUnavailable, "slots are moving")
-	}
-	if err := s.authority.CheckLease(); err != nil {
-		return nil, cluster.E(op, subject, cluster.KindUnavailable, err)
 	}
 	return active, nil
 }

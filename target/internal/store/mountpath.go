@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -31,6 +35,7 @@ type mountpath struct {
 	written perSlot
 
 	recovery sync.WaitGroup
+	swept    atomic.Bool // of buckets that went while the process did not run
 
 	pins pins
 }
@@ -105,14 +110,54 @@ func (m *mountpath) open(o *Options, cache *meta.Cache) (err error) {
 	return err
 }
 
-// recover tells the disk, in the background, what the index names.
-func (m *mountpath) recover(ctx context.Context, events Events) {
+// recoverLongest is the longest pause before a recovery that failed is tried again.
+const recoverLongest = 10 * time.Minute
+
+// recover tells the disk, in the background, what is in use. What fails is tried again: until then no space of earlier boots
+// comes back.
+func (m *mountpath) recover(ctx context.Context, pause time.Duration, events Events) {
 	m.recovery.Go(func() {
-		_, err := m.disk.Recover(ctx, m.index.Places(ctx))
-		if err != nil && ctx.Err() == nil {
+		for ; ; pause = min(2*pause, recoverLongest) {
+			_, err := m.disk.Recover(ctx, m.inUse(ctx))
+			if err == nil || ctx.Err() != nil {
+				return
+			}
 			events.background(m.ID, "recover", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-m.index.Dead():
+				return
+			case <-time.After(pause):
+			}
 		}
 	})
+}
+
+// inUse yields the places that records name, and those that a reader comes to later: its record may be gone by now.
+func (m *mountpath) inUse(ctx context.Context) iter.Seq2[disk.Place, error] {
+	return func(yield func(disk.Place, error) bool) {
+		for p, err := range m.index.Places(ctx) {
+			if !yield(p, err) || err != nil {
+				return
+			}
+		}
+		if err := m.cleaner.readers.wait(ctx); err != nil { // who found a record that Places did not, has pinned it by then
+			yield(disk.Place{}, err)
+			return
+		}
+		for _, p := range m.pinned() {
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (m *mountpath) pinned() []disk.Place {
+	m.pins.mu.Lock()
+	defer m.pins.mu.Unlock()
+	return slices.Collect(maps.Keys(m.pins.count))
 }
 
 func (m *mountpath) close() error {

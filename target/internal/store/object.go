@@ -13,6 +13,14 @@ import (
 type Call struct {
 	Request cluster.RequestID // the same on every attempt; an outcome is remembered under it
 	Epoch   cluster.Epoch     // the epoch of the key's slot as the gateway saw it; another one refuses the attempt
+	Sent
+}
+
+// Sent says how an attempt came here. The zero value is one that no other attempt of the request can overtake: the caller
+// makes one at a time.
+type Sent struct {
+	Relayed bool          // it came over the network, where an earlier attempt may still be under way
+	Began   time.Duration // of one that was relayed: what the store's clock had at least reached when the request began
 }
 
 // Sum is one checksum in its raw bytes.

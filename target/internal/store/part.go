@@ -29,11 +29,20 @@ func (s *Store) PutPart(ctx context.Context, r *PutPartRequest) (*PartInfo, erro
 	if err := s.admit(op, n, n.slot(), r.Call, m); err != nil {
 		return nil, err
 	}
+	record := s.newPart(n, r)
+	var done *PartInfo
+	claim, ended, err := s.accept(op, n, r.Call, r.Number, func(t *turn) (_ bool, err error) {
+		done, err = t.earlierPart(record.Ref)
+		return done != nil, err
+	})
+	if err != nil || ended {
+		return done, err
+	}
+	defer claim.release()
 	upload, err := s.upload(op, n, m, r.Upload)
 	if err != nil {
 		return nil, err
 	}
-	record := s.newPart(n, r)
 	b, err := s.receive(ctx, m, r.incoming(upload.Want), func(b *body) *meta.Record {
 		b.fill(record)
 		return record
@@ -84,10 +93,6 @@ func (t *turn) putPart(record *meta.Record, b *body) (*PartInfo, error) {
 	if err != nil {
 		return nil, t.wrap(err)
 	}
-	done, err := t.replayedRequest(before)
-	if done != nil || err != nil {
-		return partOf(done, record.Part), err
-	}
 	g, err := t.generation(&change{replaces: before})
 	if err != nil {
 		return nil, err
@@ -112,7 +117,23 @@ func (t *turn) putPart(record *meta.Record, b *body) (*PartInfo, error) {
 		return nil, err
 	}
 	t.m.cleaner.add(cleanup{id: t.id, free: free})
-	return partOf(record, record.Part), nil
+	info := partOf(record, record.Part)
+	t.remember(int(record.Part), outcome{part: info})
+	return info, nil
+}
+
+// earlierPart returns the part that an earlier attempt of the same request wrote, or nil.
+func (t *turn) earlierPart(ref meta.Ref) (*PartInfo, error) {
+	o, known, err := t.recall(int(ref.Part))
+	if err != nil || known {
+		return o.part, err
+	}
+	before, err := t.m.index.Get(ref, nil)
+	if err != nil {
+		return nil, t.wrap(err)
+	}
+	made, err := t.replayed(before)
+	return partOf(made, ref.Part), err
 }
 
 // incoming is the part's body. It gets the checksums that the upload keeps, also when the request states none.

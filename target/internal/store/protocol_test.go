@@ -304,22 +304,69 @@ func TestDirtyReadsAreCaught(t *testing.T) {
 	}
 }
 
-// A lease that ends while a read runs refuses its answer: the lease is asked after the read.
+// The lease is asked after the read: what is written while a reader asks for it, the reader has not seen.
 func TestLeaseAfterRead(t *testing.T) {
 	b := newBed(t, vfs.NewMem(), 1, nil)
 	defer func() { b.close() }()
 	b.put("k", []byte("v"))
-	end := func() {
-		b.authority.set(func(a *authority) { a.lease = cluster.Fail("", "", cluster.KindUnavailable, "ended") })
+	whenAsked := func(times int64, f func()) {
+		var asked atomic.Int64
+		b.authority.set(func(a *authority) {
+			a.onLease = func() {
+				if asked.Add(1) == times {
+					f()
+				}
+			}
+		})
 	}
+	write := func() {
+		b.put("k", []byte("newer"))
+		b.put("absent", []byte("created"))
+	}
+	restore := func() {
+		b.put("k", []byte("v"))
+		b.delete("absent")
+	}
+	whenAsked(1, write)
+	if got := b.get("k"); string(got) != "v" {
+		t.Fatalf("a GET read %q after it had asked for the lease", got)
+	}
+	restore()
+	whenAsked(1, write)
+	b.wantAbsent("absent")
+	restore()
+	whenAsked(1, write)
+	if info, err := b.store.Stat(context.Background(), b.getRequest("k")); err != nil || info.Size != 1 {
+		t.Fatalf("a HEAD read after it had asked for the lease: %+v, %v", info, err)
+	}
+	restore()
+	whenAsked(2, write) // a list asks before it reads, too
+	if got, err := b.list(b.listRequest()); err != nil || !slices.Equal(got, []string{"k"}) {
+		t.Fatalf("a LIST read after it had asked for the lease: %q, %v", got, err)
+	}
+	restore()
+	b.authority.set(func(a *authority) { a.lease = cluster.Fail("", "", cluster.KindUnavailable, "ended") })
 	for _, key := range []string{"k", "absent"} {
-		b.authority.set(func(a *authority) { a.lease, a.onOwner = nil, end })
 		_, _, err := b.read(b.getRequest(key))
-		wantKind(t, err, cluster.KindUnavailable)
-		_, err = b.store.Stat(context.Background(), b.getRequest(key))
 		wantKind(t, err, cluster.KindUnavailable)
 	}
 	_, err := b.list(b.listRequest())
+	wantKind(t, err, cluster.KindUnavailable)
+}
+
+// A lease that was lost and gained again while a read ran: the epoch tells, because it is asked after the lease.
+func TestOwnerAfterLease(t *testing.T) {
+	b := newBed(t, vfs.NewMem(), 1, nil)
+	defer func() { b.close() }()
+	b.put("k", []byte("v"))
+	next := b.m.Clone()
+	next.Version++
+	next.Slots[cluster.SlotOf(b.bucket.ID, "k")].Epoch++
+	read := b.getRequest("k")
+	b.authority.set(func(a *authority) {
+		a.onLease = func() { b.authority.set(func(a *authority) { a.m, a.onLease = next, nil }) }
+	})
+	_, _, err := b.read(read)
 	wantKind(t, err, cluster.KindUnavailable)
 }
 
@@ -484,14 +531,26 @@ func TestEpochIsNeverReused(t *testing.T) {
 	b.close()
 }
 
-// R7, R8: a tombstone goes in a later epoch than its own, and not before the retry window is over.
+// R7, R8: a tombstone goes when the retry window of the requests behind it is over. Where others hold the slot, too, it also
+// waits for a later epoch.
 func TestTombstones(t *testing.T) {
+	for _, holders := range []int{1, 2} {
+		t.Run(fmt.Sprintf("%d holders", holders), func(t *testing.T) { testTombstones(t, holders) })
+	}
+}
+
+func testTombstones(t *testing.T, holders int) {
 	var now atomic.Int64
 	b := newBed(t, vfs.NewMem(), 1, func(o *Options) {
 		o.Clock = func() time.Duration { return time.Duration(now.Load()) }
 		o.Sweep = time.Hour
 	})
 	defer func() { b.close() }()
+	for i := range b.m.Slots {
+		for n := 1; n < holders; n++ {
+			b.m.Slots[i].Holders = append(b.m.Slots[i].Holders, cluster.Holder{Node: "other", InSync: true})
+		}
+	}
 	count := func(kind meta.Kind) (n int) {
 		for _, err := range b.store.mountpaths[0].index.Scan(context.Background(), meta.Range{Kind: kind, AllBuckets: true}).All() {
 			if err != nil {
@@ -515,15 +574,32 @@ func TestTombstones(t *testing.T) {
 	pass := func(d time.Duration) { now.Add(int64(d)) }
 	pass(time.Hour)
 	b.restart()
-	b.put("k", []byte("v"))
+	pass(time.Hour)
+	put := b.relayed(b.putRequest("k", []byte("v")), now.Load())
+	if _, err := b.store.Put(context.Background(), put); err != nil {
+		t.Fatal(err)
+	}
 	b.delete("k")
 	want("after the delete", 1, 1)
-	pass(b.store.o.RetryWindow + time.Second)
-	want("after the retry window", 1, 0)
+	pass(b.store.o.RetryWindow - time.Second)
+	want("in the retry window", 1, 1)
+	if info, err := b.store.Put(context.Background(), b.again(put, []byte("v"))); err != nil || info.Version != 1 {
+		t.Fatalf("a repeated PUT in the retry window: %+v, %v", info, err)
+	}
+	b.wantAbsent("k")
+	pass(2 * time.Second)
+	left := holders - 1
+	want("after the retry window", left, 0)
+	_, err := b.store.Put(context.Background(), b.again(put, []byte("v")))
+	wantKind(t, err, cluster.KindUnavailable)
+	b.wantAbsent("k")
 	b.put("other", []byte("v"))
 	b.put("other", []byte("v"))
+	b.delete("gone with the next epoch")
+	b.put("gone with the next epoch", []byte("v"))
+	b.delete("gone with the next epoch")
 	b.restart()
-	want("in the next epoch", 1, 1)
+	want("in the next epoch", left+1, 2)
 	pass(b.store.o.RetryWindow + 2*time.Second)
 	want("after the retry window in the next epoch", 0, 0)
 	b.wantAbsent("k")
@@ -574,27 +650,54 @@ func TestSealAndDropBucket(t *testing.T) {
 	}
 }
 
-// A bucket that went while this target was down, or whose drop a crash cut off, goes with a later sweep.
+// A bucket that went while this target was down, or whose drop a crash cut off, goes soon after the start: with all its data,
+// and only when it is certain.
 func TestSweepOfGoneBuckets(t *testing.T) {
-	var now atomic.Int64
-	now.Store(int64(time.Hour))
-	b := newBed(t, vfs.NewMem(), 1, func(o *Options) {
-		o.Clock = func() time.Duration { return time.Duration(now.Load()) }
-		o.Sweep = time.Hour
-	})
+	b := newBed(t, vfs.NewMem(), 2, func(o *Options) { o.Sweep = time.Hour })
 	defer func() { b.close() }()
 	ctx := context.Background()
 	if _, err := b.store.CreateUpload(ctx, &CreateUploadRequest{Call: b.call("up"), Bucket: b.bucket, Key: "up"}); err != nil {
 		t.Fatal(err)
 	}
+	for i := range 10 {
+		b.put(fmt.Sprintf("k%d", i), pattern(i, 9000))
+	}
+	stays := b.bucket
+	b.bucket.ID++
+	b.put("newer", pattern(1, 9000))
+	b.bucket = stays
 	b.restart()
-	b.authority.set(func(a *authority) {
-		a.refuses[b.bucket.ID] = cluster.Fail("", "", cluster.KindBucketNotFound, "it does not exist")
-	})
-	now.Add(int64(time.Minute))
+	verdict := func(kind cluster.Kind) {
+		b.authority.set(func(a *authority) { a.refuses[b.bucket.ID] = cluster.Fail("", "", kind, "as the test wants") })
+	}
+	for _, m := range b.store.mountpaths {
+		m.recovery.Wait()
+	}
+	extents := func() (n int64) {
+		b.drain()
+		for _, m := range b.store.mountpaths {
+			n += m.disk.Stats().Extents
+		}
+		return n
+	}
+	verdict(cluster.KindUnavailable)
 	b.store.sweepOnce(ctx)
+	if n := extents(); n != 11 {
+		t.Fatalf("%d extents are left of 11 while nothing is certain", n)
+	}
+	verdict(cluster.KindBucketNotFound)
+	b.store.sweepOnce(ctx)
+	if n := extents(); n != 1 {
+		t.Fatalf("%d extents are left, want that of the other bucket", n)
+	}
 	for r, err := range b.store.Uploads(ctx, b.listRequest()) {
 		t.Fatal(r, err)
+	}
+	if got, err := b.list(b.listRequest()); err != nil || len(got) > 0 {
+		t.Fatal(got, err)
+	}
+	if b.failures.Load() > 0 {
+		t.Fatal("that nothing is certain yet is no failure")
 	}
 }
 

@@ -22,6 +22,15 @@ func (s *Store) Put(ctx context.Context, r *PutRequest) (*Info, error) {
 	if err := s.admit(op, n, n.slot(), r.Call, m); err != nil {
 		return nil, err
 	}
+	var done *Info
+	claim, ended, err := s.accept(op, n, r.Call, 0, func(t *turn) (ended bool, err error) {
+		done, ended, err = t.earlierObject()
+		return ended, err
+	})
+	if err != nil || ended {
+		return done, err
+	}
+	defer claim.release()
 	record := s.newRecord(n, r)
 	b, err := s.receive(ctx, m, r.incoming(), func(b *body) *meta.Record {
 		b.fill(record)
@@ -47,26 +56,18 @@ func (t *turn) put(record *meta.Record, b *body, r *PutRequest) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	before := newest(current, tombstone)
-	if done, err := t.replayed(before); done != nil || err != nil {
-		return infoOf(done), err
-	}
-	if o, ok := t.recall(0); ok {
-		return nil, o.err
-	}
 	if !r.Base.IsZero() && (current == nil || current.Generation != r.Base) {
 		return nil, t.fail(cluster.KindConflict, "the object was written while it was being copied onto itself")
 	}
 	if err := r.If.forWrite(t.op, t.name, stateOf(current)); err != nil {
-		t.remember(0, err)
-		return nil, err
+		return nil, t.refuse(err)
 	}
 	follow(record, current)
 	places, err := t.places(current)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.commit(&change{put: []*meta.Record{record}, replaces: before, free: places, body: b}); err != nil {
+	if err := t.commit(&change{put: []*meta.Record{record}, replaces: newest(current, tombstone), free: places, body: b}); err != nil {
 		return nil, err
 	}
 	return infoOf(record), nil
@@ -85,18 +86,10 @@ func (s *Store) Repeated(call Call, bucket cluster.BucketEntry, key cluster.Obje
 		return nil, refused
 	}
 	defer t.end()
-	current, tombstone, readErr := t.visible((*meta.Index).Peek)
-	if readErr != nil {
-		return nil, readErr
+	if done, ended, earlier := t.earlierObject(); ended || earlier != nil {
+		return done, earlier
 	}
-	if done, readErr := t.replayed(newest(current, tombstone)); done != nil || readErr != nil {
-		return infoOf(done), readErr
-	}
-	if o, ok := t.recall(0); ok {
-		return nil, o.err
-	}
-	t.remember(0, err)
-	return nil, err
+	return nil, t.refuse(err)
 }
 
 func (r *PutRequest) incoming() incoming {

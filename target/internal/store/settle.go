@@ -127,7 +127,8 @@ func (w *settlement) drop(index *meta.Index, records []*meta.Record, kept []disk
 	return nil
 }
 
-// apply carries out the decisions so far.
+// apply carries out the decisions so far. The bytes are freed by the cleaner, for readers of the epoch before may still have
+// their records in hand.
 func (m *mountpath) apply(w *settlement) error {
 	if len(w.settled) == 0 {
 		return nil
@@ -143,9 +144,7 @@ func (m *mountpath) apply(w *settlement) error {
 	if err := batch.Commit(true); err != nil {
 		return err
 	}
-	for _, p := range w.free {
-		m.free(p)
-	}
+	m.cleaner.add(cleanup{free: w.free})
 	*w = settlement{}
 	return nil
 }

@@ -17,6 +17,8 @@ type slotTable struct {
 	serving perSlot
 	// since is the time, by the store's clock in nanoseconds, at which each slot began to be served under its epoch.
 	since perSlot
+	// sole is 1 for each slot that is served and has no other holder.
+	sole perSlot
 	// active describes what Activate did last; nil before the first.
 	active atomic.Pointer[activation]
 	closed atomic.Bool
@@ -47,15 +49,17 @@ func (s *Store) check(op string, n name, slot cluster.Slot, epoch cluster.Epoch)
 // checkOwner returns nil when the applied map and the lease allow an answer under the epoch. A commit that began before the
 // slot was stopped asks only this before it becomes visible: whoever stopped the slot waits for it.
 func (s *Store) checkOwner(op string, n name, slot cluster.Slot, epoch cluster.Epoch) error {
+	// The lease first: it says that the map which is looked at then is as new as the lease. Looked at before, the map could
+	// be from before a lease that was lost, and the check could pass by one that was gained since.
+	if err := s.authority.CheckLease(); err != nil {
+		return n.wrap(op, cluster.KindUnavailable, err)
+	}
 	owned, err := s.authority.Owns(slot)
 	if err != nil {
 		return n.wrap(op, cluster.KindUnavailable, err)
 	}
 	if owned != epoch {
 		return n.fail(op, cluster.KindUnavailable, fmt.Sprintf("the slot's epoch is %d, not %d", owned, epoch))
-	}
-	if err := s.authority.CheckLease(); err != nil {
-		return n.wrap(op, cluster.KindUnavailable, err)
 	}
 	return nil
 }
@@ -167,11 +171,20 @@ func (s *Store) Activate(ctx context.Context, m *cluster.Map) error {
 			s.slots.settled.store(slot, uint64(epoch))
 			s.slots.since.store(slot, uint64(now))
 		}
+		s.slots.sole.store(slot, alone(m, slot))
 		s.slots.serving.store(slot, uint64(epoch))
 	}
 	s.slots.active.Store(&activation{version: m.Version})
 	s.sweeper.again(now + s.o.RetryWindow)
 	return nil
+}
+
+// alone is 1 when the slot has one holder.
+func alone(m *cluster.Map, slot cluster.Slot) uint64 {
+	if len(m.Slots[slot].Holders) == 1 {
+		return 1
+	}
+	return 0
 }
 
 // withdraw stops every slot that the map does not give to this node under the epoch in which it is served, waits for the

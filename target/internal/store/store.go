@@ -142,7 +142,7 @@ func (s *Store) start(ctx context.Context, m *mountpath) *mountpath {
 		wake:     make(chan struct{}, 1),
 		stopped:  make(chan struct{}),
 	}
-	m.recover(ctx, s.o.Events)
+	m.recover(ctx, s.o.Sweep, s.o.Events)
 	s.work.Go(func() { m.cleaner.run(ctx) })
 	return m
 }

@@ -26,6 +26,7 @@ type authority struct {
 	lease   error
 	refuses map[cluster.BucketID]error
 	onOwner func() // called on each Owns
+	onLease func() // called on each CheckLease, before it answers
 }
 
 func (a *authority) Owns(s cluster.Slot) (cluster.Epoch, error) {
@@ -46,6 +47,12 @@ func (a *authority) Owns(s cluster.Slot) (cluster.Epoch, error) {
 }
 
 func (a *authority) CheckLease() error {
+	a.mu.Lock()
+	hook := a.onLease
+	a.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.lease

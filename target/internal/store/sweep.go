@@ -81,15 +81,19 @@ func (s *Store) sweepOnce(ctx context.Context) {
 	s.history.note(now, s.counter.Load(), s.o.RetryWindow)
 	expired, rescan := s.sweeper.take(now)
 	for m, refs := range expired {
-		if err := m.removeAll(refs); err != nil {
+		if err := m.removeAll(ctx, refs); err != nil && ctx.Err() == nil {
 			s.o.Events.background(m.ID, "sweep", err)
 		}
 	}
-	if !rescan {
-		return
-	}
 	for _, m := range s.mountpaths {
 		if m.err() != nil {
+			continue
+		}
+		if rescan {
+			m.swept.Store(false)
+		}
+		s.sweepStarted(ctx, m)
+		if !rescan {
 			continue
 		}
 		if err := s.sweepLeftovers(ctx, m); err != nil && ctx.Err() == nil {
@@ -99,9 +103,28 @@ func (s *Store) sweepOnce(ctx context.Context) {
 	}
 }
 
-// removeAll removes records that nobody needs any more.
-func (m *mountpath) removeAll(refs []meta.Ref) error {
+// sweepStarted drops buckets that are gone, when the node has started or the map changed, as soon as it knows for certain.
+func (s *Store) sweepStarted(ctx context.Context, m *mountpath) {
+	if m.swept.Load() || s.slots.active.Load() == nil {
+		return
+	}
+	err := s.sweepBuckets(ctx, m)
+	m.swept.Store(err == nil)
+	if err != nil && !cluster.Is(err, cluster.KindUnavailable) && ctx.Err() == nil {
+		s.o.Events.background(m.ID, "drop buckets that are gone", err)
+	}
+}
+
+// removeAll removes records that nobody needs any more. What they replaced goes before: without its tombstone it would be an
+// object again.
+func (m *mountpath) removeAll(ctx context.Context, refs []meta.Ref) error {
+	if err := m.cleaner.drain(ctx); err != nil {
+		return err
+	}
 	for len(refs) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		n := min(len(refs), sweepBatch)
 		batch := m.index.NewBatch()
 		for _, ref := range refs[:n] {
@@ -116,46 +139,31 @@ func (m *mountpath) removeAll(refs []meta.Ref) error {
 }
 
 // sweepLeftovers removes what earlier epochs left: tombstones, replaced requests and ends of uploads that no gateway can ask
-// for any more, and buckets that are gone. A tombstone goes in a later epoch than its own only (R7), and not before the
-// retry window of the requests behind it is over (R8).
+// for any more.
 func (s *Store) sweepLeftovers(ctx context.Context, m *mountpath) error {
-	gone := make(map[cluster.BucketID]bool)
 	var refs []meta.Ref
-	for _, kind := range []meta.Kind{meta.Tombstone, meta.Replaced, meta.UploadTombstone, meta.Upload} {
+	for _, kind := range []meta.Kind{meta.Tombstone, meta.Replaced, meta.UploadTombstone} {
 		for r, err := range m.index.Scan(ctx, meta.Range{Kind: kind, AllBuckets: true}).All() {
 			if err != nil {
 				return err
 			}
-			if s.isGone(r.Bucket, gone) {
-				continue
-			}
-			if kind != meta.Upload && s.outlived(r) {
+			if s.outlived(r) {
 				refs = append(refs, r.Ref)
 			}
 			if len(refs) == sweepBatch {
-				if err := m.removeAll(refs); err != nil {
+				if err := m.removeAll(ctx, refs); err != nil {
 					return err
 				}
 				refs = refs[:0]
 			}
 		}
 	}
-	if err := m.removeAll(refs); err != nil {
-		return err
-	}
-	for id, dropped := range gone {
-		if !dropped {
-			continue
-		}
-		if err := s.dropOn(ctx, m, id); err != nil {
-			return err
-		}
-	}
-	return nil
+	return m.removeAll(ctx, refs)
 }
 
-// outlived reports whether a record that earlier epochs left may go. The end of an upload whose grace is not over is looked
-// at again.
+// outlived reports whether a record that earlier epochs left may go: not before the retry window of the requests behind it is
+// over (R8), and a tombstone only in a later epoch than its own (R7). Those of this epoch go when they are due. The end of
+// an upload whose grace is not over is looked at again.
 func (s *Store) outlived(r *meta.Record) bool {
 	slot := r.Slot()
 	serving := cluster.Epoch(s.slots.serving.load(slot))
@@ -172,12 +180,33 @@ func (s *Store) outlived(r *meta.Record) bool {
 	return left <= 0
 }
 
-// isGone asks once for each bucket whether it exists any more. Ids are never used again, so a certain no is for ever.
-func (s *Store) isGone(id cluster.BucketID, known map[cluster.BucketID]bool) bool {
-	gone, asked := known[id]
-	if !asked {
-		gone = cluster.Is(s.authority.Writable(id), cluster.KindBucketNotFound)
-		known[id] = gone
+// bury lets a visible tombstone go in its own epoch (R7): where no other node holds the slot, nobody can bring a late copy of
+// the prepare of what was deleted. Once its requests are too old (R8), nothing asks for it. Elsewhere it waits for a later
+// epoch.
+func (s *Store) bury(m *mountpath, tombstone meta.Ref) {
+	if s.slots.sole.load(tombstone.Slot()) == 1 {
+		s.sweeper.expire(m, tombstone, s.o.Clock()+s.o.RetryWindow)
 	}
-	return gone
+}
+
+// sweepBuckets drops the buckets that do not exist any more: a target that was down, or crashed, when they were removed has
+// missed it. It returns an error while that is not known for certain of each.
+func (s *Store) sweepBuckets(ctx context.Context, m *mountpath) error {
+	ids, err := m.index.Buckets(ctx)
+	if err != nil {
+		return err
+	}
+	var unknown error
+	for id := range ids {
+		err := s.authority.Writable(id)
+		switch {
+		case cluster.Is(err, cluster.KindBucketNotFound):
+			if err := s.dropOn(ctx, m, id); err != nil { // ids are never used again: a certain no is for ever
+				return err
+			}
+		case err != nil:
+			unknown = err
+		}
+	}
+	return unknown
 }

@@ -19,6 +19,7 @@ type turn struct {
 	call   Call
 	m      *mountpath
 	shard  *shard
+	claim  *claim      // of the attempt itself, in a turn that looks for earlier ones
 	cohort *cohort     // nil when the store is closing
 	part   *sync.Mutex // of one part, held while shard.lock is shared; nil when that is held exclusively
 }
@@ -101,47 +102,6 @@ func (t *turn) visible(get getter) (current, tombstone *meta.Record, err error) 
 // readFailed wraps an error of reading; nil of nil.
 func (t *turn) readFailed(err error) error { return t.store.readFailed(t.op, t.name, t.m, err) }
 
-// remember keeps the outcome of an attempt that wrote nothing.
-func (t *turn) remember(part int, err error) {
-	if t.call.Request == "" {
-		return
-	}
-	now := t.store.o.Clock()
-	o := outcome{epoch: t.call.Epoch, until: now + t.store.o.RetryWindow, err: err}
-	t.shard.remember(attemptOf(t.call.Request, t.id, part), o, now)
-}
-
-// recall returns the outcome of an earlier attempt that wrote nothing.
-func (t *turn) recall(part int) (outcome, bool) {
-	if t.call.Request == "" {
-		return outcome{}, false
-	}
-	return t.shard.recall(attemptOf(t.call.Request, t.id, part), t.call.Epoch, t.store.o.Clock())
-}
-
-// replayed returns the record that an earlier attempt of the same request made, in this epoch or in one before: the visible
-// one, or what was kept of it when it was replaced.
-func (t *turn) replayed(visible *meta.Record) (*meta.Record, error) {
-	if visible == nil {
-		return nil, nil // nothing can be replaced that is not followed by something
-	}
-	return t.replayedRequest(visible)
-}
-
-// replayedRequest is replayed for whatever a request can make.
-func (t *turn) replayedRequest(visible *meta.Record) (*meta.Record, error) {
-	if t.call.Request == "" {
-		return nil, nil
-	}
-	if visible != nil && visible.Request == t.call.Request {
-		return visible, nil
-	}
-	ref := t.name.ref(meta.Replaced)
-	ref.Upload = cluster.UploadID(t.call.Request)
-	r, err := t.m.index.Get(ref, nil)
-	return r, t.readFailed(err)
-}
-
 // change is what a turn commits: records of one new generation, and what they replace.
 type change struct {
 	put      []*meta.Record // get the generation and the request
@@ -173,7 +133,11 @@ func (t *turn) commit(c *change) error {
 		return err
 	}
 	t.shard.reveal(t.id, c.deletes())
+	t.remember(0, outcome{wrote: true})
 	t.m.cleaner.add(c.cleanup(t.id, generation, refs))
+	if c.deletes() {
+		t.store.bury(t.m, c.put[0].Ref)
+	}
 	return nil
 }
 

@@ -16,27 +16,23 @@ func (s *Store) Update(_ context.Context, r *UpdateRequest) (*Info, error) {
 		return nil, err
 	}
 	defer t.end()
-	if err := t.writable(); err != nil {
-		return nil, err
-	}
 
 	current, tombstone, err := t.visible((*meta.Index).Get)
 	if err != nil {
 		return nil, err
 	}
-	if done, err := t.replayed(newest(current, tombstone)); done != nil || err != nil {
-		return infoOf(done), err
+	if made, ended, err := t.earlier(newest(current, tombstone)); ended || err != nil {
+		return infoOf(made), err
 	}
-	if o, ok := t.recall(0); ok {
-		return nil, o.err
+	if err := t.writable(); err != nil {
+		return nil, err
 	}
 	err = r.If.forWrite(op, n, stateOf(current))
 	if err == nil && current == nil {
 		err = t.fail(cluster.KindObjectNotFound, "does not exist")
 	}
 	if err != nil {
-		t.remember(0, err)
-		return nil, err
+		return nil, t.refuse(err)
 	}
 	record, err := t.edited(current, r.Edit)
 	if err != nil {

@@ -117,11 +117,11 @@ func (s *Store) CreateUpload(ctx context.Context, r *CreateUploadRequest) (clust
 		return "", err
 	}
 	defer t.end()
+	if id, err := t.earlierUpload(ctx); id != "" || err != nil {
+		return id, err
+	}
 	if err := t.writable(); err != nil {
 		return "", err
-	}
-	if id, err := t.uploadOfRequest(ctx); id != "" || err != nil {
-		return id, err
 	}
 	record := &meta.Record{Ref: n.ref(meta.Upload)}
 	record.Modified = s.o.Now()
@@ -132,6 +132,7 @@ func (s *Store) CreateUpload(ctx context.Context, r *CreateUploadRequest) (clust
 	if err := t.commit(&change{put: []*meta.Record{record}}); err != nil {
 		return "", err
 	}
+	t.remember(0, outcome{upload: record.Upload})
 	return record.Upload, nil
 }
 
@@ -143,7 +144,21 @@ func newUploadID(at time.Time) cluster.UploadID {
 	return cluster.UploadID(hex.EncodeToString(b[1:]))
 }
 
-// uploadOfRequest returns the upload that an earlier attempt of the same request began, or "".
+// earlierUpload returns the upload that an earlier attempt of the same request began, or "" when the turn may go on.
+func (t *turn) earlierUpload(ctx context.Context) (cluster.UploadID, error) {
+	o, known, err := t.recall(0)
+	if err != nil || known {
+		return o.upload, err
+	}
+	if t.store.young(t.slot) {
+		if id, err := t.uploadOfRequest(ctx); id != "" || err != nil {
+			return id, err
+		}
+	}
+	return "", t.store.checkAge(t.op, t.name, t.call)
+}
+
+// uploadOfRequest returns the upload in progress that the request began, or "".
 func (t *turn) uploadOfRequest(ctx context.Context) (cluster.UploadID, error) {
 	if t.call.Request == "" {
 		return "", nil
@@ -232,6 +247,9 @@ func (s *Store) Abort(ctx context.Context, r *AbortRequest) error {
 	if err != nil {
 		return t.endedBySame(r.Upload, err)
 	}
+	if err := s.checkAge(op, n, r.Call); err != nil {
+		return err
+	}
 	records, err := uploadRecords(ctx, t.m.index, upload.Ref)
 	if err != nil {
 		return t.wrap(err)
@@ -291,19 +309,15 @@ func (s *Store) Complete(ctx context.Context, r *CompleteRequest) (*Info, error)
 		return nil, err
 	}
 	before := newest(current, tombstone)
-	if done, err := t.replayed(before); done != nil || err != nil {
-		return infoOf(done), err
-	}
-	if o, ok := t.recall(0); ok {
-		return nil, o.err
+	if made, ended, err := t.earlier(before); ended || err != nil {
+		return infoOf(made), err
 	}
 	upload, err := s.upload(op, n, t.m, r.Upload)
 	if err != nil {
 		return t.completedBefore(r.Upload, current, err)
 	}
 	if err := r.If.forWrite(op, n, stateOf(current)); err != nil {
-		t.remember(0, err)
-		return nil, err
+		return nil, t.refuse(err)
 	}
 	parts, err := t.partsOf(ctx, upload)
 	if err != nil {
@@ -311,8 +325,7 @@ func (s *Store) Complete(ctx context.Context, r *CompleteRequest) (*Info, error)
 	}
 	record, err := t.assemble(upload, parts, r)
 	if err != nil {
-		t.remember(0, err)
-		return nil, err
+		return nil, t.refuse(err)
 	}
 	follow(record, current)
 	replaced, err := t.places(current)

@@ -1,0 +1,63 @@
+package front
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/httpd"
+	"github.com/aisle-store/aisle/cluster/intra"
+)
+
+// relayOwner is the node that requests are relayed to. It refuses writes that do not know its clock.
+type relayOwner struct {
+	t      *testing.T
+	seen   []intra.Grant
+	always bool // refuse
+}
+
+// Seal implements Sealer.
+func (o *relayOwner) Seal(g *intra.Grant, _ *httpd.Request) string {
+	o.seen = append(o.seen, *g)
+	return "ticket"
+}
+
+// Relay implements Relay.
+func (o *relayOwner) Relay(_ context.Context, _ string, _ *httpd.Request, rep *httpd.Reply, _ ...httpd.Field) error {
+	rep.SetHeader(intra.HeaderClock, intra.ClockText(7, 5*time.Hour))
+	rep.Status = 200
+	if g := o.seen[len(o.seen)-1]; o.always || g.Write && g.Incarnation != 7 {
+		rep.Status = 503
+		rep.SetHeader(intra.HeaderKind, cluster.KindUnavailable.String())
+	}
+	return nil
+}
+
+func TestRelayLearnsTheClock(t *testing.T) {
+	o := &relayOwner{t: t}
+	f := &Front{o: Options{Relay: o, Tickets: o, Clocks: intra.NewClocks(func() time.Duration { return time.Hour })}}
+	relay := func(write bool) (*httpd.Reply, error) {
+		rep := httpd.NewReply()
+		req := httpd.NewRequest("PUT", "/b/k", nil, 0)
+		err := f.relay(context.Background(), cluster.Node{ID: "n2", Incarnation: 7}, &intra.Grant{Write: write, Owner: "n2"}, time.Hour, req, rep)
+		return rep, err
+	}
+	rep, err := relay(true)
+	if err != nil || rep.StatusCode() != 200 || len(o.seen) != 2 || o.seen[1].Began != 5*time.Hour {
+		t.Fatalf("%v, %d, %+v", err, rep.StatusCode(), o.seen)
+	}
+	if rep.Header(intra.HeaderClock) != "" {
+		t.Fatal("the client is told the clock")
+	}
+	if _, err := relay(true); err != nil || len(o.seen) != 3 {
+		t.Fatalf("%v: %d attempts when the clock is known", err, len(o.seen))
+	}
+	o.always = true
+	if _, err := relay(true); !cluster.Is(err, cluster.KindUnavailable) || len(o.seen) != 4 {
+		t.Fatalf("%v: %d attempts when the refusal has another reason", err, len(o.seen))
+	}
+	if _, err := relay(false); !cluster.Is(err, cluster.KindUnavailable) || len(o.seen) != 5 {
+		t.Fatalf("%v: %d attempts of a read", err, len(o.seen))
+	}
+}
