@@ -5,7 +5,6 @@ package target
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -167,12 +166,12 @@ func (t *Target) ServeNode(ctx context.Context, req *httpd.Request, rep *httpd.R
 	}
 	rep.SetHeader(intra.HeaderClock, t.clockText())
 	switch {
+	case g.Dialect != intra.Node: // a client's; its path may look like a call when the bucket stands in the host
+		return t.front.ServeObject(ctx, g, req, rep)
 	case req.Path == front.PathRead:
 		return t.front.ServeRead(ctx, g, req, rep)
-	case strings.HasPrefix(req.Path, intra.PathPrefix):
-		return intra.Serve(ctx, t.front, g, req, rep)
 	}
-	return t.front.ServeObject(ctx, g, req, rep)
+	return intra.Serve(ctx, t.front, g, req, rep)
 }
 
 // checkClock refuses a write that does not say how old it is by the clock of this process: it may be the late copy of a

@@ -91,7 +91,7 @@ func (g *gateways) hosts(t *testing.T) {
 		r.bucket, r.key = r.key, "" // the path is the key alone
 		return r
 	}
-	for _, key := range []string{"plain", "v1/buckets", "v1/reverse/daemon", "s3/gate/x", "-/metrics"} {
+	for _, key := range []string{"plain", "v1/buckets", "v1/reverse/daemon", "s3/gate/x", "-/metrics", "-/node/list", "-/node/read", "k1", "k2", "k3"} {
 		content := "content of " + key
 		g.client.must(t, hosted(request{method: http.MethodPut, key: key, body: []byte(content)}), 200)
 		if rep := g.client.must(t, request{method: http.MethodGet, endpoint: g.cluster.Nodes[0].Endpoint, bucket: "gate", key: key}, 200); string(rep.body) != content {
@@ -103,8 +103,11 @@ func (g *gateways) hosts(t *testing.T) {
 			}
 		}
 		g.client.must(t, hosted(request{method: http.MethodDelete, key: key}), 204)
-		if rep := g.client.must(t, hosted(request{method: http.MethodGet, key: key}), 404); rep.code() != "NoSuchKey" {
-			t.Errorf("%s: %s", key, rep)
+		for _, cl := range []*client{g.client, newFollower(g.cluster)} {
+			rep := cl.must(t, hosted(request{method: http.MethodGet, key: key}), 404)
+			if rep.code() != "NoSuchKey" || !strings.Contains(string(rep.body), "<Key>"+key+"</Key>") {
+				t.Errorf("%s: %s", key, rep)
+			}
 		}
 	}
 	if rep := g.client.must(t, hosted(request{method: http.MethodGet}), 200); !strings.Contains(string(rep.body), "<Name>gate</Name>") {

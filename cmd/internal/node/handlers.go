@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -27,11 +28,32 @@ func (n *node) servePublic(ctx context.Context, req *httpd.Request, rep *httpd.R
 		if err != nil {
 			return err
 		}
-		return t.ServeRedirected(ctx, req, rep)
+		if err := t.ServeRedirected(ctx, req, rep); err != nil {
+			return &redirectedError{err}
+		}
+		return nil
 	case n.self.Roles.Has(cluster.Proxy), strings.HasPrefix(req.Path, "/-/"):
 		return n.proxy.Serve(ctx, req, rep)
 	}
 	return cluster.Fail(op, "", cluster.KindNotImplemented, "this node is not a gateway; ask one with the role proxy")
+}
+
+// redirectedError is the error of a request that a gateway has redirected here.
+type redirectedError struct{ error }
+
+// Unwrap returns the error itself.
+func (e *redirectedError) Unwrap() error { return e.error }
+
+// writePublicError answers a client with an error.
+func (n *node) writePublicError(req *httpd.Request, rep *httpd.Reply, err error) {
+	var redirected *redirectedError
+	if errors.As(err, &redirected) {
+		if t, missing := n.target.get(); missing == nil {
+			t.WriteError(req, rep, err)
+			return
+		}
+	}
+	n.proxy.WriteError(req, rep, err)
 }
 
 // serveIntra answers other nodes. Every request has a ticket.

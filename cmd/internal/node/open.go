@@ -270,7 +270,7 @@ func (n *node) openServers(*closers) error {
 	}
 	intraOptions, publicOptions := common, common
 	intraOptions.Handler, intraOptions.WriteError, intraOptions.Stats = n.serveIntra, n.writeIntraError, n.stats.HTTP("intra")
-	publicOptions.Handler, publicOptions.WriteError, publicOptions.Stats = n.servePublic, n.proxy.WriteError, n.stats.HTTP("public")
+	publicOptions.Handler, publicOptions.WriteError, publicOptions.Stats = n.servePublic, n.writePublicError, n.stats.HTTP("public")
 	if s.TLSCert != "" {
 		var err error
 		if n.cert, err = httpd.LoadCertificate(s.TLSCert, s.TLSKey); err != nil {

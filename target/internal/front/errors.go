@@ -2,6 +2,7 @@ package front
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -13,18 +14,32 @@ import (
 	"github.com/aisle-store/aisle/s3"
 )
 
-// WriteError fills rep for an error in the form of the dialect that the path belongs to: what a client is to see.
+// grantedError is the error of a request whose grant is known. What the client speaks and what it asks for is in the grant;
+// the path need not name it, when the bucket stands in the host.
+type grantedError struct {
+	error
+	grant *intra.Grant
+}
+
+// Unwrap returns the error itself.
+func (e *grantedError) Unwrap() error { return e.error }
+
+// WriteError fills rep for an error in the form of the client's dialect: what a client is to see. Without a grant, the path
+// tells the dialect.
 func (f *Front) WriteError(req *httpd.Request, rep *httpd.Reply, err error) {
-	if strings.HasPrefix(req.Path, api.Base+"/") {
+	c := s3.ErrorContext{Method: req.Method, Resource: req.Path, RequestID: req.ID, HostID: string(f.o.Node.ID)}
+	native := strings.HasPrefix(req.Path, api.Base+"/")
+	var granted *grantedError
+	if errors.As(err, &granted) {
+		native = granted.grant.Dialect == intra.Native
+		c.Bucket, c.Key = granted.grant.Bucket.Name, granted.grant.Key
+		if params, parseErr := s3.ParseQuery(req.Query); parseErr == nil {
+			c.UploadID = cluster.UploadID(params.Get("uploadId"))
+		}
+	}
+	if native {
 		f.writeNative(req, rep, err)
 		return
-	}
-	c := s3.ErrorContext{Method: req.Method, Resource: req.Path, RequestID: req.ID, HostID: string(f.o.Node.ID)}
-	call, parseErr := new(s3.Router).Parse(s3.Request{
-		Method: req.Method, Path: req.Path, Query: req.Query, Host: req.Host, Header: &req.Header, Length: req.Length,
-	})
-	if parseErr == nil {
-		c.Bucket, c.Key, c.UploadID = call.Bucket, call.Key, cluster.UploadID(call.Params.Get("uploadId"))
 	}
 	r := s3.ErrorReply(err, c)
 	rep.Status = r.Status
@@ -39,7 +54,8 @@ func (f *Front) WriteError(req *httpd.Request, rep *httpd.Reply, err error) {
 // WriteNodeError fills rep for an error on a connection between nodes: calls between nodes get its kind, a relayed
 // request what its client is to see, and the kind beside it for the gateway.
 func (f *Front) WriteNodeError(req *httpd.Request, rep *httpd.Reply, err error) {
-	if strings.HasPrefix(req.Path, intra.PathPrefix) {
+	var granted *grantedError
+	if !errors.As(err, &granted) && strings.HasPrefix(req.Path, intra.PathPrefix) {
 		intra.WriteError(rep, err)
 		return
 	}

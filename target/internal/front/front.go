@@ -117,18 +117,22 @@ func (f *Front) ServeObject(ctx context.Context, g *intra.Grant, req *httpd.Requ
 	const op = "target/front.ServeObject"
 	r := &request{grant: g, req: req, rep: rep}
 	rep.Identity = g.Identity
+	if err := f.serve(ctx, r); err != nil {
+		return &grantedError{cluster.E(op, r.subject(), cluster.KindOther, err), g}
+	}
+	return nil
+}
+
+func (f *Front) serve(ctx context.Context, r *request) error {
 	var err error
-	if r.bucket, err = f.bucket(g); err != nil {
-		return cluster.E(op, r.subject(), cluster.KindOther, err)
+	if r.bucket, err = f.bucket(r.grant); err != nil {
+		return err
 	}
 	serve, err := r.route()
 	if err != nil {
-		return cluster.E(op, r.subject(), cluster.KindOther, err)
+		return err
 	}
-	if err := serve(f, ctx, r); err != nil {
-		return cluster.E(op, r.subject(), cluster.KindOther, err)
-	}
-	return nil
+	return serve(f, ctx, r)
 }
 
 // bucket returns the entry of the bucket that the grant names by id. One that is not known here has just been made or
