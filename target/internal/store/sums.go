@@ -3,9 +3,6 @@ package store
 import (
 	"bytes"
 	"crypto/md5"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/binary"
 	"encoding/hex"
 	"hash"
@@ -13,40 +10,11 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/OneOfOne/xxhash"
-	"github.com/minio/crc64nvme"
 	"github.com/zeebo/xxh3"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/checksum"
 )
-
-// xxhashSeed is the seed of AIStore's xxhash.
-const xxhashSeed = 1103515245
-
-// newHash returns the hash of a checksum type, or nil when there is none.
-func newHash(t cluster.ChecksumType) hash.Hash {
-	switch t {
-	case cluster.ChecksumMD5:
-		return md5.New()
-	case cluster.ChecksumXXHash:
-		return xxhash.NewS64(xxhashSeed)
-	case cluster.ChecksumXXH3:
-		return xxh3.New()
-	case cluster.ChecksumCRC32:
-		return crc32.NewIEEE()
-	case cluster.ChecksumCRC32C:
-		return crc32.New(crc32.MakeTable(crc32.Castagnoli))
-	case cluster.ChecksumCRC64NVME:
-		return crc64nvme.New()
-	case cluster.ChecksumSHA1:
-		return sha1.New()
-	case cluster.ChecksumSHA256:
-		return sha256.New()
-	case cluster.ChecksumSHA512:
-		return sha512.New()
-	}
-	return nil
-}
 
 // hasher computes several checksums in one pass.
 type hasher struct {
@@ -71,7 +39,7 @@ func (h *hasher) add(t cluster.ChecksumType) {
 	if slices.Contains(h.types, t) {
 		return
 	}
-	if f := newHash(t); f != nil {
+	if f := checksum.New(t); f != nil {
 		h.types = append(h.types, t)
 		h.hashes = append(h.hashes, f)
 	}
@@ -167,7 +135,7 @@ func combine(t cluster.ChecksumType, composite bool, parts []PartInfo) []byte {
 		}
 	}
 	if composite {
-		h := newHash(t)
+		h := checksum.New(t)
 		for _, p := range parts {
 			h.Write(p.Sums.Get(t))
 		}
