@@ -115,7 +115,7 @@ func checkRepeated(c *Call) error {
 	const op = "s3.checkRepeated"
 	fields := c.amzOfHeader()
 	for i, f := range fields {
-		if strings.HasPrefix(f.Name, metaPrefix) {
+		if strings.HasPrefix(f.Name, metaPrefix) || f.Name == attributesHeader {
 			continue
 		}
 		if fieldIndex(fields[:i], f.Name) >= 0 {

@@ -412,3 +412,20 @@ func TestAuthorizationFields(t *testing.T) {
 		wantCode(t, err, AuthorizationHeaderMalformed)
 	}
 }
+
+// Metadata, and the list of attributes, may be sent in several fields; nothing else of x-amz-* may, since only the first
+// would count.
+func TestRepeatedFields(t *testing.T) {
+	f := func(name string, want bool) {
+		t.Helper()
+		err := checkRepeated(newCall(t, "GET", "/b/k", "host", 0, fields{{name, "a"}, {"Host", "host"}, {name, "b"}}))
+		if (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	f("x-amz-copy-source", false)
+	f("X-Amz-Acl", false)
+	f("x-amz-meta-colour", true)
+	f("X-Amz-Object-Attributes", true)
+	f("Range", true)
+}
