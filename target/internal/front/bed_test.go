@@ -33,6 +33,8 @@ type state struct {
 	m       *cluster.Map
 	buckets []cluster.BucketEntry
 	lease   error
+
+	beforeWrite func() // called when a store asks whether it may write
 }
 
 func (s *state) Applied() State { return s }
@@ -87,7 +89,12 @@ func (a nodeAuthority) Owns(s cluster.Slot) (cluster.Epoch, error) {
 	return epoch, nil
 }
 
-func (a nodeAuthority) Writable(cluster.BucketID) error { return nil }
+func (a nodeAuthority) Writable(cluster.BucketID) error {
+	if a.beforeWrite != nil {
+		a.beforeWrite()
+	}
+	return nil
+}
 
 // bed is a cluster of targets without a network: every node's front, over stores in a temporary directory.
 type bed struct {

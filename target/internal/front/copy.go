@@ -91,8 +91,11 @@ const selfCopyAttempts = 8
 func (f *Front) copyWhole(ctx context.Context, r *request, q *copyRequest, itself bool) (*store.Info, error) {
 	for attempt := 1; ; attempt++ {
 		info, err := f.copyOnce(ctx, r, q, itself)
-		if !cluster.Is(err, cluster.KindConflict) || attempt == selfCopyAttempts {
+		if !cluster.Is(err, cluster.KindConflict) {
 			return info, err
+		}
+		if attempt == selfCopyAttempts {
+			return f.o.Store.Repeated(r.attempt(), r.bucket, r.grant.Key, err)
 		}
 	}
 }
@@ -174,24 +177,29 @@ func (f *Front) uploadPartCopy(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	src, err := f.openSource(ctx, r, cluster.Native(from.Bucket), from.Key, conditions(cond), byteRange(part))
-	if err != nil {
-		return err
-	}
-	defer src.close()
-	if err := checkCopyRange(part, src); err != nil {
-		return err
-	}
-	info, err := f.o.Store.PutPart(ctx, &store.PutPartRequest{
-		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: id, Number: number, Body: src.body, Size: src.length,
-		Expect: src.expect([]cluster.ChecksumType{r.bucket.Props.Checksum}),
-	})
+	put := &store.PutPartRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: id, Number: number}
+	info, err := f.copyPart(ctx, r, put, from, conditions(cond), part)
 	if err != nil {
 		return err
 	}
 	r.rep.Status = http.StatusOK
 	r.rep.Bytes(s3.ContentTypeXML, s3.CopyResultXML(s3.UploadPartCopy, info.ETag, info.Modified, elements(checksums(info.Sums, 0))))
 	return nil
+}
+
+// copyPart reads the source, or a range of it, and writes it as a part.
+func (f *Front) copyPart(ctx context.Context, r *request, put *store.PutPartRequest, from s3.CopySource, cond store.Conditions, part *s3.Range) (*store.PartInfo, error) {
+	src, err := f.openSource(ctx, r, cluster.Native(from.Bucket), from.Key, cond, byteRange(part))
+	if err != nil {
+		return f.o.Store.RepeatedPart(put, err)
+	}
+	defer src.close()
+	if err := checkCopyRange(part, src); err != nil {
+		return f.o.Store.RepeatedPart(put, err)
+	}
+	put.Body, put.Size = src.body, src.length
+	put.Expect = src.expect([]cluster.ChecksumType{r.bucket.Props.Checksum})
+	return f.o.Store.PutPart(ctx, put)
 }
 
 // checkCopyRange demands that the range lies within the source: a copy takes all that is named or nothing.

@@ -2,6 +2,7 @@ package front
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,18 +86,67 @@ func TestCopyOntoItself(t *testing.T) {
 	b.do("PUT", "/bucket/none", "", "x-amz-copy-source", "bucket/none", "x-amz-metadata-directive", "REPLACE").want(t, 404)
 }
 
+// attempts returns a function that makes attempts of one request without a body.
+func (b *bed) attempts(method, target string, pairs ...string) func() answer {
+	b.t.Helper()
+	req := func() *httpd.Request {
+		return httpd.NewRequest(method, target, nil, 0, append([]string{"Host", "h"}, pairs...)...)
+	}
+	g, err := b.grant(req())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return func() answer { return b.serve(g, req()) }
+}
+
+// TestRefusedCopyOntoItself: a copy that was refused because the object was written all the time stays so.
+func TestRefusedCopyOntoItself(t *testing.T) {
+	b := newBed(t, "n1")
+	b.do("PUT", "/bucket/k", "0").want(t, 200)
+	copied := b.attempts("PUT", "/bucket/k", "x-amz-copy-source", "bucket/k", "x-amz-checksum-algorithm", "CRC32")
+	asked, inside := 0, false
+	b.state.beforeWrite = func() {
+		if inside {
+			return
+		}
+		// The other times are in turns: that which looks for earlier attempts, that of the write, and the last one.
+		if asked++; asked%3 != 1 || asked > 3*selfCopyAttempts {
+			return
+		}
+		inside = true
+		b.do("PUT", "/bucket/k", strconv.Itoa(asked)).want(t, 200)
+		inside = false
+	}
+	copied().want(t, 409)
+	b.state.beforeWrite = nil
+	copied().want(t, 409)
+	if a := b.do("HEAD", "/bucket/k", "", "x-amz-checksum-mode", "ENABLED").want(t, 200); a.header("x-amz-checksum-crc32") != "" {
+		t.Error("a copy that was refused was made")
+	}
+}
+
+// TestPartCopyIsDoneOnce is TestCopyIsDoneOnce for parts.
+func TestPartCopyIsDoneOnce(t *testing.T) {
+	b := newBed(t, "n1", "n2")
+	b.do("PUT", "/bucket/source", "old").want(t, 200)
+	id := between(b.do("POST", "/bucket/k?uploads", "").want(t, 200).body, "<UploadId>", "</UploadId>")
+	made := b.attempts("PUT", "/bucket/k?partNumber=1&uploadId="+id, "x-amz-copy-source", "bucket/source")
+	made().want(t, 200, md5Hex("old"))
+	b.do("DELETE", "/bucket/source", "").want(t, 204)
+	made().want(t, 200, md5Hex("old"))
+
+	refused := b.attempts("PUT", "/bucket/k?partNumber=1&uploadId="+id, "x-amz-copy-source", "bucket/source")
+	refused().want(t, 404, "NoSuchKey")
+	b.do("PUT", "/bucket/source", "new").want(t, 200)
+	refused().want(t, 404, "NoSuchKey")
+	b.do("GET", "/bucket/k?uploadId="+id, "").want(t, 200, md5Hex("old"))
+}
+
 // TestCopyIsDoneOnce: what a copy came to is what every later attempt is told, whatever has become of the source.
 func TestCopyIsDoneOnce(t *testing.T) {
 	b := newBed(t, "n1", "n2")
 	attempts := func() func() answer {
-		req := func() *httpd.Request {
-			return httpd.NewRequest("PUT", "/bucket/copy", nil, 0, "Host", "h", "x-amz-copy-source", "bucket/source")
-		}
-		g, err := b.grant(req())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return func() answer { return b.serve(g, req()) }
+		return b.attempts("PUT", "/bucket/copy", "x-amz-copy-source", "bucket/source")
 	}
 	b.do("PUT", "/bucket/source", "old").want(t, 200)
 	made := attempts()

@@ -163,6 +163,35 @@ func TestAttemptAfterABrokenOne(t *testing.T) {
 	}
 }
 
+// A part that was made durable, and then given up, is not written again over the one that was acknowledged since.
+func TestPartGivenUp(t *testing.T) {
+	watch := &ops{}
+	b, now := later(t, errorfs.Wrap(vfs.NewMem(), watch))
+	defer func() { b.close() }()
+	ctx := context.Background()
+	u := b.upload("k")
+	data := pattern(1, 9000)
+	first := &PutPartRequest{Call: b.call("k"), Bucket: b.bucket, Key: "k", Upload: u.id, Number: 1, Body: bytes.NewReader(data), Size: 9000}
+	first.Relayed, first.Began = true, time.Duration(now.Load())
+	onLogSync(watch, func() { b.authority.set(func(a *authority) { a.lease = errors.New("the lease ended") }) })
+	_, err := b.store.PutPart(ctx, first)
+	wantKind(t, err, cluster.KindUnavailable)
+	watch.watch(nil)
+	b.authority.set(func(a *authority) { a.lease = nil })
+
+	second := u.part(1, pattern(2, 9000))
+	first.Body = bytes.NewReader(data)
+	if info, err := b.store.PutPart(ctx, first); err != nil || info.ETag == second.ETag {
+		t.Errorf("the part again: %+v, %v", info, err)
+	}
+	if _, err := b.store.Complete(ctx, u.completeRequest(second)); err != nil {
+		t.Fatalf("the part that was acknowledged last is another one: %v", err)
+	}
+	if got := b.get("k"); !slices.Equal(got, pattern(2, 9000)) {
+		t.Fatal("other bytes than those of the part")
+	}
+}
+
 // A repeated request gets the outcome of its first copy, also when that would not be possible any more.
 func TestRepeatedAnswers(t *testing.T) {
 	for _, when := range []string{"young epoch", "old epoch"} {

@@ -81,7 +81,7 @@ type outcome struct {
 	epoch  cluster.Epoch
 	until  time.Duration // by the store's clock
 	err    error
-	wrote  bool             // look at the records
+	wrote  bool             // look at the records; a part that was given up may be there, or not
 	part   *PartInfo        // of PutPart
 	upload cluster.UploadID // of CreateUpload
 }

@@ -114,6 +114,7 @@ func (t *turn) putPart(record *meta.Record, b *body) (*PartInfo, error) {
 	t.markSlot(batch)
 	b.kept = true
 	if err := t.prepare(batch); err != nil {
+		t.remember(int(record.Part), outcome{wrote: true}) // perhaps: what is there tells
 		return nil, err
 	}
 	t.m.cleaner.add(cleanup{id: t.id, free: free})
@@ -122,11 +123,37 @@ func (t *turn) putPart(record *meta.Record, b *body) (*PartInfo, error) {
 	return info, nil
 }
 
-// earlierPart returns the part that an earlier attempt of the same request wrote, or nil.
+// RepeatedPart is Repeated for a part: r failed with err before its turn came.
+func (s *Store) RepeatedPart(r *PutPartRequest, err error) (*PartInfo, error) {
+	const op = "target/store.RepeatedPart"
+	if cluster.Is(err, cluster.KindUnavailable) {
+		return nil, err
+	}
+	n := name{bucket: &r.Bucket, key: r.Key}
+	t, refused := s.begin(op, n, r.Call)
+	if refused != nil {
+		return nil, refused
+	}
+	defer t.end()
+	if done, earlier := t.earlierPart(s.newPart(n, r).Ref); done != nil || earlier != nil {
+		return done, earlier
+	}
+	if err := s.checkAge(op, n, r.Call); err != nil {
+		return nil, err
+	}
+	t.remember(r.Number, outcome{err: err})
+	return nil, err
+}
+
+// earlierPart returns the part that an earlier attempt of the same request wrote, or the error with which one failed, or
+// neither.
 func (t *turn) earlierPart(ref meta.Ref) (*PartInfo, error) {
 	o, known, err := t.recall(int(ref.Part))
-	if err != nil || known {
-		return o.part, err
+	switch {
+	case err != nil:
+		return nil, err
+	case known && !o.wrote:
+		return o.part, o.err
 	}
 	before, err := t.m.index.Get(ref, nil)
 	if err != nil {
