@@ -145,7 +145,7 @@ func (c *conn) awaitLong() error {
 	}
 	c.br, c.out.head = nil, nil
 	c.head = head{maxFields: c.srv.o.MaxHeaders}
-	c.req, c.rep, c.ex = Request{}, Reply{}, Exchange{}
+	c.req, c.rep, c.ex, c.body = Request{}, Reply{}, Exchange{}, nil
 	c.src.pace.arm(time.Now(), rest)
 	n, err := c.nc.Read(c.first[:])
 	if err != nil {

@@ -25,11 +25,12 @@ func TestLongIdle(t *testing.T) {
 	overTLS.br = bufio.NewReader(overTLS.Conn)
 	overTLS.send(get).want("GET", 200, "hello /x")
 	const conns, limit = 200, 6 << 10
+	const put = "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
 	before := heap()
 	var all []*raw
 	for range conns {
-		r := plain.dial().send(get)
-		r.want("GET", 200, "hello /x")
+		r := plain.dial().send(put)
+		r.want("PUT", 200, "hello /x")
 		r.br.Reset(nil)
 		all = append(all, r)
 	}
