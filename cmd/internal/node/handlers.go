@@ -11,6 +11,7 @@ import (
 	"github.com/aisle-store/aisle/cluster/api"
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/cluster/intra"
+	"github.com/aisle-store/aisle/s3"
 )
 
 // readyPath is where a node says whether it may answer clients. A gateway knows of its lease; that the target in the same
@@ -59,7 +60,7 @@ func (n *node) writePublicError(req *httpd.Request, rep *httpd.Reply, err error)
 // serveIntra answers other nodes. Every request has a ticket.
 func (n *node) serveIntra(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "node.serveIntra"
-	if req.Path == api.Reverse && strings.Contains(req.Query, api.QueryWhat+"=") { // else it is the key of an object
+	if asksStatus(req) {
 		return n.serveStatus(req, rep)
 	}
 	if n.target == nil {
@@ -70,6 +71,16 @@ func (n *node) serveIntra(ctx context.Context, req *httpd.Request, rep *httpd.Re
 		return err
 	}
 	return t.ServeNode(ctx, req, rep)
+}
+
+// asksStatus reports whether a request is the native API's for the status of this node. Where the bucket is a host, the same
+// path is a key; but no request about an object has the parameter.
+func asksStatus(req *httpd.Request) bool {
+	if req.Path != api.Reverse {
+		return false
+	}
+	query, err := s3.ParseQuery(req.Query)
+	return err == nil && query.Has(api.QueryWhat)
 }
 
 // serveStatus answers a gateway that was asked for the status of this node.

@@ -1,0 +1,29 @@
+package node
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/aisle-store/aisle/cluster/api"
+	"github.com/aisle-store/aisle/cluster/httpd"
+)
+
+// TestAsksStatus: where the bucket is a host, the path of the status is a key like others.
+func TestAsksStatus(t *testing.T) {
+	for target, want := range map[string]bool{
+		api.Reverse + "?what=node_status": true,
+		api.Reverse:                       false,
+		api.Reverse + "?response-content-disposition=attachment;what=that": false,
+		api.Reverse + "?x-amz-meta-what=1":                                 false,
+		api.Daemon + "?what=node_status":                                   false,
+	} {
+		req := httpd.NewRequest(http.MethodGet, target, nil, 0)
+		if !strings.HasPrefix(target, req.Path) {
+			t.Fatal(req.Path)
+		}
+		if got := asksStatus(req); got != want {
+			t.Errorf("%s: %t", target, got)
+		}
+	}
+}
