@@ -164,7 +164,9 @@ func (t *Target) ServeNode(ctx context.Context, req *httpd.Request, rep *httpd.R
 	if err != nil {
 		return cluster.E(op, req.Path, cluster.KindOther, err)
 	}
-	rep.SetHeader(intra.HeaderClock, t.clockText())
+	if g.Write {
+		rep.SetHeader(intra.HeaderClock, t.clockText())
+	}
 	switch {
 	case g.Dialect != intra.Node: // a client's; its path may look like a call when the bucket stands in the host
 		return t.front.ServeObject(ctx, g, req, rep)

@@ -272,6 +272,12 @@ func TestClocks(t *testing.T) {
 	f("by the clock of another process", 503, func(g *intra.Grant) { g.Incarnation = 8 })
 	f("older than the retry window", 503, func(g *intra.Grant) { g.Began -= time.Minute })
 	f("of a redirect", 503, func(g *intra.Grant) { g.Incarnation, g.Once = 0, true })
+	get := httpd.NewRequest("GET", "/bucket/k", nil, 0, "Host", "gateway")
+	g := p.grant("GetObject", "bucket", "k", 0)
+	status, rep, body := p.send(g, p.tickets.Seal(g, get), get)
+	if status != 200 || rep.Header(intra.HeaderClock) != "" {
+		t.Fatalf("a read: %d %s, and the clock %q, which nobody needs", status, body, rep.Header(intra.HeaderClock))
+	}
 }
 
 func TestRedirected(t *testing.T) {

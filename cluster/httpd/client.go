@@ -220,10 +220,15 @@ func (c *Client) Close() {
 	}
 }
 
+// trusted is how long a connection may be idle and be used again without asking the kernel about it: under load that
+// saves a system call for each request, and a node that stops within that time is as if it had stopped a moment later.
+const trusted = 20 * time.Millisecond
+
 // usable reports whether an idle connection is young enough and the peer has neither closed it nor said anything.
 func (p *peer) usable(limit time.Duration) bool {
-	if time.Since(p.since) > limit {
-		return false
+	idle := time.Since(p.since)
+	if idle < trusted || idle > limit {
+		return idle < trusted
 	}
 	quiet := false
 	err := p.raw.Control(func(fd uintptr) {

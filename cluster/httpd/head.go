@@ -178,8 +178,28 @@ var tokenBytes = func() (t [256]bool) {
 	return t
 }()
 
+// isPlain reports whether s has no control byte. It looks at eight bytes at a time.
+func isPlain(s string) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	found := uint64(0)
+	for ; len(s) >= 8; s = s[8:] {
+		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		del := w ^ 0x7f*ones
+		found |= (w-' '*ones)&^w | (del-ones)&^del // the high bit of a byte, when one is below ' ' or DEL
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return found&highs == 0
+}
+
 // isFieldValue reports whether s may be sent as a field's value: no control bytes but tab.
 func isFieldValue(s string) bool {
+	if isPlain(s) {
+		return true
+	}
 	for i := range len(s) {
 		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
 			return false

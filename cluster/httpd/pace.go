@@ -18,6 +18,7 @@ type pace struct {
 	minRate int64
 
 	armed   time.Time     // when the deadline was set last
+	span    time.Duration // to how far ahead
 	blocked time.Duration // in this transfer
 	moved   int64         // bytes in this transfer
 }
@@ -31,7 +32,7 @@ func (p *pace) reset() { p.blocked, p.moved = 0, 0 }
 // before is called before each wait and returns the time.
 func (p *pace) before() time.Time {
 	now := time.Now()
-	if now.Sub(p.armed) >= min(rearmAfter, p.stall/8) {
+	if p.span != p.stall || now.Sub(p.armed) >= min(rearmAfter, p.stall/8) {
 		p.arm(now, p.stall)
 	}
 	return now
@@ -40,7 +41,7 @@ func (p *pace) before() time.Time {
 func (p *pace) arm(now time.Time, d time.Duration) {
 	// A connection that is closed already fails in the read or write that follows.
 	_ = p.set(now.Add(d))
-	p.armed = now
+	p.armed, p.span = now, d
 }
 
 // disarm makes the next wait set its deadline anew, because another kind of wait has set its own.

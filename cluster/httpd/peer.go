@@ -41,6 +41,7 @@ type peer struct {
 	since  time.Time   // idle since
 
 	out     outHead
+	cut     func()      // closes nc; made once
 	unwatch func() bool // ends the watch over the exchange's context
 	broken  bool        // not to be used again
 }
@@ -57,6 +58,7 @@ type outHead struct {
 
 func newPeer(c *Client, addr string, nc *net.TCPConn) *peer {
 	p := &peer{client: c, addr: addr, nc: nc}
+	p.cut = func() { nc.Close() }
 	p.raw, _ = nc.SyscallConn() // fails only on a nil connection
 	p.src = source{nc: nc, inBody: true, pace: pace{set: nc.SetReadDeadline, stall: c.o.StallTimeout}}
 	p.wpace = pace{set: nc.SetWriteDeadline, stall: c.o.StallTimeout}
@@ -78,7 +80,7 @@ func (p *peer) exchange(ctx context.Context, body io.Reader, kept []byte, h *Hea
 	p.broken = false
 	p.br = peerReaders.Get().(*bufio.Reader)
 	p.br.Reset(&p.src)
-	p.unwatch = context.AfterFunc(ctx, func() { p.nc.Close() })
+	p.unwatch = context.AfterFunc(ctx, p.cut)
 	rf, err := p.send(body, kept, h)
 	var own *bodyError
 	switch {
@@ -120,7 +122,6 @@ func (p *peer) freeReader() {
 
 func (p *peer) send(body io.Reader, kept []byte, h *Header) (replyFrame, error) {
 	p.wpace.reset()
-	p.wpace.disarm()
 	p.buildHead()
 	if err := p.write(kept); err != nil {
 		// The peer may have answered before it closed; its answer is in the receive buffer.
@@ -229,6 +230,11 @@ func isOption(connection, name string) bool {
 
 // write sends the head, and a kept body with it.
 func (p *peer) write(kept []byte) error {
+	if len(kept) == 0 {
+		began := p.wpace.before()
+		n, err := p.nc.Write(p.buf)
+		return p.wpace.after(began, n, err)
+	}
 	p.vec = [2][]byte{p.buf, kept}
 	p.bufs = p.vec[:]
 	defer func() { p.vec = [2][]byte{} }()
@@ -256,10 +262,8 @@ func (p *peer) readFinalHead(h *Header) (replyFrame, error) {
 func (p *peer) readHead(h *Header) (replyFrame, error) {
 	p.src.pace.reset()
 	p.src.pace.stall = p.client.o.ReplyTimeout
-	p.src.pace.disarm()
 	text, err := p.readHeadText()
 	p.src.pace.stall = p.client.o.StallTimeout
-	p.src.pace.disarm()
 	if err != nil {
 		return replyFrame{}, err
 	}

@@ -148,6 +148,9 @@ func appendField(b []byte, name, value string) []byte {
 	b = append(b, '\r', '\n')
 	b = append(b, name...)
 	b = append(b, ':', ' ')
+	if isPlain(value) {
+		return append(b, value...)
+	}
 	for i := range len(value) {
 		c := value[i]
 		if c < ' ' && c != '\t' || c == 0x7f {

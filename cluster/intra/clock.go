@@ -9,8 +9,8 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 )
 
-// HeaderClock carries the clock of the node that replies, on every reply between nodes (ClockText). It is never sent to a
-// client.
+// HeaderClock carries the clock of the node that replies, on replies between nodes to writes and on refusals (ClockText).
+// It is never sent to a client.
 const HeaderClock = "Aisle-Clock"
 
 const (
@@ -53,6 +53,9 @@ func (c *Clocks) Now() time.Duration { return c.now() }
 
 // Note takes in a HeaderClock of a node. Text that is none changes nothing.
 func (c *Clocks) Note(node cluster.NodeID, text string) {
+	if text == "" {
+		return
+	}
 	first, second, _ := strings.Cut(text, " ")
 	incarnation, err1 := strconv.ParseUint(first, 16, 64)
 	value, err2 := strconv.ParseInt(second, 10, 64)

@@ -3,7 +3,6 @@ package intra
 import (
 	"cmp"
 	"encoding/binary"
-	"hash"
 	"slices"
 	"strings"
 
@@ -46,11 +45,10 @@ func isOneOf(names []string, name string) bool {
 	return false
 }
 
-// writeCoverage writes what a ticket binds of a request, each part with its length before it, so that no two requests
-// write the same: method, path, query, length of the body, and the covered fields sorted by name.
-func writeCoverage(h hash.Hash, ticketLength int, req *httpd.Request) {
-	var buf [512]byte
-	b := binary.AppendUvarint(buf[:0], uint64(ticketLength))
+// appendCoverage appends what a ticket binds of a request, each part with its length before it, so that no two requests
+// give the same: method, path, query, length of the body, and the covered fields sorted by name.
+func appendCoverage(b []byte, ticketLength int, req *httpd.Request) []byte {
+	b = binary.AppendUvarint(b, uint64(ticketLength))
 	b = appendPart(b, req.Method)
 	b = appendPart(b, req.Path)
 	b = appendPart(b, req.Query)
@@ -71,7 +69,7 @@ func writeCoverage(h hash.Hash, ticketLength int, req *httpd.Request) {
 		}
 		b = appendPart(b, f.Value)
 	}
-	h.Write(b)
+	return b
 }
 
 func appendPart(b []byte, s string) []byte {

@@ -64,9 +64,11 @@ type Payload struct {
 	Mode   string `msg:"m"` // the value of x-amz-content-sha256, or "" when the request had none
 	SHA256 string `msg:"h"` // the hash the whole body must have, hexadecimal; "" when the mode declares none
 	Length int64  `msg:"l"` // of the decoded body; -1 when unknown
-	Seed   string `msg:"s"` // the seed signature of signed chunks, hexadecimal
-	Scope  string `msg:"c"` // the credential scope: date/region/service/aws4_request
-	Date   string `msg:"d"` // the timestamp of the signature, as 20060102T150405Z
+
+	// Of signed chunks only.
+	Seed  string `msg:"s"` // the seed signature, hexadecimal
+	Scope string `msg:"c"` // the credential scope: date/region/service/aws4_request
+	Date  string `msg:"d"` // the timestamp of the signature, as 20060102T150405Z
 }
 
 // bucketText and bucketOf are a bucket's form within a ticket: no part of it may hold a NUL.

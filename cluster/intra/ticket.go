@@ -41,7 +41,7 @@ type Tickets struct {
 	instance uint64        // random: names this process's tickets
 	sequence atomic.Uint64 // of the last ticket for a write
 	used     usedTickets
-	macs     sync.Pool
+	sealers  sync.Pool // of *sealer
 }
 
 // A ticket is base64url of: version (1 byte), HMAC-SHA256 (32), instance (8), sequence (8), the grant in msgpack. The
@@ -66,34 +66,45 @@ func NewTickets(o TicketOptions) *Tickets {
 	_, _ = rand.Read(random[:]) // it never fails
 	t.instance = binary.BigEndian.Uint64(random[:])
 	t.used.windows = make(map[uint64]*window)
-	t.macs.New = func() any { return hmac.New(sha256.New, t.o.Key) }
+	t.sealers.New = func() any { return &sealer{mac: hmac.New(sha256.New, t.o.Key)} }
 	return t
+}
+
+// sealer is what making or checking one ticket needs, kept for the next.
+type sealer struct {
+	mac      hash.Hash
+	ticket   []byte // binary
+	text     []byte
+	coverage []byte
+	sum      []byte
 }
 
 // Seal returns the ticket for req under g: URL-safe text, to be sent as HeaderTicket with the very same request, or
 // appended to its query as QueryTicket=... (Redirect does that). It sets g.Expires. req must not hold a ticket.
 func (t *Tickets) Seal(g *Grant, req *httpd.Request) string {
 	g.Expires = t.o.Now().Add(t.o.Life).UTC()
-	b := make([]byte, grantOffset, grantOffset+512)
+	s := t.sealers.Get().(*sealer)
+	defer t.sealers.Put(s)
+	b := append(s.ticket[:0], make([]byte, grantOffset)...)
 	b[0] = ticketVersion
 	binary.BigEndian.PutUint64(b[bodyOffset:], t.instance)
 	if g.Write {
 		binary.BigEndian.PutUint64(b[bodyOffset+8:], t.sequence.Add(1))
 	}
 	b, _ = g.MarshalMsg(b) // a Grant has no field that fails
-	t.sign(b[macOffset:macOffset], b, req)
-	return base64.RawURLEncoding.EncodeToString(b)
+	s.sign(b[macOffset:macOffset], b, req)
+	s.ticket, s.text = b, base64.RawURLEncoding.AppendEncode(s.text[:0], b)
+	return string(s.text)
 }
 
 // sign appends the HMAC of ticket b for req to dst.
-func (t *Tickets) sign(dst, b []byte, req *httpd.Request) []byte {
-	mac := t.macs.Get().(hash.Hash)
-	defer t.macs.Put(mac)
-	mac.Reset()
-	mac.Write(b[:macOffset])
-	mac.Write(b[bodyOffset:])
-	writeCoverage(mac, len(b), req)
-	return mac.Sum(dst)
+func (s *sealer) sign(dst, b []byte, req *httpd.Request) []byte {
+	s.coverage = appendCoverage(s.coverage[:0], len(b), req)
+	s.mac.Reset()
+	s.mac.Write(b[:macOffset])
+	s.mac.Write(b[bodyOffset:])
+	s.mac.Write(s.coverage)
+	return s.mac.Sum(dst)
 }
 
 // Redirect returns the URL at base (the owner's public URL) that the client of req is sent to with the ticket.
@@ -135,6 +146,9 @@ func errTicket(reason string) error {
 	return cluster.Fail("cluster/intra.Open", "", cluster.KindDenied, "the ticket is not valid: "+reason)
 }
 
+// strictBase64 takes only what Seal writes.
+var strictBase64 = base64.RawURLEncoding.Strict()
+
 // Open takes the ticket out of req (its header or query: what remains is the client's own request), verifies that it
 // covers req, is not expired, is for this node, and for a write was not used before. It fails with KindDenied, or
 // KindUnavailable when a used one could not be told from a new one. It sets req.ID to the grant's.
@@ -143,12 +157,16 @@ func (t *Tickets) Open(req *httpd.Request) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	s := t.sealers.Get().(*sealer)
+	defer t.sealers.Put(s)
+	s.text = append(s.text[:0], text...)
+	b, err := strictBase64.AppendDecode(s.ticket[:0], s.text)
+	s.ticket = b
 	if err != nil || len(b) < grantOffset || b[0] != ticketVersion {
 		return nil, errTicket("malformed")
 	}
-	var mac [sha256.Size]byte
-	if !hmac.Equal(t.sign(mac[:0], b, req), b[macOffset:bodyOffset]) {
+	s.sum = s.sign(s.sum[:0], b, req)
+	if !hmac.Equal(s.sum, b[macOffset:bodyOffset]) {
 		return nil, errTicket("it does not cover this request")
 	}
 	g := new(Grant)

@@ -86,7 +86,10 @@ func (f *Front) decided(ctx context.Context, id cluster.BucketID) (*control.View
 // object takes a granted request to the owner of its key. The caller has set what it knows of the grant: identity,
 // dialect, operation, bucket, key, payload.
 func (f *Front) object(ctx context.Context, g intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
-	started, way := f.o.Now(), passage{began: f.o.Clocks.Now()}
+	started, way := f.o.Now(), passage{}
+	if g.Write {
+		way.began = f.o.Clocks.Now()
+	}
 	g.Request, g.Gateway = req.ID, f.o.Self
 	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
 		p, err := f.locate(ctx, g.Bucket, g.Key)

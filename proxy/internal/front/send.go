@@ -13,7 +13,7 @@ import (
 
 // passage is a request on its way to the owner, over all attempts.
 type passage struct {
-	began   time.Duration // when it came, by f.o.Clocks
+	began   time.Duration // when it came, by f.o.Clocks; of writes
 	relayed bool          // an attempt was sent, and may still be under way
 }
 
