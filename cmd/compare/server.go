@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -97,6 +98,44 @@ func (s *server) start(ctx context.Context, o options, env []string, ready, prog
 func (s *server) stop() {
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 	_ = s.cmd.Wait()
+}
+
+// settle waits until the server takes less than a twentieth of a processor for two seconds, a minute at most.
+func (s *server) settle(ctx context.Context) error {
+	const ticks = 100 // USER_HZ, of every Linux
+	before, quiet := int64(-ticks), 0
+	for range 60 {
+		now, err := cpuTicks(s.cmd.Process.Pid)
+		if err != nil {
+			return err
+		}
+		if quiet++; now-before >= ticks/20 {
+			quiet = 0
+		}
+		if quiet == 2 {
+			break
+		}
+		before = now
+		if err := pause(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cpuTicks returns the time that a process has taken of processors, in ticks.
+func cpuTicks(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("/proc/%d/stat is malformed", pid)
+	}
+	user, err1 := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	return user + system, errors.Join(err1, err2)
 }
 
 // load is a run of `aisle bench`.
