@@ -291,6 +291,94 @@ func TestCrashesUnderManyWriters(t *testing.T) {
 	}
 }
 
+// TestCrashesWhileSegmentsAreReused cuts the power while writers overwrite, so that segments die and their files become the
+// next ones, and readers hold on to what was freed.
+func TestCrashesWhileSegmentsAreReused(t *testing.T) {
+	for seed := range uint64(15) {
+		mem := vfs.NewCrashableMem()
+		formatted(t, mem, testDir)
+		o := smallOptions()
+		o.PunchDelay = []time.Duration{time.Millisecond, time.Hour}[seed%2]
+		var created, removed atomic.Int64
+		o.Events.SegmentCreated, o.Events.SegmentRemoved = func(FileID) { created.Add(1) }, func(FileID) { removed.Add(1) }
+		d := opened(t, mem, testDir, o)
+		recovered(t, d)
+		x := newIndex()
+		var writers sync.WaitGroup
+		for w := range 4 {
+			writers.Go(func() {
+				if err := overwriteAndRead(d, x, rand.New(rand.NewPCG(seed, uint64(w))), uint64(w)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		rng := rand.New(rand.NewPCG(seed, 99))
+		time.Sleep(time.Duration(rng.IntN(10_000)) * time.Microsecond)
+		before := x.copy()
+		crashed := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+		after := x.copy()
+		writers.Wait()
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if created.Load() < 10 || removed.Load() < 5 {
+			t.Fatalf("%d segments, of which %d died: the test proves nothing", created.Load(), removed.Load())
+		}
+		before.keepOnly(after)
+		wantRecovered(t, crashed, before)
+	}
+}
+
+// overwriteAndRead writes the same thing again and again. Some of what it frees it has open, and reads later.
+func overwriteAndRead(d *Disk, x *index, rng *rand.Rand, writer uint64) error {
+	type opened struct {
+		r    *Reader
+		data []byte
+	}
+	var held []opened
+	check := func(o opened) error {
+		defer o.r.Close()
+		got := make([]byte, len(o.data))
+		if _, err := o.r.ReadAt(got, 0); err != nil || !bytes.Equal(got, o.data) {
+			return fmt.Errorf("a reader of freed bytes: %w, equal %t", err, bytes.Equal(got, o.data))
+		}
+		return nil
+	}
+	var last Place
+	for i := range uint64(60) {
+		data := content(writer*100+i, 1+rng.IntN(30<<10))
+		p, err := put(d, data, -1, "")
+		if err != nil {
+			return err
+		}
+		x.put(p, data)
+		if rng.IntN(4) == 0 {
+			r, err := d.Open(p)
+			if err != nil {
+				return err
+			}
+			held = append(held, opened{r, data})
+		}
+		if last.Kind != Nowhere {
+			x.remove(last)
+			d.Free(last)
+		}
+		last = p
+		if len(held) > 3 {
+			if err := check(held[0]); err != nil {
+				return err
+			}
+			held = held[1:]
+		}
+	}
+	for _, o := range held {
+		if err := check(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // TestPersistentFailureMarksTheDisk lets every write fail: writers get errors, and after a few the disk refuses.
 func TestPersistentFailureMarksTheDisk(t *testing.T) {
 	mem := vfs.NewMem()
