@@ -50,6 +50,7 @@ type Options struct {
 	Logger    *slog.Logger         // silence when nil
 
 	RetryWindow   time.Duration // how long the outcome of a write is remembered
+	CacheBytes    int64         // of blocks of the index in memory
 	InlineMax     int           // objects up to this size lie in their record
 	SegmentMax    int64         // larger ones, up to this size, share segment files
 	SegmentSize   int64         // of a segment file
@@ -103,7 +104,7 @@ func (o *Options) storeOptions() store.Options {
 	s := store.Options{
 		FS: o.FS, ClusterID: o.ClusterID, Node: o.Node.ID, Incarnation: o.Node.Incarnation, Mountpaths: o.Node.Mountpaths,
 		Authority: &authority{node: o.Node.ID, incarnation: o.Node.Incarnation, control: o.Control},
-		Now:       o.Now, Clock: o.Clock, RetryWindow: o.RetryWindow, InlineMax: o.InlineMax, Events: logged(o.Logger),
+		Now:       o.Now, Clock: o.Clock, RetryWindow: o.RetryWindow, CacheBytes: o.CacheBytes, InlineMax: o.InlineMax, Events: logged(o.Logger),
 	}
 	s.Disk.ExtentMax, s.Disk.SegmentSize, s.Disk.HighWatermark = o.SegmentMax, o.SegmentSize, float64(o.HighWatermark)/100
 	return s

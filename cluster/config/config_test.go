@@ -121,6 +121,8 @@ func TestReadFile(t *testing.T) {
 	f("dir = \"a\" b", "after the value")
 	f("secret-key = x", "AISLE_SECRET_KEY")
 	f("http.idle-timeout = fast", "line 1: http.idle-timeout")
+	f("metadata-cache = 1KiB", "less than 16MiB")
+	f("metadata-cache = 1GiB", "")
 	f("= x", "not name = value")
 }
 

@@ -38,6 +38,8 @@ var (
 		Help: "private key (PEM) of --tls-cert"})
 	SecretFile = text(Setting{Name: "cluster-secret-file", Type: "path",
 		Help: "file with the cluster secret (default: cluster.secret in the state directory, which the first node makes)"})
+	MetadataCache = key(Setting{Name: "metadata-cache", Type: "size",
+		Help: "memory for blocks of the index of objects, at least 16MiB (default: a 64th of the memory, between 64MiB and 4GiB); the process can come to three times as much"}, parseCache)
 	LogFormat = choice(Setting{Name: "log-format", Default: "text",
 		Help: "form of log lines on standard error"}, "text", "json")
 	ClusterSecret = text(Setting{Name: "cluster-secret", Secret: true, EnvOnly: true,
@@ -75,6 +77,7 @@ type Node struct {
 	Zone            string
 	TLSCert, TLSKey string
 	SecretFile      string
+	MetadataCache   int64 // bytes; zero: by the machine's memory
 	LogFormat       string
 	ClusterSecret   string
 	AccessKey       string
@@ -92,7 +95,7 @@ func LoadNode(s *Source) (Node, error) {
 		Dir: Dir.Get(get), Mountpaths: Mountpaths.Get(get), Listen: Listen.Get(get), IntraListen: IntraListen.Get(get),
 		GossipListen: GossipListen.Get(get), IntraAdvertise: IntraAdvertise.Get(get), GossipAdvertise: GossipAdvertise.Get(get),
 		PublicURL: PublicURL.Get(get), Join: Join.Get(get), Roles: Role.Get(get), Zone: Zone.Get(get),
-		TLSCert: TLSCert.Get(get), TLSKey: TLSKey.Get(get), SecretFile: SecretFile.Get(get), LogFormat: LogFormat.Get(get),
+		TLSCert: TLSCert.Get(get), TLSKey: TLSKey.Get(get), SecretFile: SecretFile.Get(get), MetadataCache: MetadataCache.Get(get), LogFormat: LogFormat.Get(get),
 		ClusterSecret: ClusterSecret.Get(get), AccessKey: AccessKey.Get(get), SecretKey: SecretKey.Get(get),
 		Initial: make(map[string]string),
 	}
@@ -167,6 +170,18 @@ func optionalAddress(s Setting) Key[string] {
 		}
 		return v, checkAddress(v)
 	})
+}
+
+func parseCache(v string) (int64, error) {
+	const least = 16 << 20
+	if v == "" {
+		return 0, nil
+	}
+	n, err := ParseSize(v)
+	if err == nil && n < least {
+		err = fmt.Errorf("%s is less than %s", v, FormatSize(least))
+	}
+	return n, err
 }
 
 func checkAddress(v string) error {

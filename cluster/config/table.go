@@ -12,7 +12,7 @@ func Nodes() []*Setting {
 	return []*Setting{
 		Dir.Setting, Mountpaths.Setting, Listen.Setting, IntraListen.Setting, GossipListen.Setting, PublicURL.Setting,
 		Join.Setting, Role.Setting, Zone.Setting, TLSCert.Setting, TLSKey.Setting, SecretFile.Setting,
-		IntraAdvertise.Setting, GossipAdvertise.Setting, LogFormat.Setting,
+		IntraAdvertise.Setting, GossipAdvertise.Setting, MetadataCache.Setting, LogFormat.Setting,
 		ClusterSecret.Setting, AccessKey.Setting, SecretKey.Setting,
 	}
 }

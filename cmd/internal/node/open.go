@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -246,6 +247,7 @@ func (n *node) openTarget(*closers) error {
 		Node: n.self, Control: target.Controlled(n.control), Tickets: n.tickets, Peers: n.client, Logger: n.log,
 		RetryWindow: config.RetryWindow.Get(get), InlineMax: int(config.InlineMax.Get(get)), SegmentMax: config.SegmentMax.Get(get),
 		SegmentSize: config.SegmentSize.Get(get), HighWatermark: config.HighWatermark.Get(get),
+		CacheBytes: cmp.Or(n.options.Settings.MetadataCache, cacheFor(memoryLimit())),
 	}}
 	return nil
 }
