@@ -68,7 +68,7 @@ func compare(ctx context.Context, o options, out io.Writer, l load, aisle, minio
 	if l.operation != "list" {
 		name += " " + l.size
 	}
-	if a.MiBPerSec > 100 {
+	if a.MiBPerSec > 100 && l.operation != "list" {
 		rate = func(r result) string { return fmt.Sprintf("%.0f MiB/s", r.MiBPerSec) }
 	}
 	_, err := fmt.Fprintf(out, "| %s | %s | %s | **%.1f** | %.0f µs | %.0f µs | **%.2f** | %.1f / %.1f ms | %.1f / %.1f ms |\n", name,
