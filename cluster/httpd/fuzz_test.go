@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"strings"
 	"testing"
+	"time"
 )
 
 // FuzzHead reads any bytes as a request's head. Whatever is accepted must be understood by net/http in the same way:
@@ -96,7 +97,7 @@ func FuzzReply(f *testing.F) {
 		h := new(Header)
 		p := &peer{client: NewClient(ClientOptions{}), out: outHead{method: "GET"}, br: bufio.NewReaderSize(strings.NewReader(text), 4096)}
 		p.src.pace = pace{}
-		rf, err := p.readHead(h)
+		rf, err := p.readHead(h, time.Second)
 		if err != nil {
 			return
 		}

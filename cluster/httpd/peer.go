@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	peerBufferSize = 128 << 10 // of a connection in use; it bounds the head of a reply
-	spliceFrom     = 256 << 10 // replies with more than this are moved by splice(2)
+	peerBufferSize = 128 << 10   // of a connection in use; it bounds the head of a reply
+	spliceFrom     = 256 << 10   // replies with more than this are moved by splice(2)
+	lastWords      = time.Second // for the answer of a peer to which the request could not be written whole
 )
 
 // peerReaders are the readers of connections in use: idle ones need none.
@@ -124,8 +125,8 @@ func (p *peer) send(body io.Reader, kept []byte, h *Header) (replyFrame, error) 
 	p.wpace.reset()
 	p.buildHead()
 	if err := p.write(kept); err != nil {
-		// The peer may have answered before it closed; its answer is in the receive buffer.
-		if rf, rerr := p.readHead(h); rerr == nil {
+		// The peer may have answered before it closed; its answer is in the receive buffer, or will never come.
+		if rf, rerr := p.readHead(h, lastWords); rerr == nil {
 			p.broken = true
 			return rf, nil
 		}
@@ -135,7 +136,7 @@ func (p *peer) send(body io.Reader, kept []byte, h *Header) (replyFrame, error) 
 		return p.readFinalHead(h)
 	}
 	if p.out.expect {
-		rf, err := p.readHead(h)
+		rf, err := p.readHead(h, p.client.o.ReplyTimeout)
 		if err != nil || rf.status != http.StatusContinue {
 			p.broken = true // the peer may still wait for the body
 			return rf, err
@@ -251,17 +252,17 @@ func (p *peer) write(kept []byte) error {
 // readFinalHead reads the reply's head, past interim ones.
 func (p *peer) readFinalHead(h *Header) (replyFrame, error) {
 	for {
-		rf, err := p.readHead(h)
+		rf, err := p.readHead(h, p.client.o.ReplyTimeout)
 		if err != nil || rf.status >= 200 {
 			return rf, err
 		}
 	}
 }
 
-// readHead reads one head.
-func (p *peer) readHead(h *Header) (replyFrame, error) {
+// readHead reads one head, for which it waits that long.
+func (p *peer) readHead(h *Header, wait time.Duration) (replyFrame, error) {
 	p.src.pace.reset()
-	p.src.pace.stall = p.client.o.ReplyTimeout
+	p.src.pace.stall = wait
 	text, err := p.readHeadText()
 	p.src.pace.stall = p.client.o.StallTimeout
 	if err != nil {

@@ -112,4 +112,5 @@ func (s *sender) stop() {
 		_ = body.Close() // only to end a Read
 	}
 	<-s.done
+	s.p.wpace.disarm() // the connection is used again when the body was whole by then
 }
