@@ -102,6 +102,11 @@ func (c *Control) handleChange(ctx context.Context, q change) (changed, error) {
 	if q.Command.Request == "" {
 		return changed{}, cluster.Fail(op, "", cluster.KindInvalid, "a control change needs a request id")
 	}
+	if create := q.Command.CreateBucket; create != nil {
+		if err := t.ensureLayout(ctx, create.Props.Layout()); err != nil {
+			return changed{}, err
+		}
+	}
 	result, err := t.propose(ctx, q.Command)
 	if err == nil && result.Begun {
 		result, err = t.outcome(ctx, q.Command.Request)

@@ -54,7 +54,10 @@ func New(o Options) *Control {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.rank == nil {
-		o.rank = cluster.RankTargets
+		o.rank = rankTargets
+	}
+	if o.RepairDelay == 0 {
+		o.RepairDelay = DefaultRepairDelay
 	}
 	c := &Control{
 		options: o,

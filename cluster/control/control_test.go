@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -192,27 +193,200 @@ func TestLeave(t *testing.T) {
 	})
 }
 
-func TestLeaveIsRefused(t *testing.T) {
-	inCluster(t, 2, func(t *testing.T, s *sim) {
-		first, second := s.all()[0], s.all()[1]
-		m := second.running().control.View().Map()
-		for i := range m.Slots {
-			if m.Slots[i].Owner() == second.id {
-				second.objects.put(cluster.Slot(i), simKey{1, "key"}, simObject{exists: true})
-				break
+// put writes a key through the owner, and returns it.
+func put(t *testing.T, s *sim, k simKey) *simNode {
+	t.Helper()
+	for range 200 {
+		owner, epoch := s.leader().running().control.View().Map().Owner(k.slot())
+		n := s.node(owner)
+		if p := n.running(); p != nil {
+			if _, err := p.target.write(k, true, epoch); err == nil {
+				return n
 			}
 		}
-		err := second.running().control.Leave(t.Context())
-		if !cluster.Is(err, cluster.KindConflict) || !strings.Contains(err.Error(), "1 slots") {
-			t.Errorf("a node left with the only copy: %v", err)
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatalf("%v cannot be written", k)
+	return nil
+}
+
+// bucket makes a bucket of so many copies.
+func bucket(t *testing.T, s *sim, copies int) cluster.BucketID {
+	t.Helper()
+	name := cluster.BucketName(fmt.Sprintf("bucket-%d", copies))
+	e, err := s.leader().running().control.CreateBucket(t.Context(), cluster.RequestID(name), cluster.Native(name), cluster.BucketProps{Replicas: copies}, "root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.ID
+}
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, limit time.Duration, ok func() bool) {
+	t.Helper()
+	began := time.Now()
+	for !ok() {
+		if time.Since(began) > limit {
+			t.Fatalf("%s: not within %v", what, limit)
 		}
-		if err := first.running().control.Leave(t.Context()); err != nil {
-			t.Errorf("the other node: %v", err)
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func TestLeaveHandsOver(t *testing.T) {
+	inCluster(t, 2, func(t *testing.T, s *sim) {
+		id := bucket(t, s, 1)
+		leaver := s.all()[1]
+		k := simKey{bucket: id}
+		for i := 0; k.key == "" || ownerOf(s, k) != leaver.id; i++ {
+			k.key = cluster.ObjectKey(fmt.Sprintf("key-%d", i))
 		}
-		first.stop()
-		if err := second.running().control.Leave(t.Context()); !cluster.Is(err, cluster.KindConflict) {
+		put(t, s, k)
+		if err := leaver.running().control.Leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		leaver.stop()
+		if n := put(t, s, k); n == leaver {
+			t.Error("the node that left still owns the key")
+		}
+		last := s.all()[0]
+		if err := last.running().control.Leave(t.Context()); !cluster.Is(err, cluster.KindConflict) {
 			t.Errorf("the last node: %v", err)
 		}
+	})
+}
+
+func ownerOf(s *sim, k simKey) cluster.NodeID {
+	id, _ := s.leader().running().control.View().Map().Owner(k.slot())
+	return id
+}
+
+func TestLeaveIsRefused(t *testing.T) {
+	inCluster(t, 2, func(t *testing.T, s *sim) {
+		bucket(t, s, 2)
+		err := s.all()[1].running().control.Leave(t.Context())
+		if !cluster.Is(err, cluster.KindConflict) || !strings.Contains(err.Error(), "1 targets would be left") {
+			t.Errorf("one of two targets left, though two copies are kept: %v", err)
+		}
+		put(t, s, simKey{bucket: cluster.NewBucketID(1, 1), key: "key"})
+	})
+}
+
+func TestLayoutNeedsTargets(t *testing.T) {
+	inCluster(t, 2, func(t *testing.T, s *sim) {
+		_, err := s.leader().running().control.CreateBucket(t.Context(), "r1", cluster.Native("wide"), cluster.BucketProps{Replicas: 3}, "root")
+		if !cluster.Is(err, cluster.KindConflict) || !strings.Contains(err.Error(), "need 3 targets, and the cluster has 2") {
+			t.Errorf("a bucket of three copies on two targets: %v", err)
+		}
+	})
+}
+
+// An owner is lost: a holder that is in sync takes over, and the copies are made up for.
+func TestOwnerIsReplaced(t *testing.T) {
+	inCluster(t, 4, func(t *testing.T, s *sim) {
+		k := simKey{bucket: bucket(t, s, 2), key: "key"}
+		lost := put(t, s, k)
+		if lost == s.leader() { // the hardest case is another test's
+			k.key = "other"
+			lost = put(t, s, k)
+		}
+		lost.crash()
+		began := time.Now()
+		eventually(t, "another owner", 6*time.Second, func() bool { return s.leader() != nil && ownerOf(s, k) != lost.id })
+		within(t, "another owner", time.Since(began), 5*time.Second)
+		v := s.node(ownerOf(s, k)).objects.record(k)
+		if v.newest().generation.IsZero() {
+			t.Fatal("the new owner has nothing")
+		}
+		began = time.Now()
+		put(t, s, k) // accuses the lost one
+		within(t, "a write without the lost holder", time.Since(began), 4*time.Second)
+		eventually(t, "the lost copies", 10*time.Second, s.checks.whole)
+		if err := lost.start(time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the return", 30*time.Second, func() bool { return s.checks.whole() && s.checks.newestMap().OwnedBy()[lost.id] > 0 })
+		put(t, s, k)
+	})
+}
+
+// A join moves a share of what is there to the joining target, and nothing else.
+func TestJoinTakesItsShare(t *testing.T) {
+	inCluster(t, 3, func(t *testing.T, s *sim) {
+		for copies := 1; copies <= 3; copies++ {
+			id := bucket(t, s, copies)
+			for i := range 20 {
+				put(t, s, simKey{bucket: id, key: cluster.ObjectKey(fmt.Sprint(i))})
+			}
+		}
+		before := s.checks.newestMap()
+		n := s.addNode()
+		n.roles = cluster.Target | cluster.Proxy
+		if err := n.start(time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the share of the joining target", 30*time.Second, func() bool {
+			m := s.checks.newestMap()
+			return s.checks.whole() && m.OwnedBy()[n.id] > len(m.Slots)/6
+		})
+		m := s.checks.newestMap()
+		for i := range m.Slots {
+			if was, is := before.Slots[i].Owner(), m.Slots[i].Owner(); was != is && is != n.id {
+				t.Fatalf("slot %d moved from %s to %s", i, was, is)
+			}
+		}
+	})
+}
+
+// A holder that does not answer is taken out at once, and comes back when it does.
+func TestSilentHolderIsTakenOut(t *testing.T) {
+	inCluster(t, 4, func(t *testing.T, s *sim) {
+		k := simKey{bucket: bucket(t, s, 2)}
+		var owner, silent *simNode
+		for i := 0; owner == nil || owner == s.leader() || silent == s.leader(); i++ { // both must reach it
+			k.key = cluster.ObjectKey(fmt.Sprint(i))
+			holders := s.checks.newestMap().Slot(k.slot()).Holders
+			owner, silent = s.node(holders[0].Node), s.node(holders[1].Node)
+		}
+		put(t, s, k)
+		s.network.Cut(owner.id, silent.id)
+		began := time.Now()
+		put(t, s, k)
+		within(t, "a write that a holder does not answer", time.Since(began), 3*time.Second)
+		if _, ok := s.checks.newestMap().Slot(k.slot()).Holder(silent.id); ok {
+			t.Error("the silent holder is still one")
+		}
+		s.network.HealAll()
+		eventually(t, "the return of the holder", time.Minute, func() bool {
+			h, ok := s.checks.newestMap().Slot(k.slot()).Holder(silent.id)
+			return ok && h.InSync && s.checks.whole()
+		})
+	})
+}
+
+// An owner that accuses everybody is the one that is wrong: what it owns goes to others.
+func TestBadAccuser(t *testing.T) {
+	inCluster(t, 4, func(t *testing.T, s *sim) {
+		leader := s.leader()
+		bad := s.member(func(n *simNode) bool { return n != leader })
+		bucket(t, s, 3)
+		c := bad.running().control
+		owns := func() (cluster.Slot, cluster.SlotState) {
+			m := s.checks.newestMap()
+			for i := range cluster.Slots {
+				if st := m.Slot(cluster.SlotIn(1, i)); st.Owner() == bad.id {
+					return cluster.SlotIn(1, i), st
+				}
+			}
+			return 0, cluster.SlotState{}
+		}
+		slot, st := owns()
+		err := c.Accuse(t.Context(), slot, st.Epoch, []cluster.NodeID{st.Holders[1].Node, st.Holders[2].Node})
+		if !cluster.Is(err, cluster.KindConflict) {
+			t.Errorf("a node accused two that hold leases: %v", err)
+		}
+		eventually(t, "other owners", 5*time.Second, func() bool { _, st := owns(); return st.Owner() == "" })
+		eventually(t, "forgiveness", 2*time.Minute, func() bool { _, st := owns(); return st.Owner() != "" && s.checks.whole() })
 	})
 }
 
@@ -244,7 +418,7 @@ func TestMessageOfAnotherVersionIsRefused(t *testing.T) {
 				t.Errorf("%s %s: %v, want %v", method, body, err, want)
 			}
 		}
-		for _, method := range []string{methodRenew, methodChange, methodLeave, methodStatus, methodEnter, methodSeal, methodConfirm} {
+		for _, method := range []string{methodRenew, methodChange, methodLeave, methodStatus, methodEnter, methodSeal, methodConfirm, methodAccuse, methodSynced} {
 			f(method, `{"v":2}`, cluster.KindInvalid)
 			f(method, `not json`, cluster.KindInvalid)
 		}

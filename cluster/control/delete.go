@@ -46,17 +46,62 @@ func (t *term) driveDeletion(d state.Deletion) {
 	}
 }
 
-// sealEverywhere returns the zero Result when every target has proved the bucket empty, and else why it is to stay.
+// sealEverywhere returns the zero Result when the owners of all slots have proved the bucket empty, and else why it is to stay.
 func (t *term) sealEverywhere(ctx context.Context, d state.Deletion) state.Result {
 	if err := t.everywhere(ctx, d.Index); err != nil {
 		return state.Refuse(cluster.KindUnavailable, "", "the deletion could not be made known everywhere")
 	}
+	for {
+		began := t.View()
+		refusal := t.sealOwners(ctx, d, began)
+		if refusal.Refused() {
+			return refusal
+		}
+		// What a target answers holds for the slots that it owned then: it says nothing about those that came to it later.
+		if err := t.barrier(); err != nil {
+			return state.Refuse(cluster.KindUnavailable, "", "the leader has lost touch")
+		}
+		if sameOwners(began.Map(), t.View().Map(), d.Bucket.Layout()) {
+			return refusal
+		}
+	}
+}
+
+// barrier returns when everything is applied here that anybody can have applied.
+func (t *term) barrier() error {
+	ctx, cancel := context.WithTimeout(t.life, t.options.Lease)
+	defer cancel()
+	return t.engine.Barrier(ctx)
+}
+
+// sameOwners reports whether no slot of a layout has come to another owner, or its owner to another incarnation, between two
+// maps.
+func sameOwners(a, b *cluster.Map, layout cluster.LayoutID) bool {
+	for i := range cluster.Slots {
+		before, now := a.Slot(cluster.SlotIn(layout, i)), b.Slot(cluster.SlotIn(layout, i))
+		if before.Owned != now.Owned || before.Owner() != now.Owner() {
+			return false
+		}
+	}
+	return true
+}
+
+// sealOwners asks every target that owns slots of the bucket's layout by a view, once they have applied as much as that.
+func (t *term) sealOwners(ctx context.Context, d state.Deletion, v *View) state.Result {
+	owners := make(map[cluster.NodeID]bool)
+	for i := range cluster.Slots {
+		owner, _ := v.Map().Owner(cluster.SlotIn(d.Bucket.Layout(), i))
+		owners[owner] = true
+	}
 	var mu sync.Mutex
 	var refusal state.Result
 	var asking sync.WaitGroup
-	for _, n := range t.View().Map().Targets() {
+	for _, n := range v.Map().Targets() {
+		if !owners[n.ID] {
+			continue
+		}
 		asking.Go(func() {
-			r := t.seal(ctx, d, n)
+			r := t.seal(ctx, d, n, v.Index())
 			mu.Lock()
 			defer mu.Unlock()
 			if r.Refused() && refusal.Kind != cluster.KindBucketNotEmpty.String() {
@@ -69,8 +114,8 @@ func (t *term) sealEverywhere(ctx context.Context, d state.Deletion) state.Resul
 }
 
 // seal asks one target until it answers or the time is over.
-func (t *term) seal(ctx context.Context, d state.Deletion, n cluster.Node) state.Result {
-	question := sealing{Version: messageVersion, Incarnation: n.Incarnation, Bucket: d.Bucket, Index: d.Index}
+func (t *term) seal(ctx context.Context, d state.Deletion, n cluster.Node, index uint64) state.Result {
+	question := sealing{Version: messageVersion, Incarnation: n.Incarnation, Bucket: d.Bucket, Index: index}
 	for {
 		var answer sealed
 		err := t.trySeal(ctx, n.ID, question, &answer)

@@ -67,7 +67,7 @@ func (c *Control) handleLeaving(ctx context.Context, q leaving) (nothing, error)
 		return nothing{}, cluster.Fail(op, string(q.Node), cluster.KindConflict, "the last node cannot leave")
 	}
 	t.mu.Lock()
-	t.mu.leaving[q.Node] = nil
+	t.mu.leaving[q.Node] = leaver{asked: t.clock.Now()}
 	t.mu.Unlock()
 	t.changed.raise()
 	if q.Node == c.options.Node.ID {
@@ -79,16 +79,30 @@ func (c *Control) handleLeaving(ctx context.Context, q leaving) (nothing, error)
 		if _, inRaft := t.member(q.Node); !inMap && !inRaft {
 			return nothing{Version: messageVersion}, nil
 		}
-		t.mu.Lock()
-		refused := t.mu.leaving[q.Node]
-		t.mu.Unlock()
-		if refused != nil {
+		if refused := t.stillAsks(q.Node); refused != nil {
 			return nothing{}, refused
 		}
 		if err := t.pause(ctx, news, votersPause); err != nil {
 			return nothing{}, err
 		}
 	}
+}
+
+// leaver is a node that wants to leave.
+type leaver struct {
+	asked   time.Duration // clock time at which it last wanted to
+	refused error         // why it cannot, once that is decided
+}
+
+// stillAsks notes that a node waits to leave, and returns why it cannot.
+func (t *term) stillAsks(id cluster.NodeID) error {
+	now := t.clock.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.mu.leaving[id]
+	l.asked = max(l.asked, now)
+	t.mu.leaving[id] = l
+	return l.refused
 }
 
 // member returns what raft says of a node, if it is a member.
@@ -110,7 +124,7 @@ func (t *term) driveMaps() {
 		if p := v.Pending(); p != nil && p.Version != version {
 			since, version = t.clock.Now(), p.Version
 		}
-		cmd, wait := t.nextCommand(v, since)
+		cmd, wait := t.nextCommand(v, t.planned(v), since)
 		if cmd != nil {
 			t.proposeMap(*cmd)
 			continue
@@ -127,7 +141,7 @@ func (t *term) driveMaps() {
 }
 
 // nextCommand decides what is to be done about the map now, or after which time to look again.
-func (t *term) nextCommand(v *View, since time.Duration) (*state.Command, time.Duration) {
+func (t *term) nextCommand(v *View, p plan, since time.Duration) (*state.Command, time.Duration) {
 	now := t.clock.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -138,7 +152,7 @@ func (t *term) nextCommand(v *View, since time.Duration) (*state.Command, time.D
 	case v.Pending() != nil:
 		return t.settlePending(v, since, now)
 	}
-	return t.proposal(v, now)
+	return t.proposal(v, p, now)
 }
 
 func (t *term) proposeMap(cmd state.Command) {
@@ -164,7 +178,7 @@ func (t *term) refuseLeave(cmd state.Command, result state.Result) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.mu.leaving[cmd.Propose.Leave] = result.Err("control.Leave")
+	t.mu.leaving[cmd.Propose.Leave] = leaver{asked: t.mu.leaving[cmd.Propose.Leave].asked, refused: result.Err("control.Leave")}
 }
 
 // formCommand forms the cluster of this one node.
@@ -181,8 +195,9 @@ func (t *term) formCommand() (*state.Command, time.Duration) {
 }
 
 // proposal makes a pending map of what is queued.
-func (t *term) proposal(v *View, now time.Duration) (*state.Command, time.Duration) {
+func (t *term) proposal(v *View, p plan, now time.Duration) (*state.Command, time.Duration) {
 	active := v.Map()
+	maps.DeleteFunc(t.mu.leaving, func(_ cluster.NodeID, l leaver) bool { return now-l.asked > candidateLife })
 	maps.DeleteFunc(t.mu.entering, func(_ cluster.NodeID, q candidate) bool {
 		return now-q.last > candidateLife || names(active, processOf(q.node))
 	})
@@ -194,21 +209,50 @@ func (t *term) proposal(v *View, now time.Duration) (*state.Command, time.Durati
 		for _, id := range slices.Sorted(maps.Keys(t.mu.entering)) {
 			nodes = append(nodes, t.mu.entering[id].node)
 		}
-		return t.proposeCommand(active, nodes, ""), 0
+		return &state.Command{Propose: &state.Propose{Base: active.Version, Nodes: nodes, Moves: state.Moves(active, nodes, t.options.rank)}}, 0
 	}
-	for _, id := range slices.Sorted(maps.Keys(t.mu.leaving)) {
-		_, inMap := active.Node(id)
-		if m, _ := t.member(id); inMap && !m.Voter && t.mu.leaving[id] == nil {
-			return t.proposeCommand(active, nil, id), 0
-		}
+	if id := t.readyToLeave(active); id != "" {
+		return &state.Command{Propose: &state.Propose{Base: active.Version, Leave: id}}, 0
+	}
+	if cmd := t.shape(p, now); cmd != nil {
+		return cmd, 0
 	}
 	return nil, votersPause
 }
 
-func (t *term) proposeCommand(active *cluster.Map, nodes []cluster.Node, leave cluster.NodeID) *state.Command {
-	return &state.Command{Propose: &state.Propose{
-		Base: active.Version, Nodes: nodes, Leave: leave, Moves: state.Moves(active, nodes, leave, t.options.rank),
-	}}
+// readyToLeave returns a node that wants to leave and holds nothing any more, if there is one, and refuses those that never
+// will come so far.
+func (t *term) readyToLeave(active *cluster.Map) cluster.NodeID {
+	for _, id := range slices.Sorted(maps.Keys(t.mu.leaving)) {
+		l := t.mu.leaving[id]
+		n, inMap := active.Node(id)
+		if m, _ := t.member(id); !inMap || m.Voter || l.refused != nil {
+			continue
+		}
+		if !n.Roles.Has(cluster.Target) || !active.Holds(id) {
+			return id
+		}
+		if l.refused = t.needed(active, id); l.refused != nil {
+			t.mu.leaving[id] = l
+			t.changed.raise()
+		}
+	}
+	return ""
+}
+
+// needed says why a target cannot leave: too few would be left to hold what there is.
+func (t *term) needed(active *cluster.Map, id cluster.NodeID) error {
+	others := weighed(slices.DeleteFunc(active.Targets(), func(n cluster.Node) bool {
+		l, leaving := t.mu.leaving[n.ID]
+		return n.ID == id || leaving && l.refused == nil
+	}))
+	for _, layout := range active.Layouts {
+		if others < layout.Width() {
+			return cluster.Fail("control.Leave", string(id), cluster.KindConflict,
+				fmt.Sprintf("%d targets would be left, and there are buckets with %s of each object", others, layout))
+		}
+	}
+	return nil
 }
 
 // gather gives the other nodes a moment to come back when a whole cluster starts again, so that one change brings all of
@@ -233,11 +277,11 @@ func (t *term) settlePending(v *View, since, now time.Duration) (*state.Command,
 	active, pending := v.Map(), v.Pending()
 	late := now-since > mapTimeout
 	if id, reason, refused := t.stays(active, pending, late); refused {
-		t.mu.leaving[id] = reason
+		t.mu.leaving[id] = leaver{asked: now, refused: reason}
 		return &state.Command{Cancel: &state.Cancel{Version: pending.Version}}, 0
 	}
-	if missing := t.unacknowledged(active, pending); len(missing) > 0 {
-		if !late {
+	if missing, lost := t.unacknowledged(active, pending, now); len(missing) > 0 {
+		if !late && !lost {
 			return nil, since + mapTimeout - now
 		}
 		for _, id := range missing {
@@ -274,12 +318,22 @@ func (t *term) stays(active, pending *cluster.Map, late bool) (id cluster.NodeID
 }
 
 // unacknowledged returns the nodes whose word must be waited for: those that are in the change as joining, coming back or
-// leaving. The lease of any other can end.
-func (t *term) unacknowledged(active, pending *cluster.Map) []cluster.NodeID {
-	var missing []cluster.NodeID
-	wants := func(n cluster.Node) {
-		if h := t.mu.holders[processOf(n)]; h == nil || h.ack.Map != pending.Version {
-			missing = append(missing, n.ID)
+// leaving, and those that are to own slots in the place of others. The lease of any other can end. It also tells whether one
+// of those that are to own slots has lost its own.
+func (t *term) unacknowledged(active, pending *cluster.Map, now time.Duration) (missing []cluster.NodeID, lost bool) {
+	wants := func(n cluster.Node) bool {
+		h := t.mu.holders[processOf(n)]
+		if h != nil && h.ack.Map == pending.Version {
+			return false
+		}
+		missing = append(missing, n.ID)
+		return true
+	}
+	for _, id := range t.promoted(active, pending) {
+		n, _ := pending.Node(id)
+		if names(active, processOf(n)) && wants(n) {
+			_, leased := t.leasedProcess(processOf(n), now)
+			lost = lost || !leased
 		}
 	}
 	for _, n := range pending.Nodes {
@@ -292,7 +346,22 @@ func (t *term) unacknowledged(active, pending *cluster.Map) []cluster.NodeID {
 			wants(n)
 		}
 	}
-	return missing
+	return missing, lost
+}
+
+// promoted returns the nodes that the pending map makes owners in the place of others, where they are in sync.
+func (t *term) promoted(active, pending *cluster.Map) []cluster.NodeID {
+	if t.heirs.pending == pending.Version && t.heirs.active == active.Version {
+		return t.heirs.nodes
+	}
+	t.heirs.pending, t.heirs.active, t.heirs.nodes = pending.Version, active.Version, nil
+	for i := range active.Slots {
+		owner := pending.Slots[i].Owner()
+		if owner != active.Slots[i].Owner() && !slices.Contains(t.heirs.nodes, owner) && active.Promotes(pending, cluster.Slot(i)) {
+			t.heirs.nodes = append(t.heirs.nodes, owner)
+		}
+	}
+	return t.heirs.nodes
 }
 
 // heldUp reports whether a lease still lasts whose holder has not acknowledged the pending map, or is not in it.
@@ -306,7 +375,8 @@ func (t *term) heldUp(pending *cluster.Map, now time.Duration) (wait time.Durati
 	return wait, held
 }
 
-// keptSlots are those that stay: what the owners keep, and all that is to be taken from an owner that did not acknowledge.
+// keptSlots are those that stay: what the owners keep, and all that an owner did not acknowledge to lose, but for those that
+// go to a holder which is in sync.
 func (t *term) keptSlots(active, pending *cluster.Map) *cluster.SlotSet {
 	var kept cluster.SlotSet
 	for _, n := range active.Targets() {
@@ -320,7 +390,11 @@ func (t *term) keptSlots(active, pending *cluster.Map) *cluster.SlotSet {
 				}
 			}
 		case t.options.bug != bugMoveUnacknowledged:
-			kept.AddAll(taken)
+			for slot := range taken.All() {
+				if !active.Promotes(pending, slot) {
+					kept.Add(slot)
+				}
+			}
 		}
 	}
 	return &kept

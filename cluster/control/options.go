@@ -27,7 +27,9 @@ type Options struct {
 	Clock       Clock             // what leases are measured on; nil means the machine's clock
 	Logger      *slog.Logger      // nil means silence
 
-	rank state.Rank // nil means cluster.RankTargets
+	RepairDelay time.Duration // how long a target may be away before others keep copies for it; zero means DefaultRepairDelay
+
+	rank state.Rank // nil means by cluster.RankTargets
 	bug  bug        // planted by a test of the simulation's checks
 }
 
@@ -90,4 +92,5 @@ const (
 	bugNoWait                  // a change is acknowledged when it is committed
 	bugMoveUnacknowledged      // slots of an owner that did not acknowledge move too
 	bugSkipSilent              // a target that cannot be asked counts as empty
+	bugPromoteUnsynced         // the leader takes any holder for one in sync when an owner is lost
 )

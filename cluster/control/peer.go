@@ -19,6 +19,8 @@ const (
 	methodLeave   = "control.leave"
 	methodStatus  = "control.status"
 	methodLatest  = "control.latest"
+	methodAccuse  = "control.accuse"
+	methodSynced  = "control.synced"
 	methodEnter   = "control.enter"   // answered by everybody; the leader takes it further
 	methodSeal    = "control.seal"    // answered by a target
 	methodConfirm = "control.confirm" // answered by a voter
@@ -75,12 +77,28 @@ type (
 		Version int            `json:"v"`
 		Node    cluster.NodeID `json:"node"`
 	}
+	// accusing says that holders of a slot do not answer its owner.
+	accusing struct {
+		Version     int                 `json:"v"`
+		Node        cluster.NodeID      `json:"node"` // the owner
+		Incarnation cluster.Incarnation `json:"incarnation,string"`
+		Slot        cluster.Slot        `json:"slot"`
+		Epoch       cluster.Epoch       `json:"epoch"`
+		Accused     []cluster.NodeID    `json:"accused"`
+	}
+	// syncing says that a holder has caught up with the owners of slots, under the epochs that it names.
+	syncing struct {
+		Version     int                                `json:"v"`
+		Node        cluster.NodeID                     `json:"node"`
+		Incarnation cluster.Incarnation                `json:"incarnation,string"`
+		Slots       map[cluster.Epoch]*cluster.SlotSet `json:"slots"`
+	}
 	// sealing asks a target whether a deleting bucket is empty.
 	sealing struct {
 		Version     int                 `json:"v"`
 		Incarnation cluster.Incarnation `json:"incarnation,string"`
 		Bucket      cluster.BucketID    `json:"bucket"`
-		Index       uint64              `json:"index"` // of the deletion
+		Index       uint64              `json:"index"` // that must be applied, the deletion's or a later one
 	}
 	// sealed answers it.
 	sealed struct {
@@ -121,6 +139,10 @@ func (c *Control) HandlePeer(ctx context.Context, method string, body []byte) ([
 		return answer(ctx, body, c.handleStatus)
 	case methodLatest:
 		return answer(ctx, body, c.handleLatest)
+	case methodAccuse:
+		return answer(ctx, body, c.handleAccusing)
+	case methodSynced:
+		return answer(ctx, body, c.handleSyncing)
 	case methodEnter:
 		return answer(ctx, body, c.handleEntering)
 	case methodSeal:

@@ -1,6 +1,9 @@
 package control
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // TestPlantedBugs shows that the checks are worth something: each of these mistakes must be found within some seeds.
 func TestPlantedBugs(t *testing.T) {
@@ -20,6 +23,13 @@ func TestPlantedBugs(t *testing.T) {
 		{"change acknowledged when committed", flaw{control: bugNoWait}, 200},
 		{"slots of a silent owner move", flaw{control: bugMoveUnacknowledged}, 200},
 		{"silent target counts as empty", flaw{control: bugSkipSilent, focus: (*sim).crashForLong}, 200},
+		{"holder that catches up becomes the owner", flaw{control: bugPromoteUnsynced, slowBytes: 8 * time.Second, focus: (*sim).crashOwner}, 400},
+		{"R1: answers of earlier epochs count", flaw{oldAnswers: true, slowDisk: 4 * time.Second, focus: (*sim).crashOne}, 200},
+		{"R2: writes do not wait for who catches up", flaw{skipJoiners: true, focus: (*sim).crashForLong}, 200},
+		{"R3: writes wait for the holders of before", flaw{oldHolders: true, slowDisk: 4 * time.Second, focus: (*sim).crashForLong}, 200},
+		{"settling without asking the others", flaw{settleAlone: true, slowDisk: 2 * time.Second, focus: (*sim).crashOne}, 200},
+		{"settling drops what is in doubt", flaw{settleDrops: true, focus: (*sim).crashOne}, 200},
+		{"R4: who catches up drops what is new", flaw{dropExtras: true, slowDisk: time.Second, focus: (*sim).crashForLong}, 200},
 	} {
 		t.Run(planted.name, func(t *testing.T) {
 			for seed := uint64(1); seed <= planted.within; seed++ {

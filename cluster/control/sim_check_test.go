@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -16,6 +17,7 @@ import (
 type checks struct {
 	sim        *sim
 	transcript *transcript
+	newest     atomic.Pointer[cluster.Map] // see newestMap
 	mu         struct {
 		sync.Mutex
 		calm       func()   // called at the first violation
@@ -24,12 +26,13 @@ type checks struct {
 		changes    uint64   // the highest index of an acknowledged change
 		promised   map[cluster.RequestID]promise
 		slots      map[cluster.Slot]service
-		objects    map[simKey]simObject // the latest acknowledged write
+		objects    map[simKey]simObject // the latest that was acknowledged or read
 		removed    map[cluster.BucketID]bool
 		digests    map[uint64]string // of the state at an index
 		answers    int               // how much the run has seen
 		reads      int
 		writes     int
+		settles    int
 	}
 }
 
@@ -168,6 +171,7 @@ func (c *checks) served(slot cluster.Slot, by process, epoch cluster.Epoch) {
 
 // wrote notes an acknowledged write.
 func (c *checks) wrote(k simKey, v simObject) {
+	defer c.durable()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.writes++
@@ -192,6 +196,9 @@ func (c *checks) read(k simKey, v, began simObject) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.reads++
+	if c.mu.objects[k].generation.Less(v.generation) && !c.mu.removed[k.bucket] {
+		c.mu.objects[k] = v // what was seen once must stay
+	}
 	if v.generation.Less(began.generation) {
 		c.fail("a read of %v gave %v, after %v was acknowledged", k, v.generation, began.generation)
 	}
@@ -206,9 +213,83 @@ func (c *checks) bucketRemoved(id cluster.BucketID) {
 	}
 	c.mu.removed[id] = true
 	c.event("bucket %d is removed", id)
+	m := c.newestMap()
+	for k, v := range c.mu.objects {
+		if k.bucket != id || !v.exists || m == nil {
+			continue
+		}
+		owner, _ := m.Owner(k.slot())
+		if n := c.sim.node(owner); n == nil {
+			continue
+		} else if r := n.objects.record(k); r.newest() == v {
+			c.fail("bucket %d was removed with %s in it, at %s", id, k.key, n.id)
+		}
+	}
+}
+
+// newestMap returns the newest active map that any node had applied when it was looked at: a cluster that starts again has
+// older ones for a while.
+func (c *checks) newestMap() *cluster.Map {
 	for _, n := range c.sim.all() {
-		if n.objects.holds(id) {
-			c.fail("bucket %d was removed with data in it, at %s", id, n.id)
+		if p := n.running(); p != nil {
+			m := p.control.View().Map()
+			known := c.newest.Load()
+			for (known == nil || known.Version < m.Version) && !c.newest.CompareAndSwap(known, m) {
+				known = c.newest.Load()
+			}
+			if known == nil || known.Version < m.Version {
+				c.newMap(n.id, known, m)
+			}
+		}
+	}
+	return c.newest.Load()
+}
+
+// newMap notes what a map changes of the slots in which something is.
+func (c *checks) newMap(id cluster.NodeID, old, m *cluster.Map) {
+	c.event("%s has map %d", id, m.Version)
+	if old == nil {
+		return
+	}
+	seen := make(map[cluster.Slot]bool)
+	for _, n := range c.sim.all() {
+		for _, slot := range n.objects.writtenSlots() {
+			if was, is := fmt.Sprint(old.Slot(slot)), fmt.Sprint(m.Slot(slot)); was != is && !seen[slot] {
+				c.event("  slot %d: %s", slot, is)
+			}
+			seen[slot] = true
+		}
+	}
+}
+
+// durable checks that every holder that is in sync by the newest map has every acknowledged write.
+func (c *checks) durable() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.newestMap()
+	if m == nil {
+		return
+	}
+	for k, v := range c.mu.objects {
+		if c.mu.removed[k.bucket] {
+			continue
+		}
+		for _, h := range m.Slot(k.slot()).Holders {
+			if r := c.sim.node(h.Node).objects.record(k); h.InSync && !r.has(v.generation) {
+				c.fail("%s is in sync in slot %d by map %d, and lacks %v of %v: it has %+v", h.Node, k.slot(), m.Version, v, k, r)
+			}
+		}
+	}
+}
+
+// settled checks that who has come to own a slot has every acknowledged write.
+func (c *checks) settled(by process, slot cluster.Slot, visible map[simKey]simObject) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.settles++
+	for k, v := range c.mu.objects {
+		if k.slot() == slot && !c.mu.removed[k.bucket] && visible[k].generation.Less(v.generation) {
+			c.fail("%v has settled slot %d with %v of %v, after %v was acknowledged", by, slot, visible[k], k, v)
 		}
 	}
 }
@@ -216,6 +297,7 @@ func (c *checks) bucketRemoved(id cluster.BucketID) {
 // watch compares the nodes with each other all the time.
 func (c *checks) watch(ctx context.Context) {
 	for sleep(ctx, 100*time.Millisecond) {
+		c.durable()
 		for _, n := range c.sim.all() {
 			if p := n.running(); p != nil {
 				c.compare(n.id, p.control.View())
@@ -248,6 +330,12 @@ func (c *checks) settles() {
 			}
 		}
 	}
+	for !c.whole() {
+		if !sleep(ctx, 100*time.Millisecond) {
+			c.isStuck("copies are missing %v after the last fault", settleIn)
+			return
+		}
+	}
 	for _, n := range c.sim.all() {
 		p := n.running()
 		if p == nil || n.hasLeft() {
@@ -260,6 +348,23 @@ func (c *checks) settles() {
 			c.acknowledged(req, "set at "+string(n.id))
 		}
 	}
+}
+
+// whole reports whether every slot has as many holders as its layout is wide, all in sync.
+func (c *checks) whole() bool {
+	m := c.newestMap()
+	if m == nil {
+		return false
+	}
+	targets := len(m.Targets())
+	for i := range m.Slots {
+		width := min(m.Layouts[cluster.Slot(i).Layout()].Width(), targets)
+		holders := m.Slots[i].Holders
+		if len(holders) != width || slices.ContainsFunc(holders, func(h cluster.Holder) bool { return !h.InSync }) {
+			return false
+		}
+	}
+	return true
 }
 
 // serves reports whether a node has a lease and its target has settled.

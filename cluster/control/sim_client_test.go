@@ -41,21 +41,25 @@ func (c *simClient) gateway() *simProcess {
 }
 
 func (c *simClient) request(ctx context.Context, p *simProcess) {
-	b := cluster.Native(cluster.BucketName(fmt.Sprintf("bucket-%d", c.random.IntN(3))))
+	number, copies := c.random.IntN(3), 1
+	if number > 0 {
+		copies = 2 + int(c.sim.seed%2)
+	}
+	b := cluster.Native(cluster.BucketName(fmt.Sprintf("bucket-%d", number)))
 	key := cluster.ObjectKey(fmt.Sprintf("key-%d", c.random.IntN(4)))
 	c.sent++
 	req := cluster.RequestID(fmt.Sprintf("c%d-%d", c.number, c.sent))
 	switch n := c.random.IntN(100); {
 	case n < 8:
 		c.change(p, req, "create "+b.String(), func() error {
-			_, err := p.control.CreateBucket(ctx, req, b, cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: 1}, "root")
+			_, err := p.control.CreateBucket(ctx, req, b, cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: copies}, "root")
 			return err
 		})
 	case n < 12:
 		c.change(p, req, "delete "+b.String(), func() error { return p.control.DeleteBucket(ctx, req, b) })
 	case n < 16:
 		c.change(p, req, "props "+b.String(), func() error {
-			_, err := p.control.SetBucketProps(ctx, req, b, cluster.BucketProps{Checksum: cluster.ChecksumXXHash, Replicas: 1 + c.random.IntN(1000)})
+			_, err := p.control.SetBucketProps(ctx, req, b, cluster.BucketProps{Checksum: cluster.ChecksumXXHash, Replicas: copies, MinCopies: c.random.IntN(1000)})
 			return err
 		})
 	case n < 18:

@@ -14,7 +14,7 @@ func (s *sim) cause(ctx context.Context) {
 		s.cutInTwo, s.cutOff, s.cutOneWay, s.cutLeader, s.pauseOne, s.pauseOne, s.pauseLeader, s.pauseLeader,
 		s.crashOne, s.crashOne, s.crashLeader, s.crashAll, s.crashForLong,
 		s.pauseWhileWaiting, s.loseOffice, s.restartOne, s.join, s.leave, s.slowDown, s.cutDuringCrash,
-		s.transferUnheard, s.cutBeforeAcknowledging,
+		s.transferUnheard, s.cutBeforeAcknowledging, s.crashOwner, s.cutPair, s.cutPair,
 	}
 	for ctx.Err() == nil {
 		fault := faults[s.pick(len(faults))]
@@ -209,6 +209,30 @@ func (s *sim) crashNode(ctx context.Context, n *simNode) {
 // crashForLong keeps a node away for longer than anybody waits for it.
 func (s *sim) crashForLong(ctx context.Context) {
 	s.takeDown(ctx, s.member((*simNode).isRunning), sealTimeout+s.between(2*time.Second, 6*time.Second))
+}
+
+// cutPair cuts the way from one node to another, or both ways: they accuse each other.
+func (s *sim) cutPair(ctx context.Context) {
+	a, b := s.member((*simNode).isRunning), s.member((*simNode).isRunning)
+	if a == nil || b == nil || a == b {
+		return
+	}
+	s.network.Cut(a.id, b.id)
+	if s.chance(50) {
+		s.network.Cut(b.id, a.id)
+	}
+	s.checks.event("%s does not reach %s", a.id, b.id)
+	sleep(ctx, s.between(time.Second, 8*time.Second))
+	s.network.Heal(a.id, b.id)
+	s.network.Heal(b.id, a.id)
+	s.checks.event("%s reaches %s", a.id, b.id)
+}
+
+// crashOwner keeps a node away for long enough that others own what it owned, and crashes another one meanwhile.
+func (s *sim) crashOwner(ctx context.Context) {
+	s.work.Go(func() { s.crashForLong(ctx) })
+	sleep(ctx, s.between(3*time.Second, 9*time.Second))
+	s.crashNode(ctx, s.member((*simNode).isRunning))
 }
 
 func (s *sim) takeDown(ctx context.Context, n *simNode, away time.Duration) {

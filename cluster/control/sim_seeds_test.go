@@ -38,7 +38,7 @@ const workers = 2
 func TestSimulation(t *testing.T) {
 	first, count := seeds(t)
 	began := time.Now()
-	var next, answers, reads, writes, changes atomic.Uint64
+	var next, answers, reads, writes, changes, settles atomic.Uint64
 	next.Store(first)
 	t.Run("seeds", func(t *testing.T) {
 		for w := range workers {
@@ -50,13 +50,14 @@ func TestSimulation(t *testing.T) {
 					answers.Add(uint64(c.mu.answers))
 					reads.Add(uint64(c.mu.reads))
 					writes.Add(uint64(c.mu.writes))
+					settles.Add(uint64(c.mu.settles))
 					changes.Add(uint64(len(c.mu.promised)))
 				}
 			})
 		}
 	})
-	t.Logf("%d seeds in %v: %d answers, %d reads, %d writes, %d changes", count, time.Since(began).Round(time.Millisecond),
-		answers.Load(), reads.Load(), writes.Load(), changes.Load())
+	t.Logf("%d seeds in %v: %d answers, %d reads, %d writes, %d changes, %d slots settled", count, time.Since(began).Round(time.Millisecond),
+		answers.Load(), reads.Load(), writes.Load(), changes.Load(), settles.Load())
 }
 
 // report fails the test for a seed that violated something.

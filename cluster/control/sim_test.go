@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,17 @@ type flaw struct {
 	control         bug
 	leaseBeforeRead bool // a gateway checks the lease before the request begins, and not when it reads
 	viewBeforeLease bool // a gateway loads the view, and checks the lease after it only
+
+	// R1 to R4 of the slot protocol, left out.
+	oldAnswers  bool // an owner counts what holders answered under earlier epochs, and a restarted holder drops what is in doubt
+	skipJoiners bool // an owner does not wait for holders that catch up
+	oldHolders  bool // an owner waits for those who were holders when the write began
+	dropExtras  bool // a holder that catches up drops all that the owner lacked
+
+	settleAlone bool          // a new owner lets all go forward that it has prepared
+	settleDrops bool          // ... drops it
+	slowDisk    time.Duration // an owner's own prepare takes up to so long: it shows mistakes sooner
+	slowBytes   time.Duration // ... the bytes of who catches up
 
 	focus func(*sim, context.Context) // the fault that shows it best; then there are no others
 }
@@ -272,10 +284,14 @@ func (n *simNode) start(patience time.Duration) error {
 			// leader sends before it has an answer: raft cannot go on with a follower that compacted more than the leader knows of.
 			keep: raftnode.Retention{Interval: 5 * time.Second, Threshold: 60, Trailing: 128},
 		},
-		Logger: slog.New(slog.NewTextHandler(s.checks.writer(n.id), &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: dropTime})),
-		rank:   quickRank,
-		bug:    s.flaw.control,
+		Logger:      slog.New(slog.NewTextHandler(s.checks.writer(n.id), &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: dropTime})),
+		RepairDelay: 6 * time.Second,
+		rank:        quickRank,
+		bug:         s.flaw.control,
 	})
+	if p.target != nil {
+		s.work.Go(p.target.catchUp)
+	}
 	n.mu.Lock()
 	n.mu.process = p
 	n.mu.Unlock()
@@ -296,7 +312,11 @@ func (n *simNode) start(patience time.Duration) error {
 	if p.target != nil {
 		participant = p.target
 	}
-	return p.control.Start(ctx, participant)
+	err := p.control.Start(ctx, participant)
+	if p.life.Err() != nil && p.control.started.Load() {
+		p.control.engine.Crash() // the process was ended before it had an engine
+	}
+	return err
 }
 
 func dropTime(_ []string, a slog.Attr) slog.Attr {
@@ -503,21 +523,29 @@ func (p simPeers) deliver(ctx context.Context, to cluster.NodeID, method string,
 	return answer, err, true
 }
 
-// quickRank is a rendezvous hash that costs less than the real one.
-func quickRank(slot cluster.Slot, targets []cluster.Node) []cluster.NodeID {
-	best, top := targets[0].ID, uint64(0)
-	for _, n := range targets {
-		h := uint64(slot) + 0x9e3779b97f4a7c15
-		for _, b := range []byte(n.ID) {
-			h = (h ^ uint64(b)) * 0xff51afd7ed558ccd
-			h ^= h >> 32
+// quickRank is a rendezvous hash that costs less than the real one: runs of slots rank alike.
+func quickRank(targets []cluster.Node) func(cluster.Slot) []cluster.NodeID {
+	var ranks [4 * cluster.Slots >> rankShift][]cluster.NodeID
+	for i := range ranks {
+		score := func(n cluster.Node) uint64 {
+			h := uint64(i) + 0x9e3779b97f4a7c15
+			for _, b := range []byte(n.ID) {
+				h = (h ^ uint64(b)) * 0xff51afd7ed558ccd
+				h ^= h >> 32
+			}
+			return h
 		}
-		if h >= top {
-			best, top = n.ID, h
+		ranked := slices.Clone(targets)
+		slices.SortFunc(ranked, func(a, b cluster.Node) int { return cmp.Compare(score(b), score(a)) })
+		for _, n := range ranked {
+			ranks[i] = append(ranks[i], n.ID)
 		}
 	}
-	return []cluster.NodeID{best}
+	return func(slot cluster.Slot) []cluster.NodeID { return ranks[slot>>rankShift] }
 }
+
+// rankShift makes runs of 256 slots.
+const rankShift = 8
 
 // transcript is what happened, for a seed that failed.
 type transcript struct {

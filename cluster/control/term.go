@@ -53,9 +53,25 @@ type term struct {
 		sync.Mutex
 		holders   map[process]*holder
 		entering  map[cluster.NodeID]candidate
-		leaving   map[cluster.NodeID]error // who wants to leave; with the reason, once that is refused
-		unasked   []chan<- error           // who waits for the next word of a majority
-		deletions map[uint64]bool          // being driven
+		leaving   map[cluster.NodeID]leaver
+		unasked   []chan<- error  // who waits for the next word of a majority
+		deletions map[uint64]bool // being driven
+
+		accusations []accusation              // of the last time
+		suspects    map[process]time.Duration // who accused too many, and the clock time until which that is held against it
+	}
+
+	ranks ranks
+
+	// Of driveMaps alone.
+	shaped time.Duration // clock time of the last change of holders
+	plans  struct {
+		key  planKey
+		plan plan
+	}
+	heirs struct { // whom a pending map makes owners
+		active, pending cluster.MapVersion
+		nodes           []cluster.NodeID
 	}
 }
 
@@ -75,8 +91,9 @@ func newTerm(c *Control, number uint64) *term {
 	t.life, t.end = context.WithCancel(c.life)
 	t.mu.holders = make(map[process]*holder)
 	t.mu.entering = make(map[cluster.NodeID]candidate)
-	t.mu.leaving = make(map[cluster.NodeID]error)
+	t.mu.leaving = make(map[cluster.NodeID]leaver)
 	t.mu.deletions = make(map[uint64]bool)
+	t.mu.suspects = make(map[process]time.Duration)
 	t.work.Go(t.run)
 	return t
 }

@@ -71,7 +71,7 @@ func (v *View) Buckets() []cluster.BucketEntry {
 }
 
 // LastBucket returns the sequence number of the newest bucket that was ever made.
-func (v *View) LastBucket() uint64 { return v.state.LastBucket.Sequence() }
+func (v *View) LastBucket() uint64 { return v.state.LastBucket }
 
 // BMDVersion returns the version of the bucket table.
 func (v *View) BMDVersion() uint64 { return v.state.BMDVersion }

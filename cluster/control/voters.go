@@ -79,8 +79,8 @@ func (t *term) candidates() []voterCandidate {
 			silence = age // never in this term, which may be young
 		}
 		_, entering := t.mu.entering[m.ID]
-		refused, leaving := t.mu.leaving[m.ID]
-		leaving = leaving && refused == nil || v.Map().Removed[m.ID]
+		l, leaving := t.mu.leaving[m.ID]
+		leaving = leaving && l.refused == nil || v.Map().Removed[m.ID]
 		all = append(all, voterCandidate{
 			id: m.ID, voter: m.Voter, caughtUp: m.CaughtUp, zone: n.Zone, proxy: n.Roles.Has(cluster.Proxy), inMap: ok && !leaving, leaving: leaving,
 			alive: m.ID == t.options.Node.ID || silence < deadAfter,

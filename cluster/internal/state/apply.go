@@ -72,6 +72,12 @@ func (s *State) run(c Command) Result {
 		return s.activate(*c.Activate)
 	case c.Cancel != nil:
 		return s.cancel(*c.Cancel)
+	case c.AddLayout != nil:
+		return s.addLayout(*c.AddLayout)
+	case c.Reshape != nil:
+		return s.reshape(*c.Reshape)
+	case c.InSync != nil:
+		return s.inSync(*c.InSync)
 	case c.CreateBucket != nil:
 		return s.createBucket(*c.CreateBucket)
 	case c.SetBucketProps != nil:
@@ -121,7 +127,7 @@ func (s *State) form(f Form) Result {
 	if f.Node.Roles.Has(cluster.Target) {
 		holders := soleHolder(f.Node.ID, 1)
 		for i := range m.Slots {
-			m.Slots[i] = cluster.SlotState{Epoch: 1, Holders: holders}
+			m.Slots[i] = cluster.SlotState{Epoch: 1, Owned: 1, Holders: holders}
 		}
 	}
 	s.Format, s.Active, s.LastVersion = f.Format, m, m.Version

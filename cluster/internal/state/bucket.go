@@ -2,6 +2,7 @@ package state
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -16,8 +17,14 @@ func (s *State) createBucket(c CreateBucket) Result {
 		r.Bucket = e
 		return r
 	}
+	layout := c.Props.Layout()
+	id, ok := s.Active.LayoutID(layout)
+	if !ok {
+		return Refuse(cluster.KindConflict, c.Bucket.String(),
+			fmt.Sprintf("%s of each object need %d targets, and the cluster has %d", layout, layout.Width(), len(s.Active.Targets())))
+	}
 	s.LastBucket++
-	e := &cluster.BucketEntry{ID: s.LastBucket, Bucket: c.Bucket, Props: c.Props, Created: s.Time, Creator: c.Creator}
+	e := &cluster.BucketEntry{ID: cluster.NewBucketID(id, s.LastBucket), Bucket: c.Bucket, Props: c.Props, Created: s.Time, Creator: c.Creator}
 	s.setBucket(e)
 	return Result{Bucket: e}
 }
@@ -26,6 +33,9 @@ func (s *State) setBucketProps(c SetBucketProps) Result {
 	old, refusal := s.activeBucket(c.Bucket)
 	if refusal.Refused() {
 		return refusal
+	}
+	if was := old.Props.Layout(); c.Props.Layout() != was {
+		return Refuse(cluster.KindNotImplemented, c.Bucket.String(), fmt.Sprintf("the bucket keeps %s of each object, which cannot be changed", was))
 	}
 	e := *old
 	e.Props = c.Props

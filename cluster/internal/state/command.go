@@ -25,6 +25,9 @@ type Command struct {
 	Propose        *Propose        `json:"propose,omitempty"`
 	Activate       *Activate       `json:"activate,omitempty"`
 	Cancel         *Cancel         `json:"cancel,omitempty"`
+	AddLayout      *AddLayout      `json:"add_layout,omitempty"`
+	Reshape        *Reshape        `json:"reshape,omitempty"`
+	InSync         *InSync         `json:"in_sync,omitempty"`
 	CreateBucket   *CreateBucket   `json:"create_bucket,omitempty"`
 	SetBucketProps *SetBucketProps `json:"set_bucket_props,omitempty"`
 	BeginDelete    *BeginDelete    `json:"begin_delete,omitempty"`
@@ -45,7 +48,8 @@ type (
 		Settings  map[string]string `json:"settings,omitempty"`
 	}
 	// Propose makes a pending map out of the active one. Moves gives slots to new owners; it was computed by the proposer,
-	// since floating point may differ between machines.
+	// since floating point may differ between machines. A slot goes to a holder that is in sync with its owner, which stays
+	// one, too; a slot of one copy that has no such holder goes to any target, and stays where it is if it was ever written.
 	Propose struct {
 		Base  cluster.MapVersion                  `json:"base"`            // the active map that it was made for
 		Nodes []cluster.Node                      `json:"nodes,omitempty"` // that join, or come back with another incarnation
@@ -61,7 +65,36 @@ type (
 	Cancel struct {
 		Version cluster.MapVersion `json:"version"`
 	}
-	// CreateBucket makes a bucket.
+	// AddLayout adds a layout to the active map. Nothing was ever written to its slots, so all of their holders are in sync.
+	AddLayout struct {
+		Base   cluster.MapVersion `json:"base"`
+		Layout cluster.Layout     `json:"layout"`
+		Slots  []Placement        `json:"slots"` // every slot of the layout that is added, once
+	}
+	// Reshape changes the holders of slots in the active map, in one step, and cancels the pending map. The owner stays, nobody
+	// becomes in sync by it, and each of the slots gets a new epoch, in which its owner begins outstanding writes again.
+	Reshape struct {
+		Base    cluster.MapVersion `json:"base"`
+		Changes []Placement        `json:"changes"`
+	}
+	// Placement is who is to hold some slots, the owner first.
+	Placement struct {
+		Slots   *cluster.SlotSet `json:"slots"`
+		Holders []Place          `json:"holders"`
+	}
+	// Place is one holder of a Placement.
+	Place struct {
+		Node   cluster.NodeID `json:"node"`
+		InSync bool           `json:"in_sync,omitempty"`
+	}
+	// InSync says that a holder, which was catching up, has all that the owners had in these slots under these epochs and has
+	// taken every write since. Slots that have another epoch by now are passed over.
+	InSync struct {
+		Node        cluster.NodeID                     `json:"node"`
+		Incarnation cluster.Incarnation                `json:"incarnation,string"`
+		Slots       map[cluster.Epoch]*cluster.SlotSet `json:"slots"`
+	}
+	// CreateBucket makes a bucket. Its properties tell the layout, which the map must have.
 	CreateBucket struct {
 		Bucket  cluster.Bucket      `json:"bucket"`
 		Props   cluster.BucketProps `json:"props"`
@@ -132,7 +165,8 @@ func Decode(data []byte) (Command, error) {
 func (c Command) actions() int {
 	n := 0
 	for _, set := range []bool{
-		c.TakeOffice != nil, c.Form != nil, c.Propose != nil, c.Activate != nil, c.Cancel != nil, c.CreateBucket != nil,
+		c.TakeOffice != nil, c.Form != nil, c.Propose != nil, c.Activate != nil, c.Cancel != nil, c.AddLayout != nil, c.Reshape != nil,
+		c.InSync != nil, c.CreateBucket != nil,
 		c.SetBucketProps != nil, c.BeginDelete != nil, c.EndDelete != nil, c.SetSettings != nil,
 	} {
 		if set {

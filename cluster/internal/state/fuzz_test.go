@@ -12,13 +12,17 @@ import (
 // FuzzApply shows that no bytes make Apply panic, change the state that it was applied to, or give a state that does not
 // survive a snapshot.
 func FuzzApply(f *testing.F) {
-	node := cluster.Node{ID: "a", Roles: cluster.Proxy, Weight: 1, Incarnation: 1}
+	node := cluster.Node{ID: "a", Roles: cluster.Proxy | cluster.Target, Weight: 1, Incarnation: 1}
 	form := mustEncode(f, Command{Form: &Form{ClusterID: "c", Format: Format, Node: node}})
 	b := cluster.Native("bucket")
 	for _, c := range []Command{
 		{Propose: &Propose{Base: 1, Nodes: []cluster.Node{{ID: "b", Incarnation: 7}}}},
 		{Activate: &Activate{Version: 2, Kept: cluster.SetOf(1, 2)}},
 		{Cancel: &Cancel{Version: 2}},
+		{Propose: &Propose{Base: 1, Moves: map[cluster.NodeID]*cluster.SlotSet{"a": cluster.SetOf(3, cluster.SlotIn(1, 3))}}},
+		{AddLayout: &AddLayout{Base: 1, Layout: cluster.Layout{Copies: 1}, Slots: []Placement{{Slots: cluster.SetOf(1), Holders: []Place{{Node: "a", InSync: true}}}}}},
+		{Reshape: &Reshape{Base: 1, Changes: []Placement{{Slots: cluster.SetOf(1, 2), Holders: []Place{{Node: "a", InSync: true}, {Node: "b"}}}}}},
+		{InSync: &InSync{Node: "a", Incarnation: 1, Slots: map[cluster.Epoch]*cluster.SlotSet{1: cluster.SetOf(1, cluster.SlotIn(1, 1))}}},
 		{Request: "r1", CreateBucket: &CreateBucket{Bucket: b}},
 		{Request: "r2", SetBucketProps: &SetBucketProps{Bucket: b}},
 		{Request: "r3", BeginDelete: &BeginDelete{Bucket: b}},

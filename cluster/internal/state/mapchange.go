@@ -10,11 +10,8 @@ import (
 
 // propose makes the pending map.
 func (s *State) propose(p Propose) Result {
-	if s.Pending != nil {
-		return Refuse(cluster.KindConflict, "", fmt.Sprintf("map %d is pending", s.Pending.Version))
-	}
-	if s.Active.Version != p.Base {
-		return Refuse(cluster.KindConflict, "", fmt.Sprintf("map %d is active, the change was made for %d", s.Active.Version, p.Base))
+	if refusal := s.expectSteady(p.Base); refusal.Refused() {
+		return refusal
 	}
 	for _, n := range p.Nodes {
 		if s.Active.Removed[n.ID] {
@@ -49,26 +46,79 @@ func enter(m *cluster.Map, nodes []cluster.Node) {
 		return
 	}
 	for i := range m.Slots {
-		if slices.ContainsFunc(m.Slots[i].Holders, func(h cluster.Holder) bool { return reborn[h.Node] }) {
-			m.Slots[i].Epoch++
+		m.Slots[i] = afterReturn(m.Slots[i], reborn)
+	}
+}
+
+// afterReturn is the state of a slot after some nodes came back as new incarnations.
+func afterReturn(s cluster.SlotState, reborn map[cluster.NodeID]bool) cluster.SlotState {
+	if slices.ContainsFunc(s.Holders, func(h cluster.Holder) bool { return reborn[h.Node] }) {
+		s.Epoch++
+		if reborn[s.Owner()] {
+			s.Owned = s.Epoch
 		}
 	}
+	return s
 }
 
 // move gives slots to new owners, each under an epoch above every one that was served.
 func move(m *cluster.Map, moves map[cluster.NodeID]*cluster.SlotSet) Result {
 	for _, id := range slices.Sorted(maps.Keys(moves)) {
-		holders := make(map[cluster.Epoch][]cluster.Holder) // one value for all slots of the same epoch
+		if refusal := checkPlaces(m, []Place{{Node: id}}); refusal.Refused() {
+			return refusal
+		}
+		shared := make(map[sharing][]cluster.Holder)
+		sole := make(map[cluster.Epoch][]cluster.Holder) // one value for all slots of the same epoch
 		for slot := range moves[id].All() {
 			if int(slot) >= len(m.Slots) {
 				return noSlot(slot)
 			}
-			epoch := m.Slots[slot].Epoch + 1
-			if holders[epoch] == nil {
-				holders[epoch] = soleHolder(id, epoch)
+			old := m.Slots[slot]
+			epoch := old.Epoch + 1
+			key := sharingOf(old)
+			holders, ok := shared[key]
+			if h, known := old.Holder(id); !ok && known && h.InSync && id != old.Owner() {
+				holders = ownedBy(id, old.Holders)
+				shared[key] = holders
+			} else if !ok {
+				if refusal := checkSole(m, slot, old, id); refusal.Refused() {
+					return refusal
+				}
+				if sole[epoch] == nil {
+					sole[epoch] = soleHolder(id, epoch)
+				}
+				holders = sole[epoch]
 			}
-			m.Slots[slot] = cluster.SlotState{Epoch: epoch, Holders: holders[epoch]}
+			m.Slots[slot] = cluster.SlotState{Epoch: epoch, Owned: epoch, Holders: holders}
 		}
+	}
+	return Result{}
+}
+
+// ownedBy returns the holders of a slot with another one first.
+func ownedBy(id cluster.NodeID, old []cluster.Holder) []cluster.Holder {
+	holders := make([]cluster.Holder, 1, len(old))
+	for _, h := range old {
+		if h.Node == id {
+			holders[0] = h
+		} else {
+			holders = append(holders, h)
+		}
+	}
+	return holders
+}
+
+// checkSole refuses to give a slot to a node that is not in sync, unless one copy is kept of what is in it, and its owner is
+// the only one that has it: then it stays with the owner if there is anything.
+func checkSole(m *cluster.Map, slot cluster.Slot, old cluster.SlotState, id cluster.NodeID) Result {
+	inSync := 0
+	for _, h := range old.Holders {
+		if h.InSync {
+			inSync++
+		}
+	}
+	if m.Layouts[slot.Layout()].Width() > 1 || inSync > 1 || id == old.Owner() {
+		return Refuse(cluster.KindConflict, string(id), fmt.Sprintf("the node is not in sync in slot %d, or owns it", slot))
 	}
 	return Result{}
 }
@@ -77,7 +127,7 @@ func noSlot(slot cluster.Slot) Result {
 	return Refuse(cluster.KindInvalid, "", fmt.Sprintf("the map has no layout %d, and so no slot %d", slot.Layout(), slot))
 }
 
-// leave takes a node out. It must own nothing in the new map.
+// leave takes a node out. It must own nothing in the new map; where it keeps a copy, it is a holder no longer.
 func leave(m *cluster.Map, id cluster.NodeID) Result {
 	if _, ok := m.Node(id); !ok {
 		return Refuse(cluster.KindNotFound, string(id), "the node is not in the map")
@@ -89,6 +139,19 @@ func leave(m *cluster.Map, id cluster.NodeID) Result {
 		return Refuse(cluster.KindConflict, string(id), fmt.Sprintf("nobody takes over %d slots of the node", n))
 	}
 	m.RemoveNode(id)
+	shared := make(map[*cluster.Holder][]cluster.Holder)
+	for i := range m.Slots {
+		old := &m.Slots[i]
+		if _, ok := old.Holder(id); !ok {
+			continue
+		}
+		first := &old.Holders[0]
+		if shared[first] == nil {
+			shared[first] = slices.DeleteFunc(slices.Clone(old.Holders), func(h cluster.Holder) bool { return h.Node == id })
+		}
+		old.Holders = shared[first]
+		old.Epoch++
+	}
 	return Result{}
 }
 
@@ -98,20 +161,22 @@ func (s *State) activate(a Activate) Result {
 		return refusal
 	}
 	m := s.Pending.Clone()
+	reborn := make(map[cluster.NodeID]bool)
+	for _, n := range m.Nodes {
+		before, ok := s.Active.Node(n.ID)
+		reborn[n.ID] = ok && before.Incarnation != n.Incarnation
+	}
 	for slot := range a.Kept.All() {
 		if int(slot) >= len(m.Slots) {
 			return noSlot(slot)
 		}
 		old := s.Active.Slots[slot]
-		owner, ok := m.Node(old.Owner())
-		if !ok {
-			return Refuse(cluster.KindInvalid, string(old.Owner()), "a slot cannot stay with a node that leaves")
+		for _, h := range old.Holders {
+			if _, ok := m.Node(h.Node); !ok {
+				return Refuse(cluster.KindInvalid, string(h.Node), "a slot cannot stay with a node that leaves")
+			}
 		}
-		before, _ := s.Active.Node(owner.ID)
-		if before.Incarnation != owner.Incarnation {
-			old.Epoch++ // its owner came back by this same change
-		}
-		m.Slots[slot] = old
+		m.Slots[slot] = afterReturn(old, reborn)
 	}
 	s.Active, s.Pending = m, nil
 	return Result{Version: m.Version}

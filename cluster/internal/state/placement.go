@@ -4,13 +4,13 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 )
 
-// Rank returns the targets for a slot, the ideal owner first; cluster.RankTargets in production.
-type Rank func(s cluster.Slot, targets []cluster.Node) []cluster.NodeID
+// Rank returns the order of the targets for each slot, the ideal owner first; by cluster.RankTargets in production.
+type Rank func(targets []cluster.Node) func(cluster.Slot) []cluster.NodeID
 
-// Moves returns the slots that should get another owner when nodes join and leave (if not empty) goes: slots without an
-// owner, slots of the node that leaves, and slots whose ideal owner is a node that was not in the map before. What its
-// owner keeps is found out later. The proposer calls it, and its result travels in the command.
-func Moves(active *cluster.Map, nodes []cluster.Node, leave cluster.NodeID, rank Rank) map[cluster.NodeID]*cluster.SlotSet {
+// Moves returns the slots of one copy that should get another owner when nodes join: those without an owner, and those whose
+// ideal owner is a node that was not in the map before and that nobody else is in sync with. What its owner keeps is found
+// out later. The proposer calls it, and its result travels in the command.
+func Moves(active *cluster.Map, nodes []cluster.Node, rank Rank) map[cluster.NodeID]*cluster.SlotSet {
 	m := active.Clone()
 	joining := make(map[cluster.NodeID]bool)
 	for _, n := range nodes {
@@ -18,22 +18,23 @@ func Moves(active *cluster.Map, nodes []cluster.Node, leave cluster.NodeID, rank
 		joining[n.ID] = n.Roles.Has(cluster.Target) && (!known || !old.Roles.Has(cluster.Target))
 		m.SetNode(n)
 	}
-	if leave != "" {
-		m.RemoveNode(leave)
-	}
 	targets := m.Targets()
 	moves := make(map[cluster.NodeID]*cluster.SlotSet)
-	if len(targets) == 0 || !anyMove(active, joining, leave) {
+	if len(targets) == 0 || !anyMove(active, joining) {
 		return moves
 	}
+	order := rank(targets)
 	for i := range m.Slots {
-		slot, owner := cluster.Slot(i), m.Slots[i].Owner()
-		ranked := rank(slot, targets)
+		slot, holders := cluster.Slot(i), m.Slots[i].Holders
+		if m.Layouts[slot.Layout()].Width() > 1 || len(holders) > 1 {
+			continue
+		}
+		ranked := order(slot)
 		if len(ranked) == 0 {
 			return moves // no target has a weight
 		}
-		ideal := ranked[0]
-		if ideal == owner || owner != "" && owner != leave && !joining[ideal] {
+		ideal, owner := ranked[0], m.Slots[i].Owner()
+		if ideal == owner || owner != "" && !joining[ideal] {
 			continue
 		}
 		if moves[ideal] == nil {
@@ -45,14 +46,11 @@ func Moves(active *cluster.Map, nodes []cluster.Node, leave cluster.NodeID, rank
 }
 
 // anyMove reports whether it is worth ranking: most map changes only bring back a node.
-func anyMove(active *cluster.Map, joining map[cluster.NodeID]bool, leave cluster.NodeID) bool {
+func anyMove(active *cluster.Map, joining map[cluster.NodeID]bool) bool {
 	for _, joins := range joining {
 		if joins {
 			return true
 		}
-	}
-	if leave != "" {
-		return true
 	}
 	for i := range active.Slots {
 		if active.Slots[i].Owner() == "" {

@@ -21,7 +21,7 @@ type State struct {
 	Pending     *cluster.Map           // the map that is being changed to, or nil
 	LastVersion cluster.MapVersion     // the highest map version ever given out
 	Buckets     []*cluster.BucketEntry // ordered by name
-	LastBucket  cluster.BucketID       // the highest bucket id ever given out
+	LastBucket  uint64                 // the sequence number of the last bucket
 	BMDVersion  uint64                 // grows with every change of the bucket table
 	Deletions   []Deletion             // under way, ordered by index
 	Settings    map[string]string

@@ -98,7 +98,25 @@ func (in *interpreter) run(words []string) string {
 		c.Form = &Form{ClusterID: "c1", Format: Format, Node: n, Keys: []Key{{ID: "root", Sealed: []byte{1}, Root: true}}}
 	case "propose":
 		nodes, leave := in.nodes(arg["nodes"]), cluster.NodeID(arg["leave"])
-		c.Propose = &Propose{Base: cluster.MapVersion(number(in.t, arg["base"])), Nodes: nodes, Leave: leave, Moves: Moves(in.s.Active, nodes, leave, roundRobin)}
+		moves := Moves(in.s.Active, nodes, roundRobin)
+		for _, w := range list(arg["moves"], ";") {
+			id, slots, _ := strings.Cut(w, ":")
+			moves[cluster.NodeID(id)] = in.slots(slots)
+		}
+		c.Propose = &Propose{Base: cluster.MapVersion(number(in.t, arg["base"])), Nodes: nodes, Leave: leave, Moves: moves}
+	case "add-layout":
+		c.AddLayout = &AddLayout{
+			Base: cluster.MapVersion(number(in.t, arg["base"])), Layout: cluster.Layout{Copies: int(number(in.t, arg["copies"]))}, Slots: in.placements(arg["slots"]),
+		}
+	case "reshape":
+		c.Reshape = &Reshape{Base: cluster.MapVersion(number(in.t, arg["base"])), Changes: in.placements(arg["slots"])}
+	case "in-sync":
+		n := in.nodes(arg["node"])[0]
+		c.InSync = &InSync{Node: n.ID, Incarnation: n.Incarnation, Slots: make(map[cluster.Epoch]*cluster.SlotSet)}
+		for _, w := range list(arg["slots"], ";") {
+			epoch, slots, _ := strings.Cut(w, ":")
+			c.InSync.Slots[cluster.Epoch(number(in.t, epoch))] = in.slots(slots)
+		}
 	case "activate":
 		c.Activate = &Activate{Version: cluster.MapVersion(number(in.t, arg["version"])), Kept: in.kept(arg["keep"])}
 	case "cancel":
@@ -166,7 +184,49 @@ func (in *interpreter) bucket(arg map[string]string) cluster.Bucket {
 }
 
 func props(arg map[string]string) cluster.BucketProps {
-	return cluster.BucketProps{Checksum: cluster.ChecksumType(arg["checksum"]), Replicas: 1}
+	replicas, _ := strconv.Atoi(arg["replicas"])
+	return cluster.BucketProps{Checksum: cluster.ChecksumType(arg["checksum"]), Replicas: max(replicas, 1)}
+}
+
+func list(s, separator string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, separator)
+}
+
+// slots reads "1/0-99": hash ranges of a layout; or "@a": what a node owns.
+func (in *interpreter) slots(s string) *cluster.SlotSet {
+	set := &cluster.SlotSet{}
+	if owner, ok := strings.CutPrefix(s, "@"); ok {
+		for i := range in.s.Active.Slots {
+			if in.s.Active.Slots[i].Owner() == cluster.NodeID(owner) {
+				set.Add(cluster.Slot(i))
+			}
+		}
+		return set
+	}
+	layout, ranges, _ := strings.Cut(s, "/")
+	from, to, _ := strings.Cut(ranges, "-")
+	for i := number(in.t, from); i <= number(in.t, to); i++ {
+		set.Add(cluster.SlotIn(cluster.LayoutID(number(in.t, layout)), int(i)))
+	}
+	return set
+}
+
+// placements reads "1/0-99:a,b~;1/100-199:b": who holds some slots; ~ is who catches up.
+func (in *interpreter) placements(s string) []Placement {
+	var all []Placement
+	for _, w := range list(s, ";") {
+		slots, holders, _ := strings.Cut(w, ":")
+		p := Placement{Slots: in.slots(slots)}
+		for _, h := range list(holders, ",") {
+			id, catchesUp := strings.CutSuffix(h, "~")
+			p.Holders = append(p.Holders, Place{Node: cluster.NodeID(id), InSync: !catchesUp})
+		}
+		all = append(all, p)
+	}
+	return all
 }
 
 // kept reads "a:3,b:all": how many of the slots that each node would lose stay.
@@ -187,8 +247,8 @@ func (in *interpreter) kept(list string) *cluster.SlotSet {
 }
 
 // roundRobin keeps transcripts small: numbers of slots that one can check in the head.
-func roundRobin(s cluster.Slot, targets []cluster.Node) []cluster.NodeID {
-	return []cluster.NodeID{targets[int(s)%len(targets)].ID}
+func roundRobin(targets []cluster.Node) func(cluster.Slot) []cluster.NodeID {
+	return func(s cluster.Slot) []cluster.NodeID { return []cluster.NodeID{targets[int(s)%len(targets)].ID} }
 }
 
 func (in *interpreter) apply(data []byte) string {
@@ -239,7 +299,7 @@ func (in *interpreter) show() string {
 	return b.String()
 }
 
-// showMap prints a map, and how many slots each owner has at each epoch.
+// showMap prints a map, how many slots each owner has at each epoch, and who holds those of which there are more copies.
 func showMap(b *strings.Builder, name string, m *cluster.Map) {
 	fmt.Fprintf(b, "  %s v%d:", name, m.Version)
 	for _, n := range m.Nodes {
@@ -259,4 +319,32 @@ func showMap(b *strings.Builder, name string, m *cluster.Map) {
 		}
 	}
 	fmt.Fprintln(b)
+	for id, layout := range m.Layouts {
+		showHolders(b, m, cluster.LayoutID(id), layout)
+	}
+}
+
+// showHolders prints runs of slots that have the same holders.
+func showHolders(b *strings.Builder, m *cluster.Map, id cluster.LayoutID, layout cluster.Layout) {
+	last, first := "", 0
+	for i := range cluster.Slots + 1 {
+		line := ""
+		if i < cluster.Slots {
+			if s := m.Slot(cluster.SlotIn(id, i)); len(s.Holders) > 1 || layout.Width() > 1 {
+				line = fmt.Sprintf("@%d owned @%d:", s.Epoch, s.Owned)
+				for _, h := range s.Holders {
+					line += fmt.Sprintf(" %s@%d", h.Node, h.Admitted)
+					if !h.InSync {
+						line += "~"
+					}
+				}
+			}
+		}
+		if line != last {
+			if last != "" {
+				fmt.Fprintf(b, "    %s, slots %d/%d-%d %s\n", layout, id, first, i-1, last)
+			}
+			last, first = line, i
+		}
+	}
 }

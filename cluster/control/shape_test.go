@@ -1,0 +1,170 @@
+package control
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/internal/state"
+)
+
+// parseStandings reads "a b:D c:B": all targets, with what is the matter with them. D is dead, A away for less than the repair
+// delay (and its lease has ended), F away for longer, B barred, S suspect, L leaving.
+func parseStandings(list string) standings {
+	all := make(standings)
+	for w := range strings.FieldsSeq(list) {
+		id, flags, _ := strings.Cut(w, ":")
+		has := func(f string) bool { return strings.Contains(flags, f) }
+		all[cluster.NodeID(id)] = standing{
+			leased: !has("A") && !has("D") && !has("F"), near: !has("F"), dead: has("D") || has("F"),
+			barred: has("B") || has("S") || has("L"), suspect: has("S"), leaving: has("L"),
+		}
+	}
+	return all
+}
+
+// parseHolders reads "a b c~".
+func parseHolders(list string) []cluster.Holder {
+	var holders []cluster.Holder
+	for w := range strings.FieldsSeq(list) {
+		id, lagging := strings.CutSuffix(w, "~")
+		holders = append(holders, cluster.Holder{Node: cluster.NodeID(id), InSync: !lagging})
+	}
+	return holders
+}
+
+func showPlaces(places []state.Place) string {
+	var words []string
+	for _, p := range places {
+		w := string(p.Node)
+		if !p.InSync {
+			w += "~"
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, " ")
+}
+
+func (d decision) String() string {
+	switch {
+	case d.heir != "":
+		return "heir " + string(d.heir)
+	case d.places != nil:
+		return showPlaces(d.places)
+	case d.owner != "":
+		return "owner " + string(d.owner)
+	}
+	return "-"
+}
+
+// testRanking ranks the targets in the order of their names.
+func testRanking(list string) (*ranking, []cluster.NodeID) {
+	r := &ranking{standings: parseStandings(list)}
+	var ranked []cluster.NodeID
+	for w := range strings.FieldsSeq(list) {
+		id, _, _ := strings.Cut(w, ":")
+		if at := r.standings[cluster.NodeID(id)]; at.near && !at.leaving && !at.suspect {
+			ranked = append(ranked, cluster.NodeID(id))
+		}
+	}
+	return r, ranked
+}
+
+func TestShape(t *testing.T) {
+	f := func(width int, holders, targets, want string) {
+		t.Helper()
+		r, ranked := testRanking(targets)
+		if got := r.decision(parseHolders(holders), ranked, width).String(); got != want {
+			t.Errorf("%d of %s in %s: %s, want %s", width, holders, targets, got, want)
+		}
+	}
+	f(2, "a b", "a b c", "-")
+	f(2, "", "a b c", "-")
+	// The owner is lost, or suspect.
+	f(2, "a b", "a:D b c", "heir b")
+	f(3, "a b~ c", "a:D b c", "heir c")
+	f(3, "a b c", "a:D b:A c", "heir c")
+	f(3, "a b c", "a:D b:S c", "heir c")
+	f(2, "a b~", "a:D b c", "-")
+	f(1, "a", "a:F b c", "-")
+	f(2, "a b", "a:S b c", "heir b")
+	f(2, "a b~", "a:S b c", "a b~ c~")
+	// Who is away for a moment, or cannot be asked, stays.
+	f(2, "a b", "a:A b c", "-")
+	f(2, "a b", "a b:A c", "-")
+	f(2, "a b", "a b:D c", "-")
+	// Copies are missing.
+	f(2, "a b", "a b:F c", "a b c~")
+	f(2, "a", "a b c", "a b~")
+	f(2, "a", "a b:A c", "a c~")
+	f(2, "a", "a b:B c", "a c~")
+	f(2, "a", "a b:B c:B", "-")
+	f(3, "a", "a b", "a b~")
+	f(3, "a b c~", "a b c:F d", "a b c~ d~")
+	// A target joins or comes back, and takes its place when it is in sync.
+	f(2, "b c", "a b c", "b c a~")
+	f(2, "b c a~", "a b c", "-")
+	f(2, "b c a", "a b c", "b a")
+	f(2, "b a", "a b c", "owner a")
+	f(1, "b", "a b", "b a~")
+	f(1, "b a", "a b", "owner a")
+	f(1, "a b", "a b", "a")
+	// Stand-ins go when nobody misses them.
+	f(2, "a c b~", "a b c", "-")
+	f(2, "a c b", "a b c", "a b")
+	f(2, "a c b", "a b:A c", "-")
+	// A target leaves.
+	f(2, "a b", "a:L b c", "a b c~")
+	f(2, "a b c", "a:L b c", "owner b")
+	f(2, "b a c", "a:L b c", "b c")
+	f(1, "a", "a:L b", "a b~")
+}
+
+func TestWithout(t *testing.T) {
+	f := func(width int, holders, targets, accused, want string) {
+		t.Helper()
+		r, ranked := testRanking(targets)
+		r.active = &cluster.Map{}
+		r.active.AddLayout(cluster.Layout{Copies: width})
+		for i := range r.active.Slots {
+			r.active.Slots[i].Holders = parseHolders(holders)
+		}
+		r.rank = func(cluster.Slot) []cluster.NodeID { return ranked }
+		var ids []cluster.NodeID
+		for id := range strings.FieldsSeq(accused) {
+			ids = append(ids, cluster.NodeID(id))
+		}
+		got := "-"
+		if changes := r.without(ids, func(cluster.SlotState) bool { return true }); len(changes) > 0 {
+			got = showPlaces(changes[0].Holders)
+			if len(changes) != 1 || changes[0].Slots.Len() != cluster.Slots {
+				t.Errorf("%d changes of %d slots", len(changes), changes[0].Slots.Len())
+			}
+		}
+		if got != want {
+			t.Errorf("%s without %s: %s, want %s", holders, accused, got, want)
+		}
+	}
+	f(2, "a b", "a b c", "b", "a c~")
+	f(2, "a b", "a b c", "c", "-")
+	f(2, "a b", "a b c", "a", "-")
+	f(3, "a b c", "a b c d", "b", "a c d~")
+	f(3, "a b c", "a b c d", "b c", "a d~")
+	f(3, "a b c~", "a b c d:A", "b", "a c~")
+	f(1, "a b~", "a b c", "b", "a")
+}
+
+func TestRankTargets(t *testing.T) {
+	targets := []cluster.Node{{ID: "a", Weight: 1}, {ID: "b", Weight: 1}, {ID: "c", Weight: 3}}
+	var r ranks
+	order := r.of(targets, rankTargets)
+	for _, slot := range []cluster.Slot{0, 7, cluster.SlotIn(2, 7), 7} {
+		if got, want := fmt.Sprint(order(slot)), fmt.Sprint(cluster.RankTargets(slot, targets)); got != want {
+			t.Errorf("slot %d: %s, want %s", slot, got, want)
+		}
+	}
+	if fewer := r.of(targets[:1], rankTargets)(7); len(fewer) != 1 {
+		t.Errorf("targets that are gone are ranked: %v", fewer)
+	}
+}
