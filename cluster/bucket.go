@@ -163,8 +163,20 @@ func ParseChecksumType(s string) (ChecksumType, error) {
 type BucketProps struct {
 	Checksum ChecksumType `json:"checksum.type"`
 	Replicas int          `json:"replicas"` // copies of each object, on as many targets; 1 until replicas are built
-	// Redirect says who is sent to the owner of an object: "auto", "always" or "never"; empty is what the cluster's setting says.
-	Redirect string `json:"redirect,omitempty"`
+	// MinCopies is on how many targets a write must be durable before it is acknowledged; zero: see LeastCopies.
+	MinCopies int `json:"min_copies,omitempty"`
+}
+
+// Layout returns how the bucket's objects are to be kept.
+func (p BucketProps) Layout() Layout { return Layout{Copies: max(p.Replicas, 1)} }
+
+// LeastCopies returns on how many targets a write must be durable before it is acknowledged: two, or one when there is one
+// copy, unless MinCopies says otherwise.
+func (p BucketProps) LeastCopies() int {
+	if p.MinCopies > 0 {
+		return p.MinCopies
+	}
+	return min(2, max(p.Replicas, 1))
 }
 
 // BucketState says whether a bucket takes requests.

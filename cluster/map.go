@@ -76,10 +76,22 @@ type Holder struct {
 	Admitted Epoch  `json:"admitted"` // the epoch that admitted it; what it lacks from before, it drops when it reconciles
 }
 
-// SlotState is what the map says of one slot. The first holder is the owner; a slot without holders has no owner yet.
+// SlotState is what the map says of one slot. The first holder is the owner, which is always in sync; a slot without holders
+// has no owner yet.
 type SlotState struct {
 	Epoch   Epoch    `json:"epoch"`
+	Owned   Epoch    `json:"owned"` // in which the owner became it, in its present incarnation; it settles the slot once for that
 	Holders []Holder `json:"holders"`
+}
+
+// Holder returns what the map says of a node as a holder of the slot.
+func (s SlotState) Holder(id NodeID) (Holder, bool) {
+	for _, h := range s.Holders {
+		if h.Node == id {
+			return h, true
+		}
+	}
+	return Holder{}, false
 }
 
 // Owner returns the target that orders the slot's operations, or "" when there is none.
@@ -183,6 +195,31 @@ func (m *Map) Owner(s Slot) (NodeID, Epoch) {
 	}
 	st := &m.Slots[s]
 	return st.Owner(), st.Epoch
+}
+
+// Promotes reports whether the pending map gives a slot of m to another owner that is in sync with the present one: then
+// nothing is lost when it moves, whatever was written.
+func (m *Map) Promotes(pending *Map, s Slot) bool {
+	owner, _ := pending.Owner(s)
+	old := m.Slot(s)
+	h, ok := old.Holder(owner)
+	return ok && h.InSync && owner != old.Owner()
+}
+
+// Holds reports whether a node is a holder of any slot.
+func (m *Map) Holds(id NodeID) bool {
+	var last *Holder
+	for i := range m.Slots {
+		s := &m.Slots[i]
+		if len(s.Holders) == 0 || &s.Holders[0] == last {
+			continue
+		}
+		last = &s.Holders[0]
+		if _, ok := s.Holder(id); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // OwnedBy returns how many slots each target owns.

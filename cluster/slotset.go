@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"math/bits"
-	"slices"
 )
 
 // SlotSet is a set of slots of any layouts. A nil set is empty.
@@ -106,26 +105,42 @@ func (s *SlotSet) All() iter.Seq[Slot] {
 	}
 }
 
-// chunkSize is the size of one layout's slots in the text of a set: the layout's number and a bit for each slot.
-const chunkSize = 1 + layoutWords*8
+// The forms in which the slots of one layout are written, after the layout's number.
+const (
+	formBits byte = iota // a bit for each slot
+	formGaps             // how many slots, and how many others are before each, as unsigned varints
+)
 
-// MarshalText writes the set as base64 of 2 KiB for each layout of which a slot is in it, or as nothing when it is empty.
+// MarshalText writes the set as base64, each layout in the shorter form, or as nothing when it is empty.
 func (s *SlotSet) MarshalText() ([]byte, error) {
 	if s == nil {
 		return nil, nil
 	}
 	var raw []byte
 	for layout := range len(s.words) / layoutWords {
-		words := s.words[layout*layoutWords : (layout+1)*layoutWords]
-		if !slices.ContainsFunc(words, func(w uint64) bool { return w != 0 }) {
-			continue
-		}
-		raw = append(raw, byte(layout))
-		for _, w := range words {
-			raw = binary.LittleEndian.AppendUint64(raw, w)
+		part := SlotSet{words: s.words[layout*layoutWords : (layout+1)*layoutWords]}
+		switch n := part.Len(); {
+		case n == 0:
+		case n < layoutWords*4: // a gap takes two bytes at most
+			raw = part.appendGaps(append(raw, byte(layout), formGaps), n)
+		default:
+			raw = append(raw, byte(layout), formBits)
+			for _, w := range part.words {
+				raw = binary.LittleEndian.AppendUint64(raw, w)
+			}
 		}
 	}
 	return base64.StdEncoding.AppendEncode(nil, raw), nil
+}
+
+func (s *SlotSet) appendGaps(raw []byte, n int) []byte {
+	raw = binary.AppendUvarint(raw, uint64(n))
+	next := Slot(0)
+	for slot := range s.All() {
+		raw = binary.AppendUvarint(raw, uint64(slot-next))
+		next = slot + 1
+	}
+	return raw
 }
 
 // UnmarshalText reads what MarshalText wrote.
@@ -135,20 +150,41 @@ func (s *SlotSet) UnmarshalText(text []byte) error {
 	if err != nil {
 		return err
 	}
-	if len(raw)%chunkSize != 0 {
-		return fmt.Errorf("a slot set has %d bytes, want a multiple of %d", len(raw), chunkSize)
-	}
-	next := 0
-	for chunk := range slices.Chunk(raw, chunkSize) {
-		layout := int(chunk[0])
-		if layout < next || layout >= MaxLayouts {
+	for next := 0; len(raw) > 0; {
+		layout := int(raw[0])
+		if layout < next || layout >= MaxLayouts || len(raw) < 2 {
 			return fmt.Errorf("a slot set has layout %d where at least %d and less than %d was expected", layout, next, MaxLayouts)
 		}
 		next = layout + 1
 		s.grow(next)
-		for i := range layoutWords {
-			s.words[layout*layoutWords+i] = binary.LittleEndian.Uint64(chunk[1+i*8:])
+		if raw, err = s.readLayout(layout, raw[1], raw[2:]); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// readLayout reads the slots of one layout and returns what follows them.
+func (s *SlotSet) readLayout(layout int, form byte, raw []byte) ([]byte, error) {
+	words := s.words[layout*layoutWords:]
+	switch {
+	case form == formBits && len(raw) >= layoutWords*8:
+		for i := range layoutWords {
+			words[i] = binary.LittleEndian.Uint64(raw[i*8:])
+		}
+		return raw[layoutWords*8:], nil
+	case form == formGaps:
+		in := varints{rest: raw}
+		slot := uint64(0)
+		for range in.next("number of slots", Slots+1) {
+			slot += in.next("gap", Slots-min(slot, Slots))
+			if in.err != nil {
+				return nil, in.err
+			}
+			words[slot/64] |= 1 << (slot % 64)
+			slot++
+		}
+		return in.rest, in.err
+	}
+	return nil, fmt.Errorf("the slots of layout %d have form %d and %d bytes", layout, form, len(raw))
 }

@@ -18,7 +18,7 @@ type SlotTable []SlotState
 type slotTableText struct {
 	Nodes []NodeID `json:"nodes"` // that States refer to, ordered
 	// States holds the distinct states in the order in which slots have them first. For each, as unsigned varints: the epoch,
-	// the number of holders, and for each holder its node (an index, times two, plus one if it is in sync) and the epoch that
+	// the epoch since which the owner is it, the number of holders, and for each holder its node (an index, times two, plus one if it is in sync) and the epoch that
 	// admitted it.
 	States []byte `json:"states"`
 	// Slots has an unsigned varint for each run of slots of the same state: the state's index, times two. When the run is longer
@@ -69,7 +69,7 @@ func (t SlotTable) nodes() []NodeID {
 }
 
 func sameState(a, b SlotState) bool {
-	if a.Epoch != b.Epoch || len(a.Holders) != len(b.Holders) {
+	if a.Epoch != b.Epoch || a.Owned != b.Owned || len(a.Holders) != len(b.Holders) {
 		return false
 	}
 	return len(a.Holders) == 0 || &a.Holders[0] == &b.Holders[0] || slices.Equal(a.Holders, b.Holders)
@@ -84,14 +84,14 @@ type tableWriter struct {
 }
 
 type sharedState struct {
-	epoch   Epoch
-	holders *Holder
-	count   int
+	epoch, owned Epoch
+	holders      *Holder
+	count        int
 }
 
 // index returns the number of a state, new or known.
 func (w *tableWriter) index(s SlotState) uint64 {
-	key := sharedState{epoch: s.Epoch, count: len(s.Holders)}
+	key := sharedState{epoch: s.Epoch, owned: s.Owned, count: len(s.Holders)}
 	if key.count > 0 {
 		key.holders = &s.Holders[0]
 	}
@@ -99,7 +99,7 @@ func (w *tableWriter) index(s SlotState) uint64 {
 		return i
 	}
 	var buf [64]byte
-	b := binary.AppendUvarint(buf[:0], uint64(s.Epoch))
+	b := binary.AppendUvarint(binary.AppendUvarint(buf[:0], uint64(s.Epoch)), uint64(s.Owned))
 	b = binary.AppendUvarint(b, uint64(len(s.Holders)))
 	for _, h := range s.Holders {
 		n, _ := slices.BinarySearch(w.nodes, h.Node)
@@ -138,7 +138,7 @@ func (t *SlotTable) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-var errTableEnds = errors.New("a slot table ends in the middle of a number")
+var errEnds = errors.New("slots end in the middle of a number")
 
 // varints reads unsigned varints, each below a limit.
 type varints struct {
@@ -153,10 +153,10 @@ func (v *varints) next(what string, limit uint64) uint64 {
 	n, size := binary.Uvarint(v.rest)
 	switch {
 	case size <= 0:
-		v.err = errTableEnds
+		v.err = errEnds
 		return 0
 	case n >= limit:
-		v.err = fmt.Errorf("a slot table has %s %s, want less than %s", what, strconv.FormatUint(n, 10), strconv.FormatUint(limit, 10))
+		v.err = fmt.Errorf("slots have %s %s, want less than %s", what, strconv.FormatUint(n, 10), strconv.FormatUint(limit, 10))
 		return 0
 	}
 	v.rest = v.rest[size:]
@@ -170,7 +170,7 @@ func (x *slotTableText) readStates() ([]SlotState, error) {
 	var states []SlotState
 	in := varints{rest: x.States}
 	for len(in.rest) > 0 && in.err == nil {
-		s := SlotState{Epoch: Epoch(in.next("epoch", 1<<63))}
+		s := SlotState{Epoch: Epoch(in.next("epoch", 1<<63)), Owned: Epoch(in.next("epoch", 1<<63))}
 		if n := in.next("number of holders", MaxWidth*2+1); n > 0 {
 			s.Holders = make([]Holder, n)
 		}

@@ -13,7 +13,7 @@ import (
 func randomTable(r *rand.Rand, layouts, nodes int) SlotTable {
 	states := make([]SlotState, 1+r.IntN(40))
 	for i := range states {
-		states[i].Epoch = Epoch(r.IntN(1000))
+		states[i].Epoch, states[i].Owned = Epoch(r.IntN(1000)), Epoch(r.IntN(1000))
 		for range r.IntN(4) {
 			states[i].Holders = append(states[i].Holders, Holder{
 				Node: NodeID(fmt.Sprintf("node-%d", r.IntN(nodes))), InSync: r.IntN(2) == 0, Admitted: Epoch(r.IntN(1000)),
@@ -79,7 +79,7 @@ func TestSlotTableIsSmall(t *testing.T) {
 
 func TestMalformedSlotTables(t *testing.T) {
 	good := make(SlotTable, Slots)
-	good[7] = SlotState{Epoch: 3, Holders: []Holder{{Node: "a", InSync: true, Admitted: 2}}}
+	good[7] = SlotState{Epoch: 3, Owned: 1, Holders: []Holder{{Node: "a", InSync: true, Admitted: 2}}}
 	text, err := json.Marshal(good)
 	if err != nil {
 		t.Fatal(err)
@@ -104,9 +104,9 @@ func TestMalformedSlotTables(t *testing.T) {
 	f(`"a","a"`, parts.States, parts.Slots)        // twice
 	f(`"b","a"`, parts.States, parts.Slots)        // not in order
 	f(`"a"`, "", parts.Slots)                      // no states
-	f(`"a"`, "AAAD", parts.Slots)                  // ends in the middle of a state
+	f(`"a"`, "AAAA"+"AwA=", parts.Slots)           // ends in the middle of a state
 	f(`"a"`, "gIA=", parts.Slots)                  // ends in the middle of a number
-	f(`"a"`, "AP//////////AQ==", parts.Slots)      // too many holders
+	f(`"a"`, "AAD//////////wE=", parts.Slots)      // too many holders
 	f(`"a"`, parts.States, "")                     // no slots
 	f(`"a"`, parts.States, "AA==")                 // too few
 	f(`"a"`, parts.States, "Af///////////wE=")     // a run that is too long
@@ -123,7 +123,7 @@ func FuzzSlotTable(f *testing.F) {
 		}
 		f.Add(text)
 	}
-	f.Add([]byte(`{"nodes":["a"],"states":"AAEBAQ==","slots":"Af5/"}`))
+	f.Add([]byte(`{"nodes":["a"],"states":"AAABAQE=","slots":"Af5/"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var table SlotTable
 		if json.Unmarshal(data, &table) != nil {
