@@ -222,3 +222,177 @@ func TestOwnerDies(t *testing.T) {
 		}
 	}
 }
+
+// allInSync reports whether a node holds every slot in sync.
+func (s *several) allInSync(id cluster.NodeID) bool {
+	for i, st := range s.active().Slots {
+		if cluster.Slot(i).Layout() != sharedLayout {
+			continue
+		}
+		if h, ok := st.Holder(id); !ok || !h.InSync {
+			return false
+		}
+	}
+	return true
+}
+
+// TestCatchUp: a node that was taken out misses writes of every kind, comes back, catches up while writes go on, and is then
+// all that is left.
+func TestCatchUp(t *testing.T) {
+	s := newSeveral(t, 3, 3, nil)
+	ctx := context.Background()
+	for i, size := range sizes {
+		s.put(fmt.Sprintf("k%d", i), pattern(i, size))
+		s.put(fmt.Sprintf("gone%d", i), pattern(i, size))
+		s.put(fmt.Sprintf("stays%d", i), pattern(i, size))
+	}
+	moved := s.owned("t3", 40)
+	s.put(moved, []byte("owned by t3"))
+	replayed := s.owned("t1", 30)
+	r0 := again(s, func(r cluster.RequestID) (cluster.RequestID, error) {
+		_, err := s.tryPut(replayed, []byte("zero"), r)
+		return r, err
+	})
+	s.crash("t3")
+	s.promote("t3", "")
+	for i, size := range sizes {
+		s.put(fmt.Sprintf("k%d", i), pattern(i+100, size))
+		s.remove(fmt.Sprintf("gone%d", i))
+		s.put(fmt.Sprintf("new%d", i), pattern(i+200, size))
+	}
+	s.put(replayed, []byte("one"))
+	whole := s.upload("multi", 12)
+	for _, n := range s.holders("k0") {
+		if n == "t3" {
+			t.Fatal("the silent holder is still one")
+		}
+	}
+	s.start("t3")
+	s.admit("t3")
+	stop := make(chan struct{})
+	writing := make(chan int)
+	go func() {
+		n := 0
+		for ; ; n++ {
+			select {
+			case <-stop:
+				writing <- n
+				return
+			default:
+				s.put(fmt.Sprintf("during%d", n%20), pattern(n, 5000))
+			}
+		}
+	}()
+	s.eventually("t3 is in sync", func() bool { return s.allInSync("t3") })
+	close(stop)
+	n := <-writing
+	if n == 0 {
+		t.Fatal("nothing was written meanwhile")
+	}
+	for _, id := range []cluster.NodeID{"t1", "t2"} {
+		s.promote(id, "t3")
+	}
+	s.crash("t1")
+	s.crash("t2")
+	for i, size := range sizes {
+		for key, want := range map[string][]byte{"k": pattern(i+100, size), "new": pattern(i+200, size), "stays": pattern(i, size)} {
+			if got := s.get(fmt.Sprintf("%s%d", key, i)); !bytes.Equal(got, want) {
+				t.Fatalf("%s%d: other bytes", key, i)
+			}
+		}
+		s.wantAbsent(fmt.Sprintf("gone%d", i))
+	}
+	if got := s.get("multi"); !bytes.Equal(got, whole) {
+		t.Fatal("the uploaded object has other bytes")
+	}
+	if got := s.get(moved); string(got) != "owned by t3" {
+		t.Fatalf("%q", got)
+	}
+	// R5: the replay of what was replaced finds itself answered, at a holder that got it by catching up.
+	if _, err := s.tryPut(replayed, []byte("zero"), r0); err != nil && !cluster.Is(err, cluster.KindUnavailable) {
+		t.Fatal(err)
+	}
+	if got := s.get(replayed); string(got) != "one" {
+		t.Fatalf("a replay put the value back: %q", got)
+	}
+	for i := max(0, n-20); i < n; i++ {
+		if got := s.get(fmt.Sprintf("during%d", i%20)); !bytes.Equal(got, pattern(i, 5000)) {
+			t.Fatalf("what was written while t3 caught up: during%d has other bytes", i%20)
+		}
+	}
+	all, err := s.store("t3").listAll(ctx, s.bucket, s.active().Version)
+	if err != nil || len(all) != 3*len(sizes)+3+min(n, 20) {
+		t.Fatalf("%d objects in the list, %v: %v", len(all), err, all)
+	}
+}
+
+// listAll returns the keys that a node shows.
+func (s *Store) listAll(ctx context.Context, bucket cluster.BucketEntry, version cluster.MapVersion) (keys []string, err error) {
+	for e, err := range s.List(ctx, &ListRequest{Bucket: bucket, Map: version}) {
+		if err != nil {
+			return keys, err
+		}
+		keys = append(keys, string(e.Key))
+	}
+	return keys, nil
+}
+
+// TestListsOfOwners: each object is in the list of its owner and in no other.
+func TestListsOfOwners(t *testing.T) {
+	s := newSeveral(t, 3, 3, nil)
+	want := 60
+	for i := range want {
+		s.put(fmt.Sprintf("k%03d", i), []byte("v"))
+	}
+	seen := make(map[string]cluster.NodeID)
+	for _, id := range []cluster.NodeID{"t1", "t2", "t3"} {
+		keys, err := s.store(id).listAll(context.Background(), s.bucket, s.active().Version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range keys {
+			if seen[key] != "" || s.holders(key)[0] != id {
+				t.Fatalf("%s is in the lists of %s and %s", key, seen[key], id)
+			}
+			seen[key] = id
+		}
+		if empty, err := s.store(id).SealBucket(context.Background(), s.bucket.ID); empty || err != nil {
+			t.Fatalf("%s says that the bucket is empty: %v", id, err)
+		}
+	}
+	if len(seen) != want {
+		t.Fatalf("%d objects in lists", len(seen))
+	}
+	for key := range seen {
+		s.remove(key)
+	}
+	for _, id := range []cluster.NodeID{"t1", "t2", "t3"} {
+		s.eventually("empty", func() bool {
+			empty, err := s.store(id).SealBucket(context.Background(), s.bucket.ID)
+			return empty && err == nil
+		})
+	}
+}
+
+// TestSurplus: what is not held any more is freed.
+func TestSurplus(t *testing.T) {
+	s := newSeveral(t, 3, 3, nil)
+	key := s.owned("t1", 0)
+	s.put(key, pattern(1, 50_000))
+	s.wantCopies(key, meta.Current)
+	s.reshape(func(_ cluster.Slot, st *cluster.SlotState) bool {
+		st.Holders = st.Holders[:2]
+		return true
+	})
+	s.eventually("the copy is gone", func() bool {
+		all, doubts := s.records("t3", key)
+		return len(all) == 0 && doubts == 0
+	})
+	m := s.store("t3").mountpath(copyName(s.bucket.ID, cluster.ObjectKey(key)))
+	if st := m.disk.Stats(); st.Extents != 0 {
+		t.Fatalf("%d extents are left", st.Extents)
+	}
+	if got := s.get(key); !bytes.Equal(got, pattern(1, 50_000)) {
+		t.Fatal("other bytes")
+	}
+}
