@@ -163,6 +163,8 @@ func ParseChecksumType(s string) (ChecksumType, error) {
 type BucketProps struct {
 	Checksum ChecksumType `json:"checksum.type"`
 	Replicas int          `json:"replicas"` // copies of each object, on as many targets; 1 until replicas are built
+	// Redirect says who is sent to the owner of an object: "auto", "always" or "never"; empty is what the cluster's setting says.
+	Redirect string `json:"redirect,omitempty"`
 	// MinCopies is on how many targets a write must be durable before it is acknowledged; zero: see LeastCopies.
 	MinCopies int `json:"min_copies,omitempty"`
 }

@@ -46,9 +46,9 @@ type rounds struct {
 	tokens map[cluster.NodeID]map[Piece]Token // guarded by mu
 }
 
-// isShared reports whether other nodes hold the turn's slot, too.
+// isShared reports whether other nodes hold the turn's slot, too, or should.
 func (t *turn) isShared() bool {
-	return t.store.council != nil && len(t.store.council.Map().Slot(t.slot).Holders) > 1
+	return t.store.council != nil && (len(t.store.council.Map().Slot(t.slot).Holders) > 1 || t.name.bucket.Props.LeastCopies() > 1)
 }
 
 // commitShared is commit for a slot with several holders. before are what a round for this holder alone has prepared.
