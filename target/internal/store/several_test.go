@@ -34,6 +34,8 @@ type several struct {
 	m        *cluster.Map                                        // guarded by mu: the active map
 	fault    func(from, to cluster.NodeID, message string) error // guarded by mu: asked before a message arrives
 	lost     func(from, to cluster.NodeID, message string) error // guarded by mu: asked before the answer is returned
+	repeat   func(again func())                                  // guarded by mu: asked about each prepare
+	fencing  context.CancelFunc                                  // guarded by mu: cancels the pending map; nil for none
 	requests atomic.Uint64
 	held     bool // the leader decides nothing of itself
 }
@@ -187,6 +189,7 @@ func (p *process) Stage(ctx context.Context, to cluster.NodeID, r *StageRequest)
 func (p *process) Prepare(ctx context.Context, to cluster.NodeID, r *PrepareRequest) (*PrepareReply, error) {
 	c := *r
 	c.Records, c.Beside = copied(r.Records), copied(r.Beside)
+	p.repeated(to, r)
 	return reach(p, to, "prepare", func(s *Store) (*PrepareReply, error) { return s.Prepare(ctx, &c) })
 }
 
@@ -399,6 +402,11 @@ func (s *several) demote(accuser cluster.NodeID, slot cluster.Slot, epoch cluste
 	if owner, now := s.active().Owner(slot); owner != accuser || now != epoch {
 		return
 	}
+	s.mu.Lock()
+	if s.fencing != nil {
+		s.fencing()
+	}
+	s.mu.Unlock()
 	s.reshape(func(_ cluster.Slot, st *cluster.SlotState) bool {
 		before := len(st.Holders)
 		owner := st.Owner()
@@ -472,21 +480,27 @@ func (s *several) promote(from, to cluster.NodeID) {
 		st.Owned = st.Epoch
 		m.Slots[i] = st
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	s.mu.Lock()
+	s.fencing = cancel
+	s.mu.Unlock()
 	for _, p := range s.running() {
 		if p.CheckLease() != nil {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		kept, err := p.store.Fence(ctx, m)
-		cancel()
 		if err != nil && p.CheckLease() == nil {
-			s.t.Errorf("%s does not fence: %v", p.node.id, err)
-			return
+			m = s.active() // the change is cancelled, and what was stopped goes on
+			break
 		}
 		for _, slot := range kept {
 			m.Slots[slot] = s.active().Slots[slot]
 		}
 	}
+	s.mu.Lock()
+	s.fencing = nil
+	s.mu.Unlock()
 	s.publish(m)
 }
 
