@@ -23,6 +23,7 @@ func TestSeveralLinearizable(t *testing.T) {
 	for seed := uint64(first); seed < uint64(first+max(seeds, 2)); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			history := raceSeveral(t, seed)
+			t.Logf("%d operations", len(history))
 			result, _ := porcupine.CheckOperationsVerbose(register(), history, time.Minute)
 			if result != porcupine.Ok {
 				t.Fatalf("seed %d: %d operations: %s", seed, len(history), result)

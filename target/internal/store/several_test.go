@@ -59,6 +59,8 @@ type process struct {
 	moved chan struct{} // guarded by mu: closed when m changes
 	dead  bool          // guarded by mu: crashed: it holds no lease and reaches nobody
 	cut   bool          // guarded by mu: no lease, and no messages
+
+	led sync.RWMutex // shared while the control plane leads the store: it is stopped before the store is closed
 }
 
 func (p *process) Map() *cluster.Map {
@@ -358,7 +360,27 @@ func (s *several) publish(m *cluster.Map) {
 	work.Wait()
 }
 
+func (p *process) fence(ctx context.Context, m *cluster.Map) ([]cluster.Slot, error) {
+	p.led.RLock()
+	defer p.led.RUnlock()
+	if err := p.CheckLease(); err != nil {
+		return nil, err
+	}
+	return p.store.Fence(ctx, m)
+}
+
+// end closes the store of a process that is dead.
+func (p *process) end() {
+	p.led.Lock()
+	defer p.led.Unlock()
+	if err := p.store.Close(); err != nil {
+		p.node.s.t.Error(err)
+	}
+}
+
 func (p *process) follow(m *cluster.Map) {
+	p.led.RLock()
+	defer p.led.RUnlock()
 	for p.CheckLease() == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		err := p.store.Activate(ctx, m)
@@ -489,7 +511,7 @@ func (s *several) promote(from, to cluster.NodeID) {
 		if p.CheckLease() != nil {
 			continue
 		}
-		kept, err := p.store.Fence(ctx, m)
+		kept, err := p.fence(ctx, m)
 		if err != nil && p.CheckLease() == nil {
 			m = s.active() // the change is cancelled, and what was stopped goes on
 			break
@@ -518,9 +540,7 @@ func (s *several) crash(id cluster.NodeID) {
 	p.dead = true
 	p.mu.Unlock()
 	n.fs = n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 0, RNG: rand.New(rand.NewPCG(1, 2))})
-	if err := p.store.Close(); err != nil {
-		s.t.Error(err)
-	}
+	p.end()
 }
 
 func (s *several) stop(id cluster.NodeID) {
@@ -532,9 +552,7 @@ func (s *several) stop(id cluster.NodeID) {
 		p.mu.Lock()
 		p.dead = true
 		p.mu.Unlock()
-		if err := p.store.Close(); err != nil {
-			s.t.Error(err)
-		}
+		p.end()
 	}
 }
 
