@@ -118,12 +118,12 @@ func (s *several) upload(key string, parts int) []byte {
 
 // TestSilentHolder: a holder that does not answer is taken out, and the write goes on without it.
 func TestSilentHolder(t *testing.T) {
-	s := newSeveral(t, 3, 3, nil)
-	key := s.owned("t1", 0)
-	s.put(key, []byte("old"))
 	for _, message := range []string{"prepare", "stage"} {
+		s := newSeveral(t, 3, 3, nil)
+		key := s.owned("t1", 0)
+		s.put(key, []byte("old"))
 		s.setFault(func(_, to cluster.NodeID, m string) error {
-			if to == "t3" && (m == message || m == "prepare") {
+			if to == "t3" && m == message {
 				return errNetwork
 			}
 			return nil
@@ -139,7 +139,77 @@ func TestSilentHolder(t *testing.T) {
 		if got := s.get(key); !bytes.Equal(got, want) {
 			t.Fatal("an acknowledged write is lost")
 		}
-		break
+	}
+}
+
+// TestFewestCopies: with fewer holders than the bucket asks for, a write is refused before anything is prepared.
+func TestFewestCopies(t *testing.T) {
+	s := newSeveral(t, 2, 2, nil)
+	s.bucket.Props.MinCopies = 2
+	key := s.owned("t1", 0)
+	s.put(key, []byte("two"))
+	s.reshape(func(_ cluster.Slot, st *cluster.SlotState) bool {
+		st.Holders = st.Holders[:1]
+		return true
+	})
+	_, err := s.tryPut(key, pattern(1, 10_000), "")
+	wantKind(t, err, cluster.KindUnavailable)
+	if got := s.get(key); string(got) != "two" {
+		t.Fatalf("%q", got)
+	}
+	s.admit("t2")
+	if got := s.put(key, []byte("again")); got.Size != 5 {
+		t.Fatal(got)
+	}
+}
+
+// TestUploadMoves: an upload goes on at the next owner, also when that one got its parts by catching up.
+func TestUploadMoves(t *testing.T) {
+	s := newSeveral(t, 3, 2, nil)
+	ctx := context.Background()
+	key := s.owned("t1", 0)
+	p, call := s.at(key, "")
+	id, err := p.store.CreateUpload(ctx, &CreateUploadRequest{Call: call, Bucket: s.bucket, Key: cluster.ObjectKey(key)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var whole []byte
+	var named []CompletePart
+	for n, next := range []cluster.NodeID{"t2", "t3", "t1"} {
+		data := pattern(n, 2000*(n+1)) // in the record, and in a place
+		p, call := s.at(key, "")
+		info, err := p.store.PutPart(ctx, &PutPartRequest{
+			Call: call, Bucket: s.bucket, Key: cluster.ObjectKey(key), Upload: id, Number: n + 1, Body: bytes.NewReader(data), Size: -1,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole = append(whole, data...)
+		named = append(named, CompletePart{Number: n + 1, ETag: info.ETag})
+		s.admit(next)
+		s.eventually("in sync", func() bool {
+			h, ok := s.active().Slot(s.slot(key)).Holder(next)
+			return ok && h.InSync
+		})
+		before := s.holders(key)[0]
+		s.promote(before, next)
+		s.reshape(func(_ cluster.Slot, st *cluster.SlotState) bool { // only the new owner has it now
+			if st.Owner() != next {
+				return false
+			}
+			st.Holders = st.Holders[:1]
+			return true
+		})
+	}
+	p, call = s.at(key, "")
+	_, err = p.store.Complete(ctx, &CompleteRequest{
+		Call: call, Bucket: s.bucket, Key: cluster.ObjectKey(key), Upload: id, Parts: named, Size: -1, SmallParts: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.get(key); !bytes.Equal(got, whole) {
+		t.Fatal("other bytes")
 	}
 }
 
