@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	reconcilePause   = 200 * time.Millisecond // before another try
+	reconcilePause   = 200 * time.Millisecond // before the map is looked at again
+	reconcileRetry   = time.Second            // after a failure
 	reconcileFetches = 4                      // records at a time
 	reconcileWait    = 30 * time.Second       // for one page
 )
@@ -30,13 +31,15 @@ func (s *Store) reconcile(ctx context.Context) {
 		case <-s.background.reconciling:
 		}
 		for owners := s.ahead(); len(owners) > 0; owners = s.ahead() {
+			wait := reconcilePause
 			for _, owner := range owners {
 				err := s.catchUpWith(ctx, owner)
 				if err != nil && !errors.Is(err, errMoved) && ctx.Err() == nil {
 					s.o.Events.background("", "catch up with "+string(owner), err)
+					wait = reconcileRetry
 				}
 			}
-			if !pause(ctx, reconcilePause) {
+			if !pause(ctx, wait) {
 				return
 			}
 		}

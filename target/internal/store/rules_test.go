@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"testing"
+	"time"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/target/internal/meta"
@@ -302,11 +303,22 @@ func TestPageFromBefore(t *testing.T) {
 	key, gone, fresh := s.owned("t1", 0), s.owned("t1", 1), s.owned("t1", 2)
 	s.put(key, []byte("old"))
 	s.put(gone, []byte("old"))
+	since := s.owned("t1", 3)
+	s.setFault(func(from, to cluster.NodeID, m string) error {
+		if from == "t2" && to == "t1" && m == "pull" {
+			s.setFault(nil)
+			s.put(since, []byte("written since the admission"))
+			s.wantCopies(since, meta.Current)
+		}
+		return nil
+	})
 	once := false
 	s.setLost(func(from, to cluster.NodeID, m string) error {
 		if from == "t2" && to == "t1" && m == "pull" && !once {
 			once = true
 			s.setLost(nil)
+			s.remove(since)
+			s.wantCopies(since, meta.Tombstone)
 			s.put(key, []byte("new"))
 			s.put(fresh, []byte("new"))
 			s.remove(gone)
@@ -330,6 +342,7 @@ func TestPageFromBefore(t *testing.T) {
 		t.Fatalf("%q", got)
 	}
 	s.wantAbsent(gone)
+	s.wantAbsent(since)
 }
 
 // TestHigherLeftover (R4): a node comes back with a prepared generation that was never acknowledged and is higher than what the
@@ -352,10 +365,7 @@ func TestHigherLeftover(t *testing.T) {
 		_, err := p.store.Put(context.Background(), &PutRequest{Call: call, Bucket: s.bucket, Key: cluster.ObjectKey(key), Body: bytes.NewReader([]byte("never")), Size: 5})
 		done <- err
 	}()
-	s.eventually("it is prepared here", func() bool {
-		all, _ := s.records("t1", key)
-		return len(all) == 2
-	})
+	s.eventually("it is durable here, and t2 does not answer", func() bool { return p.accused.Load() > 0 })
 	s.crash("t1")
 	<-done
 	s.held = false
@@ -374,8 +384,78 @@ func TestHigherLeftover(t *testing.T) {
 	s.start("t1")
 	s.admit("t1")
 	s.eventually("t1 is in sync", func() bool { return s.allInSync("t1") })
+	s.crash("t2") // nobody is left who could say that it was never acknowledged
 	s.promote("t2", "t1")
 	if got := s.get(key); string(got) != "old" {
 		t.Fatalf("a write that was never acknowledged overtook: %q", got)
+	}
+}
+
+// TestSettleAsks: a write is prepared at one of two other holders when the owner dies. What the next owner shows, the one after
+// it must show, too.
+func TestSettleAsks(t *testing.T) {
+	s := newSeveral(t, 3, 3, nil)
+	key := s.owned("t1", 0)
+	s.put(key, []byte("old"))
+	s.wantCopies(key, meta.Current)
+	s.setFault(func(from, to cluster.NodeID, m string) error {
+		if from == "t1" && to == "t3" && m == "prepare" {
+			return errNetwork
+		}
+		return nil
+	})
+	s.held = true
+	p, call := s.at(key, "")
+	done := make(chan error, 1)
+	go func() {
+		_, err := p.store.Put(context.Background(), &PutRequest{Call: call, Bucket: s.bucket, Key: cluster.ObjectKey(key), Body: bytes.NewReader([]byte("new")), Size: 3})
+		done <- err
+	}()
+	s.eventually("it is prepared at t2", func() bool {
+		all, doubts := s.records("t2", key)
+		return len(all) == 2 && doubts == 1
+	})
+	s.crash("t1")
+	<-done
+	s.held = false
+	s.setFault(nil)
+	s.promote("t1", "t2")
+	shown := s.get(key)
+	s.crash("t2")
+	s.promote("t2", "t3")
+	if got := s.get(key); !bytes.Equal(got, shown) {
+		t.Fatalf("%q was shown, and then %q", shown, got)
+	}
+}
+
+// TestPullDuringCommit (R3): a commit has found that all holders of its epoch have answered, and is about to become visible,
+// when a holder is admitted. The write is acknowledged without it, so what it catches up from must have the write.
+func TestPullDuringCommit(t *testing.T) {
+	s := newSeveral(t, 3, 2, nil)
+	key := s.owned("t1", 0)
+	p, _ := s.at(key, "")
+	admit := func() {
+		s.admit("t3")
+		for begun := time.Now(); time.Since(begun) < 300*time.Millisecond; time.Sleep(time.Millisecond) {
+			if h, _ := s.active().Slot(s.slot(key)).Holder("t3"); h.InSync {
+				return
+			}
+		}
+	}
+	s.setLost(func(from, _ cluster.NodeID, m string) error {
+		if from == "t1" && m == "prepare" {
+			s.setLost(nil)
+			p.looked.Store(&admit)
+		}
+		return nil
+	})
+	s.put(key, []byte("new"))
+	s.eventually("t3 is in sync", func() bool {
+		h, _ := s.active().Slot(s.slot(key)).Holder("t3")
+		return h.InSync
+	})
+	s.promote("t1", "t3")
+	if got := s.get(key); string(got) != "new" {
+		t.Fatalf("%q", got)
 	}
 }

@@ -60,6 +60,10 @@ type process struct {
 	dead  bool          // guarded by mu: crashed: it holds no lease and reaches nobody
 	cut   bool          // guarded by mu: no lease, and no messages
 
+	accused atomic.Int64 // how often this process accused others
+
+	looked atomic.Pointer[func()] // called once, between a look at the map and what follows from it
+
 	led sync.RWMutex // shared while the control plane leads the store: it is stopped before the store is closed
 }
 
@@ -75,6 +79,9 @@ func (p *process) Owns(slot cluster.Slot) (cluster.Epoch, error) {
 	n, _ := m.Node(p.node.id)
 	if owner != p.node.id || n.Incarnation != p.incarnation {
 		return 0, cluster.Fail("Owns", "", cluster.KindUnavailable, "not the owner")
+	}
+	if hook := p.looked.Swap(nil); hook != nil {
+		(*hook)()
 	}
 	return epoch, nil
 }
@@ -113,6 +120,10 @@ func (p *process) await(ctx context.Context, ok func(*cluster.Map) bool) error {
 		case <-moved:
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+			if err := p.CheckLease(); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -121,6 +132,7 @@ func (p *process) Accuse(ctx context.Context, slot cluster.Slot, epoch cluster.E
 	if err := p.CheckLease(); err != nil {
 		return err
 	}
+	p.accused.Add(1)
 	if !p.node.s.held {
 		p.node.s.demote(p.node.id, slot, epoch, holders)
 	}
