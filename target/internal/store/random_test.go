@@ -116,10 +116,11 @@ func (s *several) onceAt(p *process, i input, call Call) (o output, err error) {
 func (s *several) disturb(r *rand.Rand, life time.Duration) *sync.WaitGroup {
 	var late sync.WaitGroup
 	var mu sync.Mutex
+	network := rand.New(rand.NewPCG(r.Uint64(), 1)) // messages draw from it, in whatever order they come
 	chance := func(n int) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return r.IntN(n) == 0
+		return network.IntN(n) == 0
 	}
 	var bad [2]cluster.NodeID // nothing gets from one to the other
 	s.setFault(func(from, to cluster.NodeID, m string) error {
