@@ -551,10 +551,31 @@ func (s *Store) decided(owner cluster.NodeID, d *Decision) error {
 		return nil
 	}
 	job, err := m.decision(d)
-	if err == nil {
-		m.cleaner.add(job)
+	if err != nil {
+		return err
 	}
-	return err
+	return m.carryOut(job)
+}
+
+// carryOut changes the index at once, for whoever gets the lock of the key's copies next goes by what the index has: a record
+// that is about to go must not be taken for one that is here. It is not synced: the cleaner syncs before it frees the bytes,
+// by a batch that removes nothing that may be here again by then.
+func (m *mountpath) carryOut(job cleanup) error {
+	batch := m.index.NewBatch()
+	defer batch.Close()
+	for _, ref := range job.settle {
+		batch.Settle(ref)
+	}
+	for _, r := range job.remove {
+		batch.Delete(r)
+	}
+	if err := batch.Commit(false); err != nil {
+		return err
+	}
+	if len(job.free) > 0 {
+		m.cleaner.add(cleanup{id: job.id, touched: true, free: job.free})
+	}
+	return nil
 }
 
 // decision is what is to be done about the records of one generation: dropped ones go; with visible ones goes what they
@@ -714,6 +735,5 @@ func (s *Store) forget(m *mountpath, ref meta.Ref) error {
 	if job.free, err = m.unnamed(ref, remove, nil); err != nil {
 		return err
 	}
-	m.cleaner.add(job)
-	return nil
+	return m.carryOut(job)
 }

@@ -225,7 +225,7 @@ func (c *catchUp) needs(m *mountpath, r *meta.Record) (bool, error) {
 		if have.Ref == r.Ref {
 			job, err := m.decision(&Decision{Refs: []meta.Ref{r.Ref}})
 			if err == nil {
-				m.cleaner.add(job)
+				err = m.carryOut(job)
 			}
 			return false, err
 		}
@@ -295,7 +295,7 @@ func (c *catchUp) insert(m *mountpath, r *meta.Record) (bool, error) {
 	m.written.raise(slot, uint64(epoch))
 	job, err := m.decision(&Decision{Refs: []meta.Ref{r.Ref}})
 	if err == nil {
-		m.cleaner.add(job)
+		err = m.carryOut(job)
 	}
 	return true, err
 }
@@ -382,10 +382,10 @@ func (m *mountpath) discard(ref meta.Ref) error {
 		return err
 	}
 	free, err := m.unnamed(ref, gone, nil)
-	if err == nil {
-		m.cleaner.add(cleanup{id: ident{bucket: ref.Bucket, key: ref.Key}, settle: []meta.Ref{ref}, remove: gone, free: free})
+	if err != nil {
+		return err
 	}
-	return err
+	return m.carryOut(cleanup{id: ident{bucket: ref.Bucket, key: ref.Key}, settle: []meta.Ref{ref}, remove: gone, free: free})
 }
 
 // sync makes durable all that was taken over.
