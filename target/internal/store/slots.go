@@ -98,8 +98,11 @@ func (s *Store) Fence(ctx context.Context, pending *cluster.Map) ([]cluster.Slot
 	for i := range pending.Slots {
 		slot := cluster.Slot(i)
 		mine := s.mine(pending, self, slot)
-		gains = gains || mine && s.slots.owned.load(slot) != s.ownership(pending, slot)
-		if mine || s.slots.serving.load(slot) == 0 {
+		stays := mine && s.slots.owned.load(slot) == s.ownership(pending, slot)
+		gains = gains || mine && !stays
+		// A slot that begins anew here is stopped, too: settling forgets what is hidden, so whoever reads under the new epoch must
+		// not meet commits of the old one.
+		if stays || s.slots.serving.load(slot) == 0 {
 			continue
 		}
 		if s.keeps(pending, slot) {
