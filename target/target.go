@@ -5,6 +5,7 @@ package target
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -14,6 +15,7 @@ import (
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/target/internal/front"
+	"github.com/aisle-store/aisle/target/internal/replica"
 	"github.com/aisle-store/aisle/target/internal/store"
 )
 
@@ -107,6 +109,7 @@ func (o *Options) storeOptions() store.Options {
 		Now:       o.Now, Clock: o.Clock, RetryWindow: o.RetryWindow, CacheBytes: o.CacheBytes, InlineMax: o.InlineMax, Events: logged(o.Logger),
 	}
 	s.Disk.ExtentMax, s.Disk.SegmentSize, s.Disk.HighWatermark = o.SegmentMax, o.SegmentSize, float64(o.HighWatermark)/100
+	o.share(&s)
 	return s
 }
 
@@ -171,6 +174,8 @@ func (t *Target) ServeNode(ctx context.Context, req *httpd.Request, rep *httpd.R
 	switch {
 	case g.Dialect != intra.Node: // a client's; its path may look like a call when the bucket stands in the host
 		return t.front.ServeObject(ctx, g, req, rep)
+	case strings.HasPrefix(req.Path, replica.PathPrefix):
+		return replica.Serve(ctx, t.store, g, req, rep)
 	case req.Path == front.PathRead:
 		return t.front.ServeRead(ctx, g, req, rep)
 	}

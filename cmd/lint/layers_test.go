@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"s3"},
 	{"target/internal/disk", "target/internal/meta"},
 	{"target/internal/store"},
-	{"target/internal/front"},
+	{"target/internal/front", "target/internal/replica"},
 	{"target"},
 	{"proxy/internal/list", "proxy/internal/front", "proxy/client"},
 	{"proxy"},
@@ -52,7 +52,7 @@ var importers = map[string][]string{
 	"github.com/prometheus/common":              {"cluster/stats"},
 	"github.com/spf13/cobra":                    {"cmd/internal/cli"},
 	"github.com/vbauerster/mpb/v8":              {"cmd/internal/cli"},
-	"github.com/tinylib/msgp":                   {"cluster", "cluster/intra", "target/internal/disk", "target/internal/meta"},
+	"github.com/tinylib/msgp":                   {"cluster", "cluster/intra", "target/internal/disk", "target/internal/meta", "target/internal/replica"},
 	"github.com/aws/aws-sdk-go-v2":              {}, // in tests only, until remote buckets exist
 	"github.com/anishathalye/porcupine":         {}, // in tests only, as the rest of this list
 	"pgregory.net/rapid":                        {},

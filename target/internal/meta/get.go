@@ -45,6 +45,14 @@ func (x *Index) Exact(ref Ref) (*Record, error) {
 	return r, nil
 }
 
+// InDoubt reports whether a record has the mark of Batch.Doubt.
+func (x *Index) InDoubt(ref Ref) (bool, error) {
+	return x.value("meta.InDoubt", ref.appendDoubt(nil), func(key, value []byte) error {
+		_, err := openValue(key, value)
+		return err
+	})
+}
+
 // Generations returns every generation of a record, newest first.
 func (x *Index) Generations(ref Ref) ([]*Record, error) {
 	var all []*Record

@@ -23,7 +23,8 @@ type Range struct {
 	FromUpload cluster.UploadID  // of the key From (or Key), begin at the first upload id that is not smaller
 	FromPart   uint32            // with Upload: begin at the first part number that is not smaller
 
-	AllBuckets bool // the records of every bucket; of the limits only Kind counts then
+	AllBuckets bool // the records of every bucket; of the limits only Kind and After count then
+	After      *Ref // with AllBuckets: begin behind all generations of this record
 	NoData     bool // records without their inline data
 
 	// Listed asks for what lists show: records have Ref, Size, Modified, ETag, Counter, Sums and Owner only, and each is
@@ -38,7 +39,11 @@ type Range struct {
 // bounds returns the first key of the range and the first behind it.
 func (r *Range) bounds() (lower, upper []byte) {
 	if r.AllBuckets {
-		return []byte{byte(r.Kind)}, []byte{byte(r.Kind) + 1}
+		lower, upper = []byte{byte(r.Kind)}, []byte{byte(r.Kind) + 1}
+		if r.After != nil {
+			lower = afterPrefix(r.After.appendGroup(nil))
+		}
+		return lower, upper
 	}
 	lower = appendUnended(appendBucket(nil, r.Kind, r.Bucket), r.Prefix)
 	if r.Key != "" {

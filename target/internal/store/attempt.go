@@ -81,7 +81,7 @@ func (t *turn) remember(part int, o outcome) {
 		return
 	}
 	now := t.store.o.Clock()
-	o.epoch, o.until = t.call.Epoch, now+t.store.o.RetryWindow
+	o.epoch, o.until = t.epoch, now+t.store.o.RetryWindow
 	t.shard.remember(attemptOf(t.call.Request, t.name.ident(), part), o, now)
 }
 

@@ -30,7 +30,9 @@ func (s *Store) SealBucket(ctx context.Context, id cluster.BucketID) (bool, erro
 	return true, nil
 }
 
-// emptyOn reports whether a mountpath has no object of a bucket, not even one that is prepared: that one may yet appear.
+// emptyOn reports whether a mountpath has no object of a bucket, not even one that is prepared: that one may yet appear. Copies
+// in slots that another node owns count where this one is in sync: if the slot moves while the targets are asked one after
+// the other, one of the two has been asked about it.
 func (s *Store) emptyOn(ctx context.Context, m *mountpath, id cluster.BucketID) (bool, error) {
 	if err := m.err(); err != nil {
 		return false, err
@@ -38,10 +40,37 @@ func (s *Store) emptyOn(ctx context.Context, m *mountpath, id cluster.BucketID) 
 	if err := m.cleaner.drain(ctx); err != nil {
 		return false, err
 	}
-	for _, err := range m.index.Scan(ctx, meta.Range{Kind: meta.Current, Bucket: id}).All() {
-		return false, err
+	for r, err := range m.index.Scan(ctx, meta.Range{Kind: meta.Current, Bucket: id, NoData: true}).All() {
+		if err != nil {
+			return false, err
+		}
+		if counts, err := s.countsAsContent(m, r); counts || err != nil {
+			return false, err
+		}
 	}
 	return true, nil
+}
+
+// countsAsContent reports whether a record keeps a bucket from being empty.
+func (s *Store) countsAsContent(m *mountpath, r *meta.Record) (bool, error) {
+	if !s.slots.foreign.Load() {
+		return true, nil
+	}
+	now := s.council.Map()
+	if now.Slot(r.Slot()).Owner() == s.o.Node {
+		return true, nil
+	}
+	if h, holds := s.holding(now, r.Slot()); !holds || !h.InSync {
+		return false, nil
+	}
+	line, err := m.line(r.Ref)
+	if err != nil || len(line) == 0 || line[0].Kind == meta.Current {
+		return err == nil && len(line) > 0, err
+	}
+	if doubt, err := m.index.InDoubt(line[0].Ref); doubt || err != nil {
+		return true, err // the owner has not said yet whether it is deleted
+	}
+	return false, nil
 }
 
 // DropBucket forgets a bucket that is gone, and frees in the background what it had. It may be called again; what a crash

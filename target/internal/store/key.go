@@ -27,6 +27,8 @@ type shard struct {
 	// lock is the lock of its keys: whoever changes an object or ends an upload holds it exclusively from the check of the
 	// epoch until the change is visible; whoever adds a part shares it.
 	lock sync.RWMutex
+	// copies is the lock of its keys in slots that another node owns.
+	copies sync.Mutex
 
 	marked atomic.Int64  // how many marks there are: readers pass by mu while there are none
 	all    *atomic.Int64 // marks of all shards, for lists
@@ -128,6 +130,21 @@ func (h *shard) count(n int64) {
 // prepare hides a generation that is about to enter the index.
 func (h *shard) prepare(id ident, g cluster.Generation) {
 	h.update(id, func(m *mark) { m.preparing = g })
+}
+
+// prepareNext is prepare when an earlier generation of the same write may be prepared: that one stays hidden.
+func (h *shard) prepareNext(id ident, g cluster.Generation) {
+	h.update(id, func(m *mark) {
+		if !m.preparing.IsZero() {
+			m.dead = append(slices.Clone(m.dead), abandoned{generation: m.preparing})
+		}
+		m.preparing = g
+	})
+}
+
+// bury is abandon for a part, whose generation is not marked while it is being prepared.
+func (h *shard) bury(id ident, a abandoned) {
+	h.update(id, func(m *mark) { m.dead = append(slices.Clone(m.dead), a) })
 }
 
 // reveal makes a prepared generation visible. A tombstone hides from now on what is older; a newer record of an object needs

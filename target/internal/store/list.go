@@ -57,7 +57,7 @@ func (s *Store) merge(ctx context.Context, op string, r *ListRequest, kind meta.
 		if err := m.err(); err != nil {
 			return err
 		}
-		h := &head{m: m, scan: m.index.Scan(ctx, scanRange(r, kind, func(ref meta.Ref) bool { return hidden(m, ref) }))}
+		h := &head{m: m, scan: m.index.Scan(ctx, scanRange(r, kind, func(ref meta.Ref) bool { return s.elsewhere(begun, ref) || hidden(m, ref) }))}
 		heads = append(heads, h)
 		if err := s.advance(op, r, h); err != nil {
 			return err
@@ -107,8 +107,15 @@ func (s *Store) mayList(op string, r *ListRequest) (*activation, error) {
 		return nil, cluster.Fail(op, subject, cluster.KindUnavailable, "the list is for another version of the map")
 	case active.stopped > 0:
 		return nil, cluster.Fail(op, subject, cluster.KindUnavailable, "slots are moving")
+	case s.council != nil && s.council.Map().Version != active.version:
+		return nil, cluster.Fail(op, subject, cluster.KindUnavailable, "the map has changed")
 	}
 	return active, nil
+}
+
+// elsewhere reports whether a record is a copy that another node shows.
+func (s *Store) elsewhere(a *activation, ref meta.Ref) bool {
+	return s.slots.foreign.Load() && a.m.Slot(ref.Slot()).Owner() != s.o.Node
 }
 
 // scanRange says where a scan begins: behind the key or the common prefix that the caller has already.

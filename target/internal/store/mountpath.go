@@ -33,6 +33,8 @@ type mountpath struct {
 
 	// written is the last epoch in which each slot was written here, as the index has it durably; zero: never.
 	written perSlot
+	// dropped is the epoch up to which what was written of a slot was dropped here, since the slot is not held any more.
+	dropped perSlot
 
 	recovery sync.WaitGroup
 	swept    atomic.Bool // of buckets that went while the process did not run

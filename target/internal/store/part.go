@@ -43,7 +43,7 @@ func (s *Store) PutPart(ctx context.Context, r *PutPartRequest) (*PartInfo, erro
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.receive(ctx, m, r.incoming(upload.Want), func(b *body) *meta.Record {
+	b, err := s.receive(ctx, m, n, r.incoming(upload.Want), func(b *body) *meta.Record {
 		b.fill(record)
 		return record
 	})
@@ -89,9 +89,12 @@ func (s *Store) beginPart(op string, n name, r *PutPartRequest) (*turn, error) {
 // putPart commits a part in the place of the one with the same number. A part is not shown before it is durable because
 // whoever looks at parts holds the lock that this turn shares.
 func (t *turn) putPart(record *meta.Record, b *body) (*PartInfo, error) {
-	before, err := t.m.index.Get(record.Ref, nil)
+	before, err := t.m.index.Get(record.Ref, func(g cluster.Generation) bool { return t.shard.prepared(t.id, g) })
 	if err != nil {
 		return nil, t.wrap(err)
+	}
+	if t.isShared() {
+		return t.putPartShared(record, before, b)
 	}
 	g, err := t.generation(&change{replaces: before})
 	if err != nil {
@@ -103,7 +106,7 @@ func (t *turn) putPart(record *meta.Record, b *body) (*PartInfo, error) {
 	if err := batch.Put(record); err != nil {
 		return nil, t.wrap(err)
 	}
-	if err := t.keepReplaced(batch, before, g); err != nil {
+	if _, err := t.keepReplaced(batch, before, g); err != nil {
 		return nil, err
 	}
 	var free []disk.Place
@@ -155,13 +158,32 @@ func (t *turn) earlierPart(ref meta.Ref) (*PartInfo, error) {
 	case known && !o.wrote:
 		return o.part, o.err
 	}
-	before, err := t.m.index.Get(ref, nil)
+	before, err := t.m.index.Get(ref, func(g cluster.Generation) bool { return t.shard.prepared(t.id, g) })
 	if err != nil {
 		return nil, t.wrap(err)
 	}
 	made, err := t.replayed(before)
 	return partOf(made, ref.Part), err
 }
+
+// putPartShared is the rest of putPart in a slot with several holders: the part that is replaced stays until all have the new
+// one.
+func (t *turn) putPartShared(record, before *meta.Record, b *body) (*PartInfo, error) {
+	c := &change{put: []*meta.Record{record}, replaces: before, body: b, part: true}
+	if before != nil {
+		c.free = []disk.Place{before.Place}
+	}
+	if err := t.commitShared(c, nil); err != nil {
+		return nil, err
+	}
+	info := partOf(record, record.Part)
+	t.remember(int(record.Part), outcome{part: info})
+	return info, nil
+}
+
+// partHidden reports whether a part was given up after it was prepared. Those that are being prepared hold the lock that
+// whoever asks holds.
+func (t *turn) partHidden(ref meta.Ref) bool { return t.shard.prepared(t.id, ref.Generation) }
 
 // incoming is the part's body. It gets the checksums that the upload keeps, also when the request states none.
 func (r *PutPartRequest) incoming(upload []cluster.ChecksumType) incoming {
@@ -202,7 +224,7 @@ func (s *Store) Parts(ctx context.Context, r *PartsRequest) (*PartsResult, error
 		return nil, err
 	}
 	result := &PartsResult{Upload: *uploadOf(upload)}
-	scan := meta.Range{Kind: meta.UploadPart, Bucket: n.bucket.ID, Key: n.key, Upload: r.Upload, FromPart: uint32(max(r.After, 0)) + 1, NoData: true}
+	scan := meta.Range{Kind: meta.UploadPart, Bucket: n.bucket.ID, Key: n.key, Upload: r.Upload, FromPart: uint32(max(r.After, 0)) + 1, NoData: true, Hidden: t.partHidden}
 	for record, err := range t.m.index.Scan(ctx, scan).All() {
 		if err != nil {
 			return nil, t.wrap(err)

@@ -23,13 +23,28 @@ func (p *perSlot) load(s cluster.Slot) uint64 {
 }
 
 func (p *perSlot) store(s cluster.Slot, n uint64) {
-	l := p.layouts[s.Layout()].Load()
-	if l == nil {
-		if n == 0 {
+	if l := p.layout(s, n != 0); l != nil {
+		l[s.Range()].Store(n)
+	}
+}
+
+// raise sets the number of a slot unless it is as high already.
+func (p *perSlot) raise(s cluster.Slot, n uint64) {
+	l := p.layout(s, true)
+	for {
+		had := l[s.Range()].Load()
+		if had >= n || l[s.Range()].CompareAndSwap(had, n) {
 			return
 		}
+	}
+}
+
+// layout returns the numbers of a slot's layout; when there are none yet it makes them, or returns nil.
+func (p *perSlot) layout(s cluster.Slot, needed bool) *layoutNumbers {
+	l := p.layouts[s.Layout()].Load()
+	if l == nil && needed {
 		p.layouts[s.Layout()].CompareAndSwap(nil, new(layoutNumbers))
 		l = p.layouts[s.Layout()].Load()
 	}
-	l[s.Range()].Store(n)
+	return l
 }

@@ -32,7 +32,7 @@ func (s *Store) Put(ctx context.Context, r *PutRequest) (*Info, error) {
 	}
 	defer claim.release()
 	record := s.newRecord(n, r)
-	b, err := s.receive(ctx, m, r.incoming(), func(b *body) *meta.Record {
+	b, err := s.receive(ctx, m, n, r.incoming(), func(b *body) *meta.Record {
 		b.fill(record)
 		return record
 	})

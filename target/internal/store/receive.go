@@ -34,6 +34,7 @@ type body struct {
 	place  disk.Place
 	inline []byte
 	kept   bool
+	tokens map[cluster.NodeID]Token // of the bytes at other holders
 }
 
 // discard frees the bytes unless a commit took them over.
@@ -45,19 +46,25 @@ func (b *body) discard() {
 
 // receive reads a body through the checksums into a place of its own, and makes it durable there. footer gives the record
 // that is kept beside the bytes for salvage.
-func (s *Store) receive(ctx context.Context, m *mountpath, in incoming, footer func(*body) *meta.Record) (*body, error) {
+func (s *Store) receive(ctx context.Context, m *mountpath, n name, in incoming, footer func(*body) *meta.Record) (*body, error) {
 	if err := m.writeErr(); err != nil {
 		return nil, err
 	}
 	src := &source{ctx: ctx, body: in.body, hasher: newHasher(in.bucket, in.want, in.expect)}
 	b := &body{disk: m.disk}
 	var w *disk.Writer
+	var others *staging
 	inline, err := s.receiveInline(m, src, in.size)
 	if err == nil && inline == nil {
 		w, err = m.disk.Create(ctx, in.size)
 		if err == nil {
 			defer w.Abort()
-			_, err = io.Copy(w, src)
+			if others = s.stageBody(ctx, n, in.size); others != nil {
+				defer others.abort()
+				_, err = io.Copy(w, others.tee(src))
+			} else {
+				_, err = io.Copy(w, src)
+			}
 		}
 	}
 	switch {
@@ -79,7 +86,14 @@ func (s *Store) receive(ctx context.Context, m *mountpath, in incoming, footer f
 	if err != nil {
 		return nil, err
 	}
-	b.place, err = w.Seal(ctx, record)
+	if others == nil {
+		b.place, err = w.Seal(ctx, record)
+		return b, err
+	}
+	others.end(record)
+	if b.place, err = w.Seal(ctx, record); err == nil {
+		b.tokens = others.finish()
+	}
 	return b, err
 }
 

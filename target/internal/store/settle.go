@@ -2,51 +2,90 @@ package store
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"time"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/target/internal/disk"
 	"github.com/aisle-store/aisle/target/internal/meta"
 )
 
-// settleBatch is how many in-doubt keys are decided by one batch.
-const settleBatch = 256
+const (
+	settleBatch = 256                    // in-doubt keys decided by one batch
+	settlePause = 100 * time.Millisecond // before other holders are asked again
+)
 
-// settle decides every in-doubt key of the given slots, none of which is served meanwhile. This node is their only holder:
-// what it had prepared goes forward, and the highest generation of a key is the one.
-func (s *Store) settle(ctx context.Context, slots map[cluster.Slot]bool) error {
+// settle decides every in-doubt key of the given slots, none of which is served meanwhile, where this node is the only holder
+// in sync: what it had prepared goes forward, and the highest generation is the one. It returns the slots with doubts about
+// which others must be asked.
+func (s *Store) settle(ctx context.Context, in *cluster.Map, slots map[cluster.Slot]bool) (map[cluster.Slot]bool, error) {
+	doubtful := make(map[cluster.Slot]bool)
 	for _, m := range s.mountpaths {
 		if m.failure.Load() != nil {
 			continue
 		}
-		if err := m.settle(ctx, slots); err != nil && m.err() == nil {
-			return err
+		err := m.settle(ctx, func(slot cluster.Slot) bool {
+			if !slots[slot] {
+				return false
+			}
+			if len(s.witnesses(in, slot)) > 0 {
+				doubtful[slot] = true
+				return false
+			}
+			return true
+		})
+		if err != nil && m.err() == nil {
+			return nil, err
 		}
 	}
 	for i := range s.shards {
 		s.shards[i].settled(func(id ident) bool { return slots[cluster.SlotOf(id.bucket, id.key)] })
 	}
-	return nil
+	return doubtful, nil
 }
 
-// settle decides what is in doubt on one mountpath.
-func (m *mountpath) settle(ctx context.Context, slots map[cluster.Slot]bool) error {
+// witnesses returns the other holders of a slot that are in sync.
+func (s *Store) witnesses(m *cluster.Map, slot cluster.Slot) []cluster.NodeID {
+	if s.council == nil {
+		return nil
+	}
+	var nodes []cluster.NodeID
+	for _, h := range m.Slot(slot).Holders {
+		if h.InSync && h.Node != s.o.Node {
+			nodes = append(nodes, h.Node)
+		}
+	}
+	return nodes
+}
+
+// doubts returns what is in doubt in some slots, by key.
+func (m *mountpath) doubts(ctx context.Context, in func(cluster.Slot) bool) (map[ident][]meta.Ref, error) {
 	if err := m.cleaner.drain(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	doubts := make(map[ident][]meta.Ref)
 	for ref, err := range m.index.Doubts(ctx) {
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if slots[ref.Slot()] {
+		if in(ref.Slot()) {
 			id := ident{bucket: ref.Bucket, key: ref.Key}
 			doubts[id] = append(doubts[id], ref)
 		}
 	}
+	return doubts, nil
+}
+
+// settle decides what is in doubt in some slots on one mountpath: everything goes forward.
+func (m *mountpath) settle(ctx context.Context, in func(cluster.Slot) bool) error {
+	doubts, err := m.doubts(ctx, in)
+	if err != nil {
+		return err
+	}
 	var work settlement
-	for id, refs := range doubts {
-		if err := m.decide(ctx, id, refs, &work); err != nil {
+	for _, refs := range doubts {
+		if err := m.decide(ctx, refs, func(cluster.Generation) bool { return true }, &work); err != nil {
 			return err
 		}
 		if len(work.settled) >= settleBatch {
@@ -65,66 +104,43 @@ type settlement struct {
 	free    []disk.Place
 }
 
-// decide settles one key: of the object's generations the highest stays; uploads that ended stay ended, and what only they
-// name goes.
-func (m *mountpath) decide(ctx context.Context, id ident, doubts []meta.Ref, work *settlement) error {
+// decide settles one key. Generations for which forward holds are visible, the other ones in doubt go; of each line the
+// newest stays; uploads that ended are cleared away.
+func (m *mountpath) decide(ctx context.Context, doubts []meta.Ref, forward func(cluster.Generation) bool, work *settlement) error {
 	work.settled = append(work.settled, doubts...)
-	var generations []*meta.Record
-	for _, kind := range []meta.Kind{meta.Current, meta.Tombstone} {
-		of, err := m.index.Generations(meta.Ref{Kind: kind, Bucket: id.bucket, Key: id.key})
+	var removed []*meta.Record
+	remove := func(of ...*meta.Record) {
+		for _, r := range of {
+			if !slices.ContainsFunc(removed, func(known *meta.Record) bool { return known.Ref == r.Ref }) {
+				removed = append(removed, r)
+			}
+		}
+	}
+	for _, ref := range doubts {
+		line, err := m.line(ref)
 		if err != nil {
 			return err
 		}
-		generations = append(generations, of...)
-	}
-	slices.SortFunc(generations, func(a, b *meta.Record) int {
-		if b.Generation.Less(a.Generation) {
-			return -1
+		stays := slices.IndexFunc(line, func(r *meta.Record) bool {
+			return forward(r.Generation) || !slices.Contains(doubts, r.Ref)
+		})
+		for i, r := range line {
+			if i != stays {
+				remove(r)
+			}
 		}
-		return 1
-	})
-	var removed []*meta.Record
-	if len(generations) > 0 {
-		removed = generations[1:]
-	}
-	for _, ref := range doubts {
-		if ref.Kind == meta.UploadTombstone {
-			of, err := uploadRecords(ctx, m.index, ref)
+		if stays >= 0 && line[stays].Kind == meta.UploadTombstone {
+			of, err := uploadRecords(ctx, m.index, line[stays].Ref)
 			if err != nil {
 				return err
 			}
-			removed = append(removed, of...)
+			remove(of...)
 		}
 	}
-	var kept []disk.Place
-	if len(generations) > 0 {
-		var err error
-		if kept, err = placesOf(m.index, generations[0]); err != nil {
-			return err
-		}
-	}
-	return work.drop(m.index, removed, kept)
-}
-
-// drop removes records and frees their bytes but those that are kept.
-func (w *settlement) drop(index *meta.Index, records []*meta.Record, kept []disk.Place) error {
-	stays := make(map[disk.Place]bool, len(kept))
-	for _, p := range kept {
-		stays[p] = true
-	}
-	for _, r := range records {
-		places, err := placesOf(index, r)
-		if err != nil {
-			return err
-		}
-		for _, p := range places {
-			if !stays[p] {
-				w.free = append(w.free, p)
-			}
-		}
-	}
-	w.remove = append(w.remove, records...)
-	return nil
+	free, err := m.unnamed(doubts[0], removed, nil)
+	work.remove = append(work.remove, removed...)
+	work.free = append(work.free, free...)
+	return err
 }
 
 // apply carries out the decisions so far. The bytes are freed by the cleaner, for readers of the epoch before may still have
@@ -140,6 +156,7 @@ func (m *mountpath) apply(w *settlement) error {
 	}
 	for _, r := range w.remove {
 		batch.Delete(r)
+		batch.Settle(r.Ref)
 	}
 	if err := batch.Commit(true); err != nil {
 		return err
@@ -147,4 +164,228 @@ func (m *mountpath) apply(w *settlement) error {
 	m.cleaner.add(cleanup{free: w.free})
 	*w = settlement{}
 	return nil
+}
+
+// background are the tasks that a new map gives.
+type background struct {
+	settling    chan struct{} // one token each: there is something to look at
+	reconciling chan struct{}
+	dropping    chan struct{}
+}
+
+func newBackground() background {
+	return background{settling: make(chan struct{}, 1), reconciling: make(chan struct{}, 1), dropping: make(chan struct{}, 1)}
+}
+
+// wake has every task look at the map.
+func (b *background) wake() {
+	for _, c := range []chan struct{}{b.settling, b.reconciling, b.dropping} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// settleShared settles slots with other holders in sync whenever there are any, until the context ends.
+func (s *Store) settleShared(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.background.settling:
+		}
+		for slots := s.unsettled(); len(slots) > 0; slots = s.unsettled() {
+			err := s.settleNow(ctx, slots)
+			if err != nil && !pause(ctx, settlePause) {
+				return
+			}
+		}
+	}
+}
+
+// unsettled returns the slots that wait to be settled, each with its ownership.
+func (s *Store) unsettled() map[cluster.Slot]uint64 {
+	s.slots.mu.Lock()
+	defer s.slots.mu.Unlock()
+	slots := make(map[cluster.Slot]uint64, len(s.slots.unsettled))
+	for slot, owned := range s.slots.unsettled {
+		slots[slot] = owned
+	}
+	return slots
+}
+
+// settleNow asks the other holders about some slots, decides, and serves the slots. None of them has commits in flight, and
+// no other node prepares anything here: this node is the owner.
+func (s *Store) settleNow(ctx context.Context, slots map[cluster.Slot]uint64) error {
+	m := s.council.Map()
+	for slot := range slots {
+		if m.Slot(slot).Owner() != s.o.Node {
+			delete(slots, slot) // the next Activate withdraws it
+		}
+	}
+	in := func(slot cluster.Slot) bool { return slots[slot] != 0 }
+	for _, mp := range s.mountpaths {
+		if mp.failure.Load() != nil {
+			continue
+		}
+		if err := s.settleOn(ctx, m, mp, in); err != nil && mp.err() == nil {
+			return err
+		}
+	}
+	s.slots.mu.Lock()
+	defer s.slots.mu.Unlock()
+	done := 0
+	for slot, owned := range slots {
+		if s.slots.unsettled[slot] == owned {
+			delete(s.slots.unsettled, slot)
+			s.slots.serving.store(slot, s.slots.settled.load(slot))
+			done++
+		}
+	}
+	s.slots.hold(-done)
+	return nil
+}
+
+// settleOn settles one mountpath.
+func (s *Store) settleOn(ctx context.Context, in *cluster.Map, m *mountpath, slots func(cluster.Slot) bool) error {
+	doubts, err := m.doubts(ctx, slots)
+	if err != nil {
+		return err
+	}
+	var work settlement
+	var told []func()
+	finish := func() error {
+		if err := m.apply(&work); err != nil {
+			return err
+		}
+		for _, tell := range told {
+			tell()
+		}
+		told = nil
+		return nil
+	}
+	for keys := range slices.Chunk(keysOf(doubts), settleBatch) {
+		everywhere, err := s.askWitnesses(ctx, in, keys)
+		if err != nil {
+			return err
+		}
+		for i, k := range keys {
+			refs := doubts[ident{bucket: k.Bucket, key: k.Key}]
+			forward := func(g cluster.Generation) bool { return everywhere[i](g) }
+			if err := m.decide(ctx, refs, forward, &work); err != nil {
+				return err
+			}
+			holders := in.Slot(cluster.SlotOf(k.Bucket, k.Key)).Holders
+			told = append(told, func() { s.tellAll(holders, refs, forward) })
+		}
+		if err := finish(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func keysOf(doubts map[ident][]meta.Ref) []KeyName {
+	keys := make([]KeyName, 0, len(doubts))
+	for id := range doubts {
+		keys = append(keys, KeyName{Bucket: id.bucket, Key: id.key})
+	}
+	return keys
+}
+
+// tellAll tells the other holders what became of the generations of one key, oldest first.
+func (s *Store) tellAll(holders []cluster.Holder, refs []meta.Ref, forward func(cluster.Generation) bool) {
+	byGeneration := make(map[cluster.Generation][]meta.Ref)
+	var order []cluster.Generation
+	for _, ref := range refs {
+		if byGeneration[ref.Generation] == nil {
+			order = append(order, ref.Generation)
+		}
+		byGeneration[ref.Generation] = append(byGeneration[ref.Generation], ref)
+	}
+	slices.SortFunc(order, func(a, b cluster.Generation) int {
+		if a.Less(b) {
+			return -1
+		}
+		return 1
+	})
+	for _, g := range order {
+		s.tell(holders, Decision{Refs: byGeneration[g], Drop: !forward(g)})
+	}
+}
+
+// askWitnesses returns, for each key, which generations every other holder in sync has. One that does not answer is accused,
+// and the error says that another map must be waited for.
+func (s *Store) askWitnesses(ctx context.Context, in *cluster.Map, keys []KeyName) ([]func(cluster.Generation) bool, error) {
+	byNode := make(map[cluster.NodeID][]int)
+	for i, k := range keys {
+		for _, node := range s.witnesses(in, cluster.SlotOf(k.Bucket, k.Key)) {
+			byNode[node] = append(byNode[node], i)
+		}
+	}
+	replies := make([]map[cluster.NodeID][]cluster.Generation, len(keys))
+	for i := range replies {
+		replies[i] = make(map[cluster.NodeID][]cluster.Generation)
+	}
+	for node, of := range byNode {
+		request := &DoubtsRequest{Sender: s.sender(in, node)}
+		for _, i := range of {
+			request.Keys = append(request.Keys, keys[i])
+		}
+		_, epoch := in.Owner(cluster.SlotOf(request.Keys[0].Bucket, request.Keys[0].Key))
+		generations, err := s.askWitness(ctx, node, epoch, request)
+		if err != nil {
+			return nil, err
+		}
+		for j, i := range of {
+			replies[i][node] = generations[j]
+		}
+	}
+	everywhere := make([]func(cluster.Generation) bool, len(keys))
+	for i := range keys {
+		everywhere[i] = func(g cluster.Generation) bool {
+			for _, has := range replies[i] {
+				if !slices.Contains(has, g) {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	return everywhere, nil
+}
+
+// askWitness asks one holder, for as long as it may be behind or slow; then it is accused.
+func (s *Store) askWitness(ctx context.Context, node cluster.NodeID, epoch cluster.Epoch, r *DoubtsRequest) ([][]cluster.Generation, error) {
+	begun, failures := time.Now(), 0
+	var last error
+	for failures < 2 && time.Since(begun) < behindLife {
+		attempt, cancel := context.WithTimeout(ctx, silence)
+		reply, err := s.peers.Doubts(attempt, node, r)
+		cancel()
+		switch {
+		case err != nil:
+			last = err
+			failures++
+		case reply.Refused && reply.Version > r.Version:
+			return nil, errMoved
+		case reply.Refused:
+			last = errSilent
+		case len(reply.Generations) != len(r.Keys):
+			return nil, cluster.Fail("target/store.askWitness", string(node), cluster.KindOther, "the holder answered about other keys")
+		default:
+			return reply.Generations, nil
+		}
+		if s.council.Map().Version != r.Version {
+			return nil, errMoved
+		}
+		if !pause(ctx, askPause) {
+			return nil, context.Cause(ctx)
+		}
+	}
+	attempt, cancel := context.WithTimeout(ctx, roundsLife)
+	defer cancel()
+	slot := cluster.SlotOf(r.Keys[0].Bucket, r.Keys[0].Key)
+	return nil, errors.Join(last, s.council.Accuse(attempt, slot, epoch, []cluster.NodeID{node}))
 }

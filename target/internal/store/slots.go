@@ -22,15 +22,22 @@ type slotTable struct {
 	// active describes what Activate did last; nil before the first.
 	active atomic.Pointer[activation]
 	closed atomic.Bool
+	// foreign is set once there may be records of slots that are not owned here: lists must leave them out.
+	foreign atomic.Bool
 
 	mu      sync.Mutex // one Fence or Activate at a time
-	settled perSlot    // guarded by mu: the last epoch for which each slot was settled here
+	settled perSlot    // guarded by mu: the last epoch for which each slot was settled here, or that it got while it was owned
+	owned   perSlot    // guarded by mu: ownership of the slot when this process last settled it; zero: the last map names another
+	// unsettled are the slots that are owned, but not served before other holders were asked about what is in doubt; each with
+	// owned. Guarded by mu.
+	unsettled map[cluster.Slot]uint64
 }
 
 // activation is one state of the table. Lists compare it before and after.
 type activation struct {
 	version cluster.MapVersion
-	stopped int // slots that Fence stopped since
+	m       *cluster.Map
+	stopped int // slots that Fence stopped since, or that are not settled yet
 }
 
 // check returns nil when this node may answer for a slot now, to a caller that saw the given epoch. Readers ask after they
@@ -76,27 +83,37 @@ func (s *Store) namedIn(m *cluster.Map) bool {
 }
 
 // Fence stops the slots that the pending map takes from this node, waits for their commits in flight (never for bodies),
-// and returns those of them that it keeps serving because they were written. Activate, also with the map that is active
-// already, lifts what Fence stopped.
+// and returns those of them that it keeps serving because they were written, and the new owner has not what was written.
+// Activate, also with the map that is active already, lifts what Fence stopped.
+//
+// When the map gives slots, commits are waited for, too: so a commit never outlives one ownership of a slot and meets the
+// next (see rounds). When it neither gives nor takes, they are not: they may be waiting for this very map.
 func (s *Store) Fence(ctx context.Context, pending *cluster.Map) ([]cluster.Slot, error) {
 	const op = "target/store.Fence"
 	s.slots.mu.Lock()
 	defer s.slots.mu.Unlock()
 	self := s.namedIn(pending)
 	var kept, stopped []cluster.Slot
+	gains := false
 	for i := range pending.Slots {
 		slot := cluster.Slot(i)
-		served := s.slots.serving.load(slot)
-		_, epoch := pending.Owner(slot)
-		if served == 0 || s.mine(pending, self, slot) && cluster.Epoch(served) == epoch {
+		mine := s.mine(pending, self, slot)
+		stays := mine && s.slots.owned.load(slot) == s.ownership(pending, slot)
+		gains = gains || mine && !stays
+		// A slot that begins anew here is stopped, too: settling forgets what is hidden, so whoever reads under the new epoch must
+		// not meet commits of the old one.
+		if stays || s.slots.serving.load(slot) == 0 {
 			continue
 		}
-		if pending.Slots[slot].Owner() != s.o.Node && s.wasWritten(slot) {
+		if s.keeps(pending, slot) {
 			kept = append(kept, slot)
 			continue
 		}
 		s.slots.serving.store(slot, 0)
 		stopped = append(stopped, slot)
+	}
+	if len(stopped) == 0 && !gains {
+		return kept, nil
 	}
 	s.slots.hold(len(stopped))
 	if err := s.commits.wait(ctx); err != nil {
@@ -104,10 +121,27 @@ func (s *Store) Fence(ctx context.Context, pending *cluster.Map) ([]cluster.Slot
 		return nil, cluster.E(op, pending.String(), cluster.KindUnavailable, err)
 	}
 	written := slices.DeleteFunc(stopped, func(slot cluster.Slot) bool {
-		return pending.Slots[slot].Owner() == s.o.Node || !s.wasWritten(slot)
+		return !s.keeps(pending, slot)
 	})
 	s.slots.resume(written)
 	return append(kept, written...), nil
+}
+
+// keeps reports whether a slot must not go to the owner that a pending map names: it was written, and that node has not what
+// was written.
+func (s *Store) keeps(pending *cluster.Map, slot cluster.Slot) bool {
+	if pending.Slot(slot).Owner() == s.o.Node || !s.wasWritten(slot) {
+		return false
+	}
+	return s.council == nil || !s.council.Map().Promotes(pending, slot)
+}
+
+// ownership tells one time of a process's owning a slot from another. Without a council each epoch is one.
+func (s *Store) ownership(m *cluster.Map, slot cluster.Slot) uint64 {
+	if s.council == nil {
+		return uint64(m.Slot(slot).Epoch) + 1
+	}
+	return uint64(m.Slot(slot).Owned) + 1
 }
 
 // resume serves slots that were stopped under the epoch that they had. It must be called with mu held.
@@ -121,7 +155,7 @@ func (t *slotTable) resume(slots []cluster.Slot) {
 // hold counts slots that were stopped. It must be called with mu held.
 func (t *slotTable) hold(n int) {
 	if now := t.active.Load(); now != nil && n != 0 {
-		t.active.Store(&activation{version: now.version, stopped: now.stopped + n})
+		t.active.Store(&activation{version: now.version, m: now.m, stopped: now.stopped + n})
 	}
 }
 
@@ -145,38 +179,87 @@ func (s *Store) wasWritten(slot cluster.Slot) bool {
 	return false
 }
 
-// Activate settles the slots that the map gives to this node, then serves them, and only them.
+// Activate settles the slots that the map gives to this node, then serves them, and only them. Slots that have something in
+// doubt about which other holders must be asked are served as soon as those have answered.
 func (s *Store) Activate(ctx context.Context, m *cluster.Map) error {
 	const op = "target/store.Activate"
 	s.slots.mu.Lock()
 	defer s.slots.mu.Unlock()
+	s.goOn(m)
 	fresh, err := s.withdraw(ctx, m)
 	if err != nil {
 		return cluster.E(op, m.String(), cluster.KindUnavailable, err)
 	}
+	var doubtful map[cluster.Slot]bool
 	if len(fresh) > 0 {
-		if err := s.settle(ctx, fresh); err != nil {
+		if doubtful, err = s.settle(ctx, m, fresh); err != nil {
 			return cluster.E(op, m.String(), cluster.KindUnavailable, err)
 		}
 	}
-	self := s.namedIn(m)
-	now := s.o.Clock()
+	s.serve(m, fresh, doubtful)
+	s.sweeper.again(s.o.Clock() + s.o.RetryWindow)
+	s.background.wake()
+	return nil
+}
+
+// serve serves what a map gives, but for slots with doubts. It must be called with mu held.
+func (s *Store) serve(m *cluster.Map, fresh, doubtful map[cluster.Slot]bool) {
+	t := &s.slots
+	self, now := s.namedIn(m), s.o.Clock()
+	foreign := false
 	for i := range m.Slots {
 		slot := cluster.Slot(i)
 		if !s.mine(m, self, slot) {
+			t.owned.store(slot, 0)
+			delete(t.unsettled, slot)
+			foreign = foreign || s.council != nil && s.wasWritten(slot)
 			continue
 		}
 		_, epoch := m.Owner(slot)
-		if cluster.Epoch(s.slots.settled.load(slot)) != epoch {
-			s.slots.settled.store(slot, uint64(epoch))
-			s.slots.since.store(slot, uint64(now))
+		s.grant(slot, epoch, now)
+		t.sole.store(slot, alone(m, slot))
+		if fresh[slot] {
+			t.owned.store(slot, s.ownership(m, slot))
 		}
-		s.slots.sole.store(slot, alone(m, slot))
-		s.slots.serving.store(slot, uint64(epoch))
+		if doubtful[slot] {
+			if t.unsettled == nil {
+				t.unsettled = make(map[cluster.Slot]uint64)
+			}
+			t.unsettled[slot] = s.ownership(m, slot)
+		}
+		if _, waits := t.unsettled[slot]; !waits {
+			t.serving.store(slot, uint64(epoch))
+		}
 	}
-	s.slots.active.Store(&activation{version: m.Version})
-	s.sweeper.again(now + s.o.RetryWindow)
-	return nil
+	if foreign {
+		t.foreign.Store(true)
+	}
+	t.active.Store(&activation{version: m.Version, m: m, stopped: len(t.unsettled)})
+}
+
+// grant notes the epoch that a slot has here.
+func (s *Store) grant(slot cluster.Slot, epoch cluster.Epoch, now time.Duration) {
+	if cluster.Epoch(s.slots.settled.load(slot)) != epoch {
+		s.slots.settled.store(slot, uint64(epoch))
+		s.slots.since.store(slot, uint64(now))
+	}
+}
+
+// goOn serves slots that stay with this process under their new epochs: only their other holders changed, so there is nothing
+// to settle, and commits in flight go on. It must be called with mu held.
+func (s *Store) goOn(m *cluster.Map) {
+	self, now := s.namedIn(m), s.o.Clock()
+	for i := range m.Slots {
+		slot := cluster.Slot(i)
+		if !s.mine(m, self, slot) || s.slots.owned.load(slot) != s.ownership(m, slot) {
+			continue
+		}
+		_, epoch := m.Owner(slot)
+		s.grant(slot, epoch, now)
+		if served := s.slots.serving.load(slot); served != 0 && cluster.Epoch(served) != epoch {
+			s.slots.serving.store(slot, uint64(epoch))
+		}
+	}
 }
 
 // alone is 1 when the slot has one holder.
@@ -187,23 +270,24 @@ func alone(m *cluster.Map, slot cluster.Slot) uint64 {
 	return 0
 }
 
-// withdraw stops every slot that the map does not give to this node under the epoch in which it is served, waits for the
-// commits in flight, and returns the slots that the map gives under a new epoch.
+// withdraw stops every slot that the map gives to another process, waits for the commits in flight, and returns the slots
+// that the map gives to this one anew.
 func (s *Store) withdraw(ctx context.Context, m *cluster.Map) (map[cluster.Slot]bool, error) {
 	self := s.namedIn(m)
 	fresh := make(map[cluster.Slot]bool)
 	stopped := false
 	for i := range m.Slots {
 		slot := cluster.Slot(i)
-		_, epoch := m.Owner(slot)
 		mine := s.mine(m, self, slot)
-		if served := s.slots.serving.load(slot); served != 0 && (!mine || cluster.Epoch(served) != epoch) {
+		stays := mine && s.slots.owned.load(slot) == s.ownership(m, slot)
+		if !stays && s.slots.serving.load(slot) != 0 {
 			s.slots.serving.store(slot, 0)
 			stopped = true
 		}
-		if !mine || cluster.Epoch(s.slots.settled.load(slot)) == epoch {
+		if !mine || stays {
 			continue
 		}
+		_, epoch := m.Owner(slot)
 		if err := s.checkEpoch(slot, epoch); err != nil {
 			return nil, err
 		}

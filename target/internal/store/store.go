@@ -33,6 +33,8 @@ type Options struct {
 	Incarnation cluster.Incarnation
 	Mountpaths  []cluster.Mountpath // as the map registers them; one that cannot be opened fails alone
 	Authority   Authority
+	Council     Council              // nil: this target is the only holder of every slot it owns
+	Peers       Peers                // nil with Council
 	Now         func() time.Time     // the wall clock, for Last-Modified; never for order
 	Clock       func() time.Duration // time since some start, never going back, for retry windows; default: since Open
 	RetryWindow time.Duration        // how long a gateway may repeat a request: outcomes are remembered so long; 15 s
@@ -82,6 +84,8 @@ type Events struct {
 type Store struct {
 	o          Options
 	authority  Authority
+	council    Council
+	peers      Peers
 	cache      *meta.Cache
 	mountpaths []*mountpath
 	shards     []shard
@@ -94,7 +98,11 @@ type Store struct {
 	commits    *gate // from the check of the epoch until the change is visible
 	readers    *gate // from the first look at an index until the bytes are pinned
 	sweeper    sweeper
+	staged     staged
+	teller     teller
+	background background
 
+	life    context.Context    // ends with the background work
 	stop    context.CancelFunc // ends the background work
 	stopped <-chan struct{}
 	work    sync.WaitGroup // the background work
@@ -112,6 +120,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		o:          o,
 		authority:  o.Authority,
+		council:    o.Council,
+		peers:      o.Peers,
+		life:       background,
+		background: newBackground(),
 		cache:      meta.NewCache(o.CacheBytes, len(o.Mountpaths), o.Index),
 		operations: newGate(),
 		commits:    newGate(),
@@ -124,6 +136,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.mountpaths = append(s.mountpaths, s.start(background, openMountpath(mp, &s.o, s.cache)))
 	}
 	s.work.Go(func() { s.sweep(background) })
+	if s.council != nil {
+		s.work.Go(func() { s.settleShared(background) })
+		s.work.Go(func() { s.reconcile(background) })
+		s.work.Go(func() { s.dropSurplus(background) })
+	}
 	return s, nil
 }
 

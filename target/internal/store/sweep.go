@@ -79,9 +79,10 @@ func (s *Store) sweep(ctx context.Context) {
 func (s *Store) sweepOnce(ctx context.Context) {
 	now := s.o.Clock()
 	s.history.note(now, s.counter.Load(), s.o.RetryWindow)
+	s.staged.expire(now)
 	expired, rescan := s.sweeper.take(now)
 	for m, refs := range expired {
-		if err := m.removeAll(ctx, refs); err != nil && ctx.Err() == nil {
+		if err := s.removeOld(ctx, m, refs); err != nil && ctx.Err() == nil {
 			s.o.Events.background(m.ID, "sweep", err)
 		}
 	}
@@ -151,14 +152,14 @@ func (s *Store) sweepLeftovers(ctx context.Context, m *mountpath) error {
 				refs = append(refs, r.Ref)
 			}
 			if len(refs) == sweepBatch {
-				if err := m.removeAll(ctx, refs); err != nil {
+				if err := s.removeOld(ctx, m, refs); err != nil {
 					return err
 				}
 				refs = refs[:0]
 			}
 		}
 	}
-	return m.removeAll(ctx, refs)
+	return s.removeOld(ctx, m, refs)
 }
 
 // outlived reports whether a record that earlier epochs left may go: not before the retry window of the requests behind it is

@@ -17,6 +17,8 @@ type turn struct {
 	id     ident
 	slot   cluster.Slot
 	call   Call
+	epoch  cluster.Epoch      // of the generations that it takes: that of its call, until the slot gets another while it runs
+	last   cluster.Generation // that it has taken
 	m      *mountpath
 	shard  *shard
 	claim  *claim      // of the attempt itself, in a turn that looks for earlier ones
@@ -26,7 +28,7 @@ type turn struct {
 
 func (s *Store) newTurn(op string, n name, call Call) *turn {
 	return &turn{
-		store: s, op: op, name: n, id: n.ident(), slot: n.slot(), call: call,
+		store: s, op: op, name: n, id: n.ident(), slot: n.slot(), call: call, epoch: call.Epoch,
 		m: s.mountpath(n), shard: s.shard(n.bucket.ID, n.key),
 	}
 }
@@ -110,16 +112,24 @@ type change struct {
 	free     []disk.Place   // bytes to free once the change is visible
 	forget   bool           // the access time goes, too
 	body     *body          // whose bytes the change takes over; nil for none
+
+	edits bool           // the record names the bytes of replaces
+	parts []*meta.Record // by number: the record names their bytes
+	part  bool           // the change is one part of an upload: nobody can look at it before it is visible
 }
 
 // commit makes a change durable, hidden; then visible. It reads as the protocol does: prepare at every holder, which is this
-// one; check that nothing was lost meanwhile; make visible; let the cleaner remove what was replaced.
+// one; check that nothing was lost meanwhile; make visible; let the cleaner remove what was replaced. commitShared does it
+// where there are others.
 func (t *turn) commit(c *change) error {
+	if t.isShared() {
+		return t.commitShared(c, nil)
+	}
 	generation, err := t.generation(c)
 	if err != nil {
 		return err
 	}
-	batch, refs, err := t.batch(c, generation)
+	batch, refs, _, err := t.batch(c, generation)
 	if err != nil {
 		return err
 	}
@@ -129,6 +139,9 @@ func (t *turn) commit(c *change) error {
 	}
 	t.shard.prepare(t.id, generation)
 	if err := t.prepare(batch); err != nil {
+		if t.goesOn() {
+			return t.commitShared(c, refs)
+		}
 		t.shard.abandon(t.id, refs, c.places())
 		return err
 	}
@@ -143,7 +156,7 @@ func (t *turn) commit(c *change) error {
 
 // generation takes the next one, which must be newer than what it replaces.
 func (t *turn) generation(c *change) (cluster.Generation, error) {
-	g := cluster.Generation{Epoch: t.call.Epoch, Counter: t.store.counter.Add(1)}
+	g := cluster.Generation{Epoch: t.epoch, Counter: t.store.counter.Add(1)}
 	t.store.history.note(t.store.o.Clock(), g.Counter, t.store.o.RetryWindow)
 	if c.replaces != nil && !c.replaces.Generation.Less(g) {
 		return g, t.fail(cluster.KindUnavailable, fmt.Sprintf("generation %s does not follow %s", g, c.replaces.Generation))
@@ -152,7 +165,7 @@ func (t *turn) generation(c *change) (cluster.Generation, error) {
 }
 
 // batch collects the records, their in-doubt keys, the request that is replaced and the mark of the slot.
-func (t *turn) batch(c *change, g cluster.Generation) (*meta.Batch, []meta.Ref, error) {
+func (t *turn) batch(c *change, g cluster.Generation) (b *meta.Batch, doubts []meta.Ref, replaced *meta.Record, err error) {
 	batch := t.m.index.NewBatch()
 	refs := make([]meta.Ref, 0, len(c.put))
 	for _, r := range c.put {
@@ -160,42 +173,43 @@ func (t *turn) batch(c *change, g cluster.Generation) (*meta.Batch, []meta.Ref, 
 		r.Request = t.call.Request
 		if err := batch.Put(r); err != nil {
 			batch.Close()
-			return nil, nil, t.wrap(err)
+			return nil, nil, nil, t.wrap(err)
 		}
 		batch.Doubt(r.Ref)
 		refs = append(refs, r.Ref)
 	}
-	if err := t.keepReplaced(batch, c.replaces, g); err != nil {
+	kept, err := t.keepReplaced(batch, c.replaces, g)
+	if err != nil {
 		batch.Close()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	t.markSlot(batch)
-	return batch, refs, nil
+	return batch, refs, kept, nil
 }
 
 // markSlot notes the first write of a slot in an epoch. A slot that has the mark never leaves this node, and never comes
 // back under an old epoch.
 func (t *turn) markSlot(batch *meta.Batch) {
-	if t.m.written.load(t.slot) != uint64(t.call.Epoch) {
-		batch.MarkSlot(t.slot, t.call.Epoch)
+	if t.m.written.load(t.slot) != uint64(t.epoch) {
+		batch.MarkSlot(t.slot, t.epoch)
 	}
 }
 
 // keepReplaced keeps the request of a visible record that is being replaced, while a gateway may still repeat it (R5). Had
 // it no place of its own, a key that is written all the time would carry all those requests in every record.
-func (t *turn) keepReplaced(batch *meta.Batch, replaced *meta.Record, by cluster.Generation) error {
-	if replaced == nil || replaced.Request == "" || t.store.expired(t.slot, t.call.Epoch, replaced.Generation) {
-		return nil
+func (t *turn) keepReplaced(batch *meta.Batch, replaced *meta.Record, by cluster.Generation) (*meta.Record, error) {
+	if replaced == nil || replaced.Request == "" || t.store.expired(t.slot, t.epoch, replaced.Generation) {
+		return nil, nil
 	}
 	kept := &meta.Record{Ref: t.name.ref(meta.Replaced)}
 	kept.Upload, kept.Generation = cluster.UploadID(replaced.Request), by
 	kept.Size, kept.ETag, kept.Counter = replaced.Size, replaced.ETag, replaced.Counter
 	kept.Modified, kept.Sums, kept.Composite = replaced.Modified, replaced.Sums, replaced.Composite
 	if err := batch.Put(kept); err != nil {
-		return t.wrap(err)
+		return nil, t.wrap(err)
 	}
 	t.store.sweeper.expire(t.m, kept.Ref, t.store.o.Clock()+t.store.o.RetryWindow)
-	return nil
+	return kept, nil
 }
 
 // prepare makes a batch durable at every holder, and checks that this node may still answer under the epoch. On an error the
@@ -204,8 +218,18 @@ func (t *turn) prepare(batch *meta.Batch) error {
 	if err := batch.Commit(true); err != nil {
 		return t.name.wrap(t.op, cluster.KindUnavailable, err)
 	}
-	t.m.written.store(t.slot, uint64(t.call.Epoch))
-	return t.store.checkOwner(t.op, t.name, t.slot, t.call.Epoch)
+	t.m.written.raise(t.slot, uint64(t.epoch))
+	return t.store.checkOwner(t.op, t.name, t.slot, t.epoch)
+}
+
+// goesOn reports whether a commit that was prepared may be made again under another epoch: the slot is still owned here, and
+// only its holders changed.
+func (t *turn) goesOn() bool {
+	if t.store.council == nil || t.m.err() != nil {
+		return false
+	}
+	epoch, err := t.store.authority.Owns(t.slot)
+	return err == nil && epoch != t.epoch
 }
 
 // places are the bytes that only this change names.
@@ -252,6 +276,11 @@ func (t *turn) dropAbandoned() error {
 		return t.name.wrap(t.op, cluster.KindUnavailable, err)
 	}
 	t.shard.dropped(t.id)
+	if t.isShared() {
+		for _, a := range dead {
+			t.store.tell(t.store.council.Map().Slot(t.slot).Holders, Decision{Refs: a.refs, Drop: true})
+		}
+	}
 	t.m.cleaner.add(cleanup{id: t.id, free: places})
 	return nil
 }

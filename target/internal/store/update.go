@@ -38,7 +38,7 @@ func (s *Store) Update(_ context.Context, r *UpdateRequest) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.commit(&change{put: []*meta.Record{record}, replaces: current}); err != nil {
+	if err := t.commit(&change{put: []*meta.Record{record}, replaces: current, edits: true}); err != nil {
 		return nil, err
 	}
 	return infoOf(record), nil

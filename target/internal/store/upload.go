@@ -339,6 +339,7 @@ func (s *Store) Complete(ctx context.Context, r *CompleteRequest) (*Info, error)
 		replaces: before,
 		remove:   append(parts, upload),
 		free:     append(replaced, unused(parts, record)...),
+		parts:    parts,
 	})
 	if err != nil {
 		return nil, err
@@ -364,7 +365,7 @@ func (t *turn) completedBefore(id cluster.UploadID, current *meta.Record, err er
 
 func (t *turn) partsOf(ctx context.Context, upload *meta.Record) ([]*meta.Record, error) {
 	var parts []*meta.Record
-	scan := meta.Range{Kind: meta.UploadPart, Bucket: upload.Bucket, Key: upload.Key, Upload: upload.Upload}
+	scan := meta.Range{Kind: meta.UploadPart, Bucket: upload.Bucket, Key: upload.Key, Upload: upload.Upload, Hidden: t.partHidden}
 	for part, err := range t.m.index.Scan(ctx, scan).All() {
 		if err != nil {
 			return nil, t.wrap(err)

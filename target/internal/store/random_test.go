@@ -1,0 +1,230 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+// TestSeveralLinearizable lets clients race on few keys of three holders, while holders crash and come back, messages are
+// lost, repeated and late, and ownership moves, and checks the history of each key. AISLE_STORE_SEEDS=N runs more seeds.
+func TestSeveralLinearizable(t *testing.T) {
+	seeds, _ := strconv.Atoi(os.Getenv("AISLE_STORE_SEEDS"))
+	first, _ := strconv.Atoi(os.Getenv("AISLE_STORE_FIRST"))
+	for seed := uint64(first); seed < uint64(first+max(seeds, 2)); seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			history := raceSeveral(t, seed)
+			t.Logf("%d operations", len(history))
+			result, _ := porcupine.CheckOperationsVerbose(register(), history, time.Minute)
+			if result != porcupine.Ok {
+				t.Fatalf("seed %d: %d operations: %s", seed, len(history), result)
+			}
+		})
+	}
+}
+
+func raceSeveral(t *testing.T, seed uint64) []porcupine.Operation {
+	s := newSeveral(t, 3, 3, nil)
+	start := time.Now()
+	var mu sync.Mutex
+	var history []porcupine.Operation
+	var group sync.WaitGroup
+	stop := make(chan struct{})
+	for c := range 5 {
+		group.Go(func() {
+			r := rand.New(rand.NewPCG(seed, uint64(c)))
+			last := ""
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				i := input{key: fmt.Sprintf("k%d", r.IntN(3)), op: []string{"get", "get", "put", "delete", "create", "swap"}[r.IntN(6)], old: last}
+				if i.op != "get" && i.op != "delete" {
+					i.value = fmt.Sprintf("%d.%d", c, n)
+					if r.IntN(3) == 0 {
+						i.value += string(pattern(n, 6000))
+					}
+				}
+				op := porcupine.Operation{ClientId: c, Input: i, Call: int64(time.Since(start))}
+				o := s.do(i)
+				op.Output, op.Return = o, int64(time.Since(start))
+				if i.op == "get" && o.value != "" {
+					last = o.value
+				}
+				mu.Lock()
+				history = append(history, op)
+				mu.Unlock()
+				time.Sleep(time.Duration(r.IntN(3000)) * time.Microsecond)
+			}
+		})
+	}
+	late := s.disturb(rand.New(rand.NewPCG(seed, 99)), 4*time.Second)
+	s.heal()
+	close(stop)
+	group.Wait()
+	late.Wait()
+	for key := range 3 { // what is there at the end is on every holder
+		i := input{key: fmt.Sprintf("k%d", key), op: "get"}
+		for range 3 {
+			op := porcupine.Operation{ClientId: 9, Input: i, Call: int64(time.Since(start))}
+			op.Output, op.Return = s.do(i), int64(time.Since(start))
+			history = append(history, op)
+			for _, id := range nodeIDs {
+				s.promote(id, "")
+			}
+		}
+	}
+	return history
+}
+
+var nodeIDs = []cluster.NodeID{"t1", "t2", "t3"}
+
+// do runs one operation as a gateway does: again, under one request id, until there is an answer.
+func (s *several) do(i input) output {
+	request := cluster.RequestID(fmt.Sprintf("r%d", s.requests.Add(1)))
+	for {
+		p, call := s.at(i.key, request)
+		if p == nil {
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		o, err := s.onceAt(p, i, call)
+		if p.CheckLease() == nil && !cluster.Is(err, cluster.KindUnavailable) {
+			return o
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (s *several) onceAt(p *process, i input, call Call) (o output, err error) {
+	b := &bed{store: p.store, bucket: s.bucket}
+	return b.once(i, call)
+}
+
+// disturb does what may happen to a cluster, for a while. The waiter is done when no late message is left.
+func (s *several) disturb(r *rand.Rand, life time.Duration) *sync.WaitGroup {
+	var late sync.WaitGroup
+	var mu sync.Mutex
+	network := rand.New(rand.NewPCG(r.Uint64(), 1)) // messages draw from it, in whatever order they come
+	chance := func(n int) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return network.IntN(n) == 0
+	}
+	var bad [2]cluster.NodeID // nothing gets from one to the other
+	s.setFault(func(from, to cluster.NodeID, m string) error {
+		mu.Lock()
+		cut := bad[0] == from && bad[1] == to
+		mu.Unlock()
+		if cut || m != "pull" && m != "compare" && m != "fetch" && chance(200) {
+			return errNetwork
+		}
+		return nil
+	})
+	s.setLost(func(_, _ cluster.NodeID, _ string) error {
+		if chance(200) {
+			return errNetwork
+		}
+		return nil
+	})
+	s.setRepeat(func(again func()) {
+		if !chance(20) {
+			return
+		}
+		late.Go(func() {
+			time.Sleep(20 * time.Millisecond)
+			again()
+		})
+	})
+	down := cluster.NodeID("")
+	for begun := time.Now(); time.Since(begun) < life; {
+		time.Sleep(time.Duration(r.IntN(60)) * time.Millisecond)
+		id := nodeIDs[r.IntN(3)]
+		switch r.IntN(6) {
+		case 0:
+			if down == "" {
+				down = id
+				s.crash(id)
+				if r.IntN(3) > 0 {
+					s.promote(id, "")
+				}
+			}
+		case 1, 2:
+			if down != "" {
+				s.start(down)
+				down = ""
+			}
+		case 3:
+			s.promote(id, "")
+		case 4:
+			mu.Lock()
+			bad = [2]cluster.NodeID{id, nodeIDs[r.IntN(3)]}
+			mu.Unlock()
+		case 5:
+			mu.Lock()
+			bad = [2]cluster.NodeID{}
+			mu.Unlock()
+			for _, id := range nodeIDs {
+				if id != down {
+					s.admit(id)
+				}
+			}
+		}
+	}
+	if down != "" {
+		s.start(down)
+	}
+	return &late
+}
+
+// heal brings every node back in sync.
+func (s *several) heal() {
+	s.setFault(nil)
+	s.setLost(nil)
+	s.setRepeat(nil)
+	for _, id := range nodeIDs {
+		s.admit(id)
+	}
+	s.eventually("every node is in sync", func() bool {
+		for _, id := range nodeIDs {
+			if !s.allInSync(id) {
+				s.admit(id)
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// setRepeat has f decide about each prepare whether it arrives once more.
+func (s *several) setRepeat(f func(again func())) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.repeat = f
+}
+
+// repeated lets a message arrive again, at whatever process the node has by then.
+func (p *process) repeated(to cluster.NodeID, r *PrepareRequest) {
+	p.node.s.mu.Lock()
+	repeat := p.node.s.repeat
+	p.node.s.mu.Unlock()
+	if repeat == nil {
+		return
+	}
+	c := *r
+	c.Records, c.Beside = copied(r.Records), copied(r.Beside)
+	repeat(func() {
+		_, _ = reach(p, to, "late", func(s *Store) (*PrepareReply, error) { return s.Prepare(context.Background(), &c) })
+	})
+}

@@ -1,0 +1,410 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/meta"
+)
+
+const (
+	reconcilePause   = 200 * time.Millisecond // before the map is looked at again
+	reconcileRetry   = time.Second            // after a failure
+	reconcileFetches = 4                      // records at a time
+	reconcileWait    = 30 * time.Second       // for one page
+)
+
+// reconcile catches up with the owners of slots, whenever the map says that there is something to catch up with, until the
+// context ends.
+func (s *Store) reconcile(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.background.reconciling:
+		}
+		for owners := s.ahead(); len(owners) > 0; owners = s.ahead() {
+			wait := reconcilePause
+			for _, owner := range owners {
+				err := s.catchUpWith(ctx, owner)
+				if err != nil && !errors.Is(err, errMoved) && ctx.Err() == nil {
+					s.o.Events.background("", "catch up with "+string(owner), err)
+					wait = reconcileRetry
+				}
+			}
+			if !pause(ctx, wait) {
+				return
+			}
+		}
+	}
+}
+
+// ahead returns the owners of the slots in which this node catches up.
+func (s *Store) ahead() []cluster.NodeID {
+	m := s.council.Map()
+	if !s.namedIn(m) {
+		return nil
+	}
+	var owners []cluster.NodeID
+	for i := range m.Slots {
+		st := &m.Slots[i]
+		if h, ok := st.Holder(s.o.Node); ok && !h.InSync && !slices.Contains(owners, st.Owner()) {
+			owners = append(owners, st.Owner())
+		}
+	}
+	return owners
+}
+
+// catchUp is what this node does to be in sync in the slots of one owner. It holds for their epochs: when one changes it ends,
+// and the next begins anew, which moves only what differs.
+type catchUp struct {
+	store  *Store
+	m      *cluster.Map
+	owner  cluster.NodeID
+	slots  *cluster.SlotSet
+	digest uint64
+}
+
+// catchUpWith takes over what an owner shows, drops what it does not, and reports that this node is in sync.
+func (s *Store) catchUpWith(ctx context.Context, owner cluster.NodeID) error {
+	c := &catchUp{store: s, m: s.council.Map(), owner: owner}
+	c.slots, c.digest = catchUpSlots(c.m, s.o.Node, owner)
+	if c.slots.Len() == 0 {
+		return nil
+	}
+	for _, mp := range s.mountpaths {
+		if err := mp.writeErr(); err != nil {
+			return err // in sync is who has everything
+		}
+	}
+	s.slots.foreign.Store(true)
+	if err := c.pull(ctx); err != nil {
+		return err
+	}
+	if err := c.compare(ctx); err != nil {
+		return err
+	}
+	if err := c.sync(ctx); err != nil {
+		return err
+	}
+	byEpoch := make(map[cluster.Epoch]*cluster.SlotSet)
+	for slot := range c.slots.All() {
+		epoch := c.m.Slots[slot].Epoch
+		if byEpoch[epoch] == nil {
+			byEpoch[epoch] = &cluster.SlotSet{}
+		}
+		byEpoch[epoch].Add(slot)
+	}
+	return s.council.Synced(ctx, byEpoch)
+}
+
+// pull takes over every record that the owner shows and this node lacks.
+func (c *catchUp) pull(ctx context.Context) error {
+	r := &PullRequest{Sender: c.store.sender(c.m, c.owner), Digest: c.digest}
+	for {
+		page, err := c.page(ctx, r)
+		if err != nil {
+			return err
+		}
+		work, inside := errgroup.WithContext(ctx)
+		work.SetLimit(reconcileFetches)
+		for _, record := range page.Records {
+			if !c.slots.Has(record.Slot()) {
+				return cluster.Fail("target/store.pull", record.Ref.String(), cluster.KindOther, "the owner sent a record of another slot")
+			}
+			work.Go(func() error { return c.take(inside, record) })
+		}
+		if err := work.Wait(); err != nil {
+			return err
+		}
+		if page.Done {
+			return nil
+		}
+		r.Cursor = page.Next
+	}
+}
+
+func (c *catchUp) page(ctx context.Context, r *PullRequest) (*PullReply, error) {
+	ctx, cancel := context.WithTimeout(ctx, reconcileWait)
+	defer cancel()
+	page, err := c.store.peers.Pull(ctx, c.owner, r)
+	if err == nil && page.Refused {
+		err = errMoved
+	}
+	return page, err
+}
+
+// check returns nil while a record's slot has the epoch of this catching up. Under the lock of the key's copies it holds until
+// the lock is left.
+func (c *catchUp) check(ref meta.Ref) (cluster.Holder, error) {
+	slot := ref.Slot()
+	now := c.store.council.Map().Slot(slot)
+	h, ok := now.Holder(c.store.o.Node)
+	if !ok || now.Epoch != c.m.Slots[slot].Epoch || now.Owner() != c.owner {
+		return h, errMoved
+	}
+	return h, nil
+}
+
+// take takes over one record, unless it is here or was overtaken.
+func (c *catchUp) take(ctx context.Context, r *meta.Record) error {
+	s := c.store
+	n := copyName(r.Bucket, r.Key)
+	m := s.mountpath(n)
+	needed, err := c.settleOrNeed(m, r)
+	if err != nil || !needed {
+		return err
+	}
+	fetched, err := c.fetch(ctx, m, r)
+	taken := false
+	defer func() {
+		for _, p := range fetched {
+			if !taken {
+				m.free(p)
+			}
+		}
+	}()
+	if cluster.Is(err, cluster.KindObjectNotFound) {
+		return nil // replaced meanwhile: the write that did it was sent here
+	}
+	if err != nil {
+		return err
+	}
+	inside, err := s.enter(s.commits, "target/store.take", n)
+	if err != nil {
+		return err
+	}
+	defer s.commits.leave(inside)
+	shard := s.shard(n.bucket.ID, n.key)
+	shard.copies.Lock()
+	defer shard.copies.Unlock()
+	needed, err = c.needs(m, r)
+	if err != nil || !needed {
+		return err
+	}
+	taken, err = c.insert(m, r)
+	return err
+}
+
+// settleOrNeed reports whether a record must be fetched. When it is here, it is visible from now on.
+func (c *catchUp) settleOrNeed(m *mountpath, r *meta.Record) (bool, error) {
+	shard := c.store.shard(r.Bucket, r.Key)
+	shard.copies.Lock()
+	defer shard.copies.Unlock()
+	return c.needs(m, r)
+}
+
+// needs is settleOrNeed with the lock held. What stands in the way of a record is only what is visible, and was written since
+// this node was admitted: older records that are higher than the owner's were never acknowledged.
+func (c *catchUp) needs(m *mountpath, r *meta.Record) (bool, error) {
+	h, err := c.check(r.Ref)
+	if err != nil {
+		return false, err
+	}
+	line, err := m.line(r.Ref)
+	if err != nil {
+		return false, err
+	}
+	if r.Kind == meta.UploadPart {
+		end := r.Ref
+		end.Kind = meta.UploadTombstone
+		ends, err := m.index.Generations(end)
+		if err != nil {
+			return false, err
+		}
+		line = append(line, ends...)
+	}
+	for _, have := range line {
+		if have.Ref == r.Ref {
+			job, err := m.decision(&Decision{Refs: []meta.Ref{r.Ref}})
+			if err == nil {
+				err = m.carryOut(job)
+			}
+			return false, err
+		}
+		if have.Generation.Epoch < h.Admitted || have.Generation.Less(r.Generation) && have.Kind != meta.UploadTombstone {
+			continue
+		}
+		doubt, err := m.index.InDoubt(have.Ref)
+		if err != nil || !doubt {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// fetch brings the bytes that a record names here, and makes the record name them.
+func (c *catchUp) fetch(ctx context.Context, m *mountpath, r *meta.Record) (places []disk.Place, err error) {
+	for i := range pieceCount(r) {
+		place := pieceOf(r, i)
+		if place.Kind == disk.Nowhere {
+			continue
+		}
+		if *place, err = c.fetchPiece(ctx, m, r, i, place.Length); err != nil {
+			return places, err
+		}
+		places = append(places, *place)
+	}
+	return places, nil
+}
+
+func (c *catchUp) fetchPiece(ctx context.Context, m *mountpath, r *meta.Record, piece int, length int64) (disk.Place, error) {
+	in, err := c.store.peers.Fetch(ctx, c.owner, &FetchRequest{Sender: c.store.sender(c.m, c.owner), Ref: r.Ref, Piece: piece})
+	if err != nil {
+		return disk.Place{}, err
+	}
+	defer in.Close()
+	w, err := m.disk.Create(ctx, length)
+	if err != nil {
+		return disk.Place{}, err
+	}
+	defer w.Abort()
+	if _, err := io.Copy(w, in); err != nil {
+		return disk.Place{}, err
+	}
+	footer, err := meta.EncodeFooter(r)
+	if err != nil {
+		return disk.Place{}, err
+	}
+	return w.Seal(ctx, footer)
+}
+
+// insert makes a record visible here: not in doubt. What it replaced goes. It is not synced: sync is, before this node says
+// that it has everything.
+func (c *catchUp) insert(m *mountpath, r *meta.Record) (bool, error) {
+	batch := m.index.NewBatch()
+	defer batch.Close()
+	if err := batch.Put(r); err != nil {
+		return false, err
+	}
+	slot := r.Slot()
+	epoch := c.m.Slots[slot].Epoch
+	if m.written.load(slot) < uint64(epoch) {
+		batch.MarkSlot(slot, epoch)
+	}
+	if err := batch.Commit(false); err != nil {
+		return false, err
+	}
+	m.written.raise(slot, uint64(epoch))
+	job, err := m.decision(&Decision{Refs: []meta.Ref{r.Ref}})
+	if err == nil {
+		err = m.carryOut(job)
+	}
+	return true, err
+}
+
+// compare drops what this node has from before its admission and the owner does not show.
+func (c *catchUp) compare(ctx context.Context) error {
+	for _, m := range c.store.mountpaths {
+		if err := m.err(); err != nil {
+			return err
+		}
+		for _, kind := range pulledKinds {
+			if err := c.compareKind(ctx, m, kind); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *catchUp) compareKind(ctx context.Context, m *mountpath, kind meta.Kind) error {
+	var refs []meta.Ref
+	for r, err := range m.index.Scan(ctx, meta.Range{Kind: kind, AllBuckets: true, NoData: true}).All() {
+		if err != nil {
+			return err
+		}
+		slot := r.Slot()
+		if !c.slots.Has(slot) {
+			continue
+		}
+		if h, _ := c.m.Slots[slot].Holder(c.store.o.Node); r.Generation.Epoch >= h.Admitted {
+			continue
+		}
+		if refs = append(refs, r.Ref); len(refs) == pullRecords {
+			if err := c.compareSome(ctx, m, refs); err != nil {
+				return err
+			}
+			refs = refs[:0]
+		}
+	}
+	return c.compareSome(ctx, m, refs)
+}
+
+func (c *catchUp) compareSome(ctx context.Context, m *mountpath, refs []meta.Ref) error {
+	if len(refs) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reconcileWait)
+	defer cancel()
+	reply, err := c.store.peers.Compare(ctx, c.owner, &CompareRequest{Sender: c.store.sender(c.m, c.owner), Digest: c.digest, Refs: refs})
+	switch {
+	case err != nil:
+		return err
+	case reply.Refused:
+		return errMoved
+	case len(reply.Visible) != len(refs):
+		return cluster.Fail("target/store.compare", string(c.owner), cluster.KindOther, "the owner answered about other records")
+	}
+	for i, ref := range refs {
+		if reply.Visible[i] {
+			continue
+		}
+		if err := c.drop(m, ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop removes a record of an epoch before this node's admission.
+func (c *catchUp) drop(m *mountpath, ref meta.Ref) error {
+	shard := c.store.shard(ref.Bucket, ref.Key)
+	shard.copies.Lock()
+	defer shard.copies.Unlock()
+	if _, err := c.check(ref); err != nil {
+		return err
+	}
+	return m.discard(ref)
+}
+
+// discard removes one record, visible or in doubt. The lock of the key's copies must be held.
+func (m *mountpath) discard(ref meta.Ref) error {
+	gone, err := m.exact([]meta.Ref{ref})
+	if err != nil {
+		return err
+	}
+	free, err := m.unnamed(ref, gone, nil)
+	if err != nil {
+		return err
+	}
+	return m.carryOut(cleanup{id: ident{bucket: ref.Bucket, key: ref.Key}, settle: []meta.Ref{ref}, remove: gone, free: free})
+}
+
+// sync makes durable all that was taken over.
+func (c *catchUp) sync(ctx context.Context) error {
+	for _, m := range c.store.mountpaths {
+		if err := m.cleaner.drain(ctx); err != nil {
+			return err
+		}
+		for slot := range c.slots.All() {
+			batch := m.index.NewBatch()
+			batch.MarkSlot(slot, max(c.m.Slots[slot].Epoch, cluster.Epoch(m.written.load(slot))))
+			if err := batch.Commit(true); err != nil {
+				return err
+			}
+			break
+		}
+		if err := m.writeErr(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,269 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/meta"
+)
+
+// What an owner gives to a holder that catches up: the records that are visible, page by page, and the bytes they name. It is
+// bound to the epochs of the slots: a page that was asked for under others is refused.
+
+const (
+	pullRecords = 256     // on one page
+	pullBytes   = 4 << 20 // of inline data and parts on one page, about
+)
+
+// pulledKinds are the kinds of records that a holder must have. The ends of uploads come last: they take what is left of
+// parts with them.
+var pulledKinds = [...]meta.Kind{meta.Current, meta.Tombstone, meta.Replaced, meta.Upload, meta.UploadPart, meta.UploadTombstone}
+
+// catchUpSlots returns the slots of an owner in which a node catches up, and a digest of them with their epochs.
+func catchUpSlots(m *cluster.Map, joiner, owner cluster.NodeID) (*cluster.SlotSet, uint64) {
+	set := &cluster.SlotSet{}
+	digest := xxh3.New()
+	var text [12]byte
+	for i := range m.Slots {
+		st := &m.Slots[i]
+		if st.Owner() != owner {
+			continue
+		}
+		if h, ok := st.Holder(joiner); !ok || h.InSync {
+			continue
+		}
+		set.Add(cluster.Slot(i))
+		binary.BigEndian.PutUint32(text[:], uint32(i))
+		binary.BigEndian.PutUint64(text[4:], uint64(st.Epoch))
+		_, _ = digest.Write(text[:]) // never fails
+	}
+	return set, digest.Sum64()
+}
+
+// gives returns the slots that a joiner asks about, when this node serves them all under the epochs that the joiner knows.
+func (s *Store) gives(from *Sender, digest uint64) (*cluster.SlotSet, Standing) {
+	m := s.council.Map()
+	st := Standing{Version: m.Version, Refused: true}
+	set, now := catchUpSlots(m, from.Node, s.o.Node)
+	if now != digest || from.Incarnation != s.o.Incarnation || s.authority.CheckLease() != nil {
+		return nil, st
+	}
+	for slot := range set.All() {
+		if s.slots.serving.load(slot) != uint64(m.Slots[slot].Epoch) {
+			return nil, st
+		}
+	}
+	st.Refused = false
+	return set, st
+}
+
+// Pull returns a page of visible records of the slots in which the sender catches up.
+func (s *Store) Pull(ctx context.Context, r *PullRequest) (*PullReply, error) {
+	const op = "target/store.Pull"
+	set, st := s.gives(&r.Sender, r.Digest)
+	reply := &PullReply{Standing: st}
+	if st.Refused {
+		return reply, nil
+	}
+	if r.Cursor == (Cursor{}) {
+		// A commit that found all holders of the epoch before may be about to become visible (R3).
+		if err := s.commits.wait(ctx); err != nil {
+			return nil, cluster.E(op, "", cluster.KindUnavailable, err)
+		}
+	}
+	inside, err := s.enter(s.readers, op, name{bucket: &cluster.BucketEntry{}})
+	if err != nil {
+		return nil, err
+	}
+	defer s.readers.leave(inside)
+	page := &page{store: s, slots: set, cursor: r.Cursor}
+	if err := page.fill(ctx); err != nil {
+		return nil, cluster.E(op, "", cluster.KindOther, err)
+	}
+	if _, st := s.gives(&r.Sender, r.Digest); st.Refused {
+		return &PullReply{Standing: st}, nil
+	}
+	reply.Records, reply.Next, reply.Done = page.records, page.cursor, page.done
+	return reply, nil
+}
+
+// page is a page of records that is being collected.
+type page struct {
+	store   *Store
+	slots   *cluster.SlotSet
+	cursor  Cursor
+	records []*meta.Record
+	bytes   int
+	done    bool
+}
+
+// fill collects records from the cursor on, and moves it.
+func (p *page) fill(ctx context.Context) error {
+	for p.cursor.Mountpath < len(p.store.mountpaths) {
+		m := p.store.mountpaths[p.cursor.Mountpath]
+		if err := m.err(); err != nil {
+			return err
+		}
+		full, err := p.scan(ctx, m)
+		if err != nil || full {
+			return err
+		}
+		p.cursor.After = nil
+		if p.cursor.Kind++; p.cursor.Kind >= len(pulledKinds) {
+			p.cursor = Cursor{Mountpath: p.cursor.Mountpath + 1}
+		}
+	}
+	p.done = true
+	return nil
+}
+
+// scan collects records of one kind, and reports whether the page is full.
+func (p *page) scan(ctx context.Context, m *mountpath) (bool, error) {
+	if p.cursor.Kind < 0 || p.cursor.Kind >= len(pulledKinds) {
+		return false, cluster.Fail("", "", cluster.KindInvalid, "the cursor is not one of ours")
+	}
+	scan := meta.Range{Kind: pulledKinds[p.cursor.Kind], AllBuckets: true, After: p.cursor.After, Hidden: func(ref meta.Ref) bool {
+		return !p.slots.Has(ref.Slot()) || p.store.notShown(m, ref)
+	}}
+	for r, err := range m.index.Scan(ctx, scan).All() {
+		if err != nil {
+			return false, err
+		}
+		if err := p.add(m, r); err != nil {
+			return false, err
+		}
+		ref := r.Ref
+		p.cursor.After = &ref
+		if len(p.records) >= pullRecords || p.bytes >= pullBytes {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// notShown reports whether a record of this node's slots is not visible, or not any more.
+func (s *Store) notShown(m *mountpath, ref meta.Ref) bool {
+	switch ref.Kind {
+	case meta.Upload:
+		return s.uploadHidden(m, ref)
+	case meta.Replaced:
+		return false
+	case meta.UploadPart, meta.UploadTombstone:
+		return s.shard(ref.Bucket, ref.Key).prepared(ident{bucket: ref.Bucket, key: ref.Key}, ref.Generation)
+	}
+	return s.objectHidden(m, ref)
+}
+
+// add takes a record in, as it is visible now, with all its parts.
+func (p *page) add(m *mountpath, r *meta.Record) error {
+	shown, err := p.store.shows(m, r.Ref)
+	if err != nil || !shown {
+		return err
+	}
+	if r.Parts, err = m.index.Parts(r); err != nil {
+		return err
+	}
+	r.HasManifest = false
+	p.bytes += len(r.Inline)
+	for i := range r.Parts {
+		p.bytes += 128 + len(r.Parts[i].Inline)
+	}
+	p.records = append(p.records, r)
+	return nil
+}
+
+// shows reports whether a record that was not hidden a moment ago is what is visible of its line.
+func (s *Store) shows(m *mountpath, ref meta.Ref) (bool, error) {
+	shard := s.shard(ref.Bucket, ref.Key)
+	if ref.Kind == meta.UploadPart {
+		shard.lock.Lock() // a part that is being prepared has no mark: nobody looks at parts without this lock
+		defer shard.lock.Unlock()
+	}
+	line, err := m.line(ref)
+	if err != nil {
+		return false, err
+	}
+	for _, r := range line {
+		if !s.notShown(m, r.Ref) {
+			return r.Ref == ref, nil
+		}
+	}
+	return false, nil
+}
+
+// Compare tells which of some records are visible here.
+func (s *Store) Compare(_ context.Context, r *CompareRequest) (*CompareReply, error) {
+	const op = "target/store.Compare"
+	inside, err := s.enter(s.readers, op, name{bucket: &cluster.BucketEntry{}})
+	if err != nil {
+		return nil, err
+	}
+	defer s.readers.leave(inside)
+	set, st := s.gives(&r.Sender, r.Digest)
+	if st.Refused {
+		return &CompareReply{Standing: st}, nil
+	}
+	if len(r.Refs) > maxPerMessage {
+		return nil, cluster.Fail(op, "", cluster.KindInvalid, "too many records in one message")
+	}
+	reply := &CompareReply{Standing: st, Visible: make([]bool, len(r.Refs))}
+	for i, ref := range r.Refs {
+		m := s.mountpath(copyName(ref.Bucket, ref.Key))
+		if err := m.err(); err != nil {
+			return nil, cluster.E(op, ref.String(), cluster.KindUnavailable, err)
+		}
+		if !set.Has(ref.Slot()) {
+			return nil, cluster.Fail(op, ref.String(), cluster.KindInvalid, "the slot is not one that the sender catches up in")
+		}
+		if reply.Visible[i], err = s.shows(m, ref); err != nil {
+			return nil, cluster.E(op, ref.String(), cluster.KindOther, err)
+		}
+	}
+	if _, st := s.gives(&r.Sender, r.Digest); st.Refused {
+		return &CompareReply{Standing: st}, nil
+	}
+	return reply, nil
+}
+
+// Fetch opens the bytes of a piece of a record.
+func (s *Store) Fetch(_ context.Context, r *FetchRequest) (io.ReadCloser, error) {
+	const op = "target/store.Fetch"
+	n := copyName(r.Ref.Bucket, r.Ref.Key)
+	inside, err := s.enter(s.readers, op, n)
+	if err != nil {
+		return nil, err
+	}
+	defer s.readers.leave(inside)
+	if r.Incarnation != s.o.Incarnation {
+		return nil, n.fail(op, cluster.KindUnavailable, "the message is for an earlier process of this node")
+	}
+	m := s.mountpath(n)
+	if err := m.err(); err != nil {
+		return nil, n.wrap(op, cluster.KindUnavailable, err)
+	}
+	place, err := m.piece(r.Ref, r.Piece)
+	if err != nil {
+		return nil, n.wrap(op, cluster.KindOther, err)
+	}
+	if place.Kind == disk.Nowhere {
+		return nil, n.fail(op, cluster.KindObjectNotFound, "the generation was replaced")
+	}
+	reader, err := m.disk.Open(place)
+	if err != nil {
+		return nil, n.wrap(op, cluster.KindOther, err)
+	}
+	return &pieceReader{SectionReader: io.NewSectionReader(reader, 0, place.Length), reader: reader}, nil
+}
+
+// pieceReader reads the bytes of one place.
+type pieceReader struct {
+	*io.SectionReader
+	reader *disk.Reader
+}
+
+func (p *pieceReader) Close() error { return p.reader.Close() }
