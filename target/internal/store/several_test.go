@@ -29,7 +29,7 @@ type several struct {
 	bucket cluster.BucketEntry
 	change func(*Options)
 
-	deciding sync.Mutex // one change of the map at a time
+	deciding chan struct{} // holds a token while the map is being changed
 	mu       sync.Mutex
 	m        *cluster.Map                                        // guarded by mu: the active map
 	fault    func(from, to cluster.NodeID, message string) error // guarded by mu: asked before a message arrives
@@ -57,14 +57,25 @@ type process struct {
 	mu    sync.Mutex
 	m     *cluster.Map  // guarded by mu: applied
 	moved chan struct{} // guarded by mu: closed when m changes
-	dead  bool          // guarded by mu: crashed: it holds no lease and reaches nobody
-	cut   bool          // guarded by mu: no lease, and no messages
+	dead  bool          // guarded by mu: crashed for good: it holds no lease and reaches nobody
 
 	accused atomic.Int64 // how often this process accused others
 
 	looked atomic.Pointer[func()] // called once, between a look at the map and what follows from it
 
 	led sync.RWMutex // shared while the control plane leads the store: it is stopped before the store is closed
+}
+
+// lead reports whether the control plane leads the store until led is left. It does not wait for a store that is being closed:
+// that waits for commits, and one of them may have asked for the very map that is to be followed.
+func (p *process) lead() bool {
+	for !p.led.TryRLock() {
+		if p.CheckLease() != nil {
+			return false
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return true
 }
 
 func (p *process) Map() *cluster.Map {
@@ -89,7 +100,7 @@ func (p *process) Owns(slot cluster.Slot) (cluster.Epoch, error) {
 func (p *process) CheckLease() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.dead || p.cut {
+	if p.dead {
 		return cluster.Fail("CheckLease", "", cluster.KindUnavailable, "no lease")
 	}
 	return nil
@@ -134,7 +145,7 @@ func (p *process) Accuse(ctx context.Context, slot cluster.Slot, epoch cluster.E
 	}
 	p.accused.Add(1)
 	if !p.node.s.held {
-		p.node.s.demote(p.node.id, slot, epoch, holders)
+		p.node.s.demote(ctx, p.node.id, slot, epoch, holders)
 	}
 	return p.await(ctx, func(m *cluster.Map) bool {
 		st := m.Slot(slot)
@@ -243,7 +254,7 @@ const sharedLayout = 1
 func newSeveral(t testing.TB, n, copies int, change func(*Options)) *several {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
-	s := &several{t: t, nodes: make(map[cluster.NodeID]*member), change: change}
+	s := &several{t: t, nodes: make(map[cluster.NodeID]*member), change: change, deciding: make(chan struct{}, 1)}
 	s.bucket = cluster.BucketEntry{
 		ID: cluster.NewBucketID(sharedLayout, 7), Bucket: cluster.Native("b"),
 		Props: cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: copies, MinCopies: 1},
@@ -303,8 +314,8 @@ func (n *member) format() {
 // start starts a node in a new incarnation, and enters it into the map.
 func (s *several) start(id cluster.NodeID) {
 	s.t.Helper()
-	s.deciding.Lock()
-	defer s.deciding.Unlock()
+	s.deciding <- struct{}{}
+	defer func() { <-s.deciding }()
 	n := s.nodes[id]
 	m := s.active().Clone()
 	entry, _ := m.Node(id)
@@ -373,7 +384,9 @@ func (s *several) publish(m *cluster.Map) {
 }
 
 func (p *process) fence(ctx context.Context, m *cluster.Map) ([]cluster.Slot, error) {
-	p.led.RLock()
+	if !p.lead() {
+		return nil, p.CheckLease()
+	}
 	defer p.led.RUnlock()
 	if err := p.CheckLease(); err != nil {
 		return nil, err
@@ -391,7 +404,9 @@ func (p *process) end() {
 }
 
 func (p *process) follow(m *cluster.Map) {
-	p.led.RLock()
+	if !p.lead() {
+		return
+	}
 	defer p.led.RUnlock()
 	for p.CheckLease() == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -406,8 +421,18 @@ func (p *process) follow(m *cluster.Map) {
 
 // reshape changes the holders of slots without taking ownership. It reports whether anything changed.
 func (s *several) reshape(change func(cluster.Slot, *cluster.SlotState) bool) bool {
-	s.deciding.Lock()
-	defer s.deciding.Unlock()
+	return s.reshapeWithin(context.Background(), change)
+}
+
+// reshapeWithin waits for its turn no longer than the context lasts: the map that is being changed meanwhile may wait for a
+// commit that asks for this one.
+func (s *several) reshapeWithin(ctx context.Context, change func(cluster.Slot, *cluster.SlotState) bool) bool {
+	select {
+	case s.deciding <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	defer func() { <-s.deciding }()
 	m := s.active().Clone()
 	m.Version++
 	changed := false
@@ -432,7 +457,7 @@ func (s *several) reshape(change func(cluster.Slot, *cluster.SlotState) bool) bo
 }
 
 // demote takes holders out of every slot in which they are not owners.
-func (s *several) demote(accuser cluster.NodeID, slot cluster.Slot, epoch cluster.Epoch, nodes []cluster.NodeID) {
+func (s *several) demote(ctx context.Context, accuser cluster.NodeID, slot cluster.Slot, epoch cluster.Epoch, nodes []cluster.NodeID) {
 	if owner, now := s.active().Owner(slot); owner != accuser || now != epoch {
 		return
 	}
@@ -441,7 +466,7 @@ func (s *several) demote(accuser cluster.NodeID, slot cluster.Slot, epoch cluste
 		s.fencing()
 	}
 	s.mu.Unlock()
-	s.reshape(func(_ cluster.Slot, st *cluster.SlotState) bool {
+	s.reshapeWithin(ctx, func(_ cluster.Slot, st *cluster.SlotState) bool {
 		before := len(st.Holders)
 		owner := st.Owner()
 		st.Holders = slices.DeleteFunc(st.Holders, func(h cluster.Holder) bool { return h.Node != owner && slices.Contains(nodes, h.Node) })
@@ -461,8 +486,8 @@ func (s *several) admit(id cluster.NodeID) {
 }
 
 func (s *several) synced(id cluster.NodeID, in cluster.Incarnation, slots map[cluster.Epoch]*cluster.SlotSet) {
-	s.deciding.Lock()
-	defer s.deciding.Unlock()
+	s.deciding <- struct{}{}
+	defer func() { <-s.deciding }()
 	m := s.active().Clone()
 	if n, _ := m.Node(id); n.Incarnation != in {
 		return
@@ -489,8 +514,8 @@ func (s *several) synced(id cluster.NodeID, in cluster.Incarnation, slots map[cl
 // promote makes other holders in sync the owners of a node's slots: to, or the first one that runs when it is empty. A process
 // that runs is fenced before.
 func (s *several) promote(from, to cluster.NodeID) {
-	s.deciding.Lock()
-	defer s.deciding.Unlock()
+	s.deciding <- struct{}{}
+	defer func() { <-s.deciding }()
 	m := s.active().Clone()
 	m.Version++
 	for i := sharedLayout * cluster.Slots; i < len(m.Slots); i++ {
