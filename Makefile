@@ -15,6 +15,9 @@ TIMEOUT   ?= 20m
 BENCHARGS ?=
 VERSION   ?= $(shell git describe --always --dirty 2>/dev/null)
 
+# What failed is said again at the end, after the output of all packages.
+NAMES = || { rc=$$?; echo "== failed:"; grep -aE '^( *--- FAIL|FAIL|panic:|\s+Test\S+ \()' .cache/$@.log; exit $$rc; }
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,11 +42,13 @@ test-fast: ## the inner loop: unit tests, fewer seeds, nothing installed
 
 .PHONY: unit
 unit: # unit tests, simulated clusters and the seeds of every fuzz target
-	AISLE_SIM_SEEDS=$(SEEDS) go test -timeout $(TIMEOUT) $$(go list ./... | grep -v /cmd/lint)
+	@mkdir -p .cache
+	AISLE_SIM_SEEDS=$(SEEDS) go test -timeout $(TIMEOUT) $$(go list ./... | grep -v /cmd/lint) 2>&1 | tee .cache/$@.log $(NAMES)
 
 .PHONY: e2e
 e2e: build # real processes, stock clients, faults; E2E=PATTERN picks tests
-	go test -tags e2e -count=1 -timeout $(TIMEOUT) -run '$(E2E)' ./cmd/e2e
+	@mkdir -p .cache
+	go test -tags e2e -count=1 -timeout $(TIMEOUT) -run '$(E2E)' ./cmd/e2e 2>&1 | tee .cache/$@.log $(NAMES)
 
 .PHONY: race
 race: ## unit tests under the race detector (needs a C compiler)
