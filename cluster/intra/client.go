@@ -1,10 +1,7 @@
 package intra
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -75,21 +72,18 @@ func (c *Client) Stat(ctx context.Context, call Call, in *StatRequest) (*StatRep
 	return out, c.call(ctx, call, PathStat, g, in, out)
 }
 
-// call makes one call: the message is bound to the ticket by its hash. A write that the owner may have refused because
-// nothing, or nothing recent, was known of its clock, is sent again with what its refusal told.
+// call makes one call. A write that the owner may have refused because nothing, or nothing recent, was known of its clock, is
+// sent again with what its refusal told.
 func (c *Client) call(ctx context.Context, call Call, path string, g Grant, in msgp.Marshaler, out msgp.Unmarshaler) error {
 	op := "cluster/intra.Client" + path
 	body, err := in.MarshalMsg(nil)
 	if err != nil {
 		return cluster.E(op, call.Addr, cluster.KindInvalid, err)
 	}
-	sum := sha256.Sum256(body)
-	g.Request, g.Identity, g.Root, g.Bucket = call.Request, call.Identity, call.Root, call.Bucket
-	g.Dialect, g.Operation, g.Owner, g.Gateway = Node, path, call.Owner, c.Self
-	g.Payload = Payload{SHA256: hex.EncodeToString(sum[:]), Length: int64(len(body))}
+	g.Owner, g.Request, g.Identity, g.Root, g.Bucket = call.Owner, call.Request, call.Identity, call.Root, call.Bucket
 	for again := false; ; again = true {
 		sure := !g.Write || c.Clocks.Stamp(&g, call.Incarnation, call.Began)
-		err := c.attempt(ctx, op, call.Addr, &g, body, out)
+		err := c.attempt(ctx, op, call, path, &g, body, out)
 		if sure || again || !cluster.Is(err, cluster.KindUnavailable) {
 			return err
 		}
@@ -97,18 +91,15 @@ func (c *Client) call(ctx context.Context, call Call, path string, g Grant, in m
 }
 
 // attempt makes a call once.
-func (c *Client) attempt(ctx context.Context, op, addr string, g *Grant, body []byte, out msgp.Unmarshaler) error {
-	request := httpd.NewRequest(http.MethodPost, g.Operation, bytes.NewReader(body), int64(len(body)), "Content-Type", contentType)
-	request.Header.Add(HeaderTicket, c.Tickets.Seal(g, request))
-	reply, err := c.HTTP.Do(ctx, addr, &httpd.OutRequest{
-		Method: request.Method, Target: request.Path, Header: request.Header, Body: request.Body, Length: request.Length,
-	})
+func (c *Client) attempt(ctx context.Context, op string, call Call, path string, g *Grant, body []byte, out msgp.Unmarshaler) error {
+	m := Messenger{HTTP: c.HTTP, Tickets: c.Tickets, Self: c.Self}
+	reply, err := m.post(ctx, call.Owner, call.Addr, path, g, body)
 	if err != nil {
-		return cluster.E(op, addr, cluster.KindOther, err)
+		return err
 	}
 	defer reply.Body.Close()
-	c.Clocks.Note(g.Owner, reply.Header.Get(HeaderClock))
-	return decodeReply(op, addr, reply, out)
+	c.Clocks.Note(call.Owner, reply.Header.Get(HeaderClock))
+	return decodeReply(op, call.Addr, reply, out)
 }
 
 func decodeReply(op, addr string, reply *httpd.InReply, out msgp.Unmarshaler) error {
@@ -161,40 +152,27 @@ type Service interface {
 // svc and writes the reply. Errors go back as their kind (WriteError).
 func Serve(ctx context.Context, svc Service, g *Grant, req *httpd.Request, rep *httpd.Reply) error {
 	out, err := dispatch(ctx, svc, g, req)
-	var body []byte
 	if err == nil {
-		body, err = out.MarshalMsg(nil)
+		err = WriteMessage(rep, out)
 	}
 	if err != nil {
 		WriteError(rep, err)
-		return nil
 	}
-	rep.Bytes(contentType, body)
 	return nil
 }
 
 func dispatch(ctx context.Context, svc Service, g *Grant, req *httpd.Request) (msgp.Marshaler, error) {
 	const op = "cluster/intra.Serve"
-	if g.Dialect != Node || g.Operation != req.Path || req.Method != http.MethodPost {
-		return nil, cluster.Fail(op, req.Path, cluster.KindDenied, "the ticket is for something else")
-	}
-	body, err := readAll(req.Body, req.Length, maxRequest)
-	if err != nil {
-		return nil, cluster.E(op, req.Path, cluster.KindOther, err)
-	}
-	if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != g.Payload.SHA256 {
-		return nil, cluster.Fail(op, req.Path, cluster.KindDenied, "the message is not the one that was granted")
-	}
 	switch req.Path {
 	case PathList:
 		in := new(ListRequest)
-		if err := decode(body, in); err != nil {
+		if err := ReadMessage(g, req, in); err != nil {
 			return nil, err
 		}
 		return answer(svc.List(ctx, g, in))
 	case PathDelete:
 		in := new(DeleteRequest)
-		if err := decode(body, in); err != nil {
+		if err := ReadMessage(g, req, in); err != nil {
 			return nil, err
 		}
 		if !g.Write {
@@ -203,7 +181,7 @@ func dispatch(ctx context.Context, svc Service, g *Grant, req *httpd.Request) (m
 		return answer(svc.Delete(ctx, g, in))
 	case PathStat:
 		in := new(StatRequest)
-		if err := decode(body, in); err != nil {
+		if err := ReadMessage(g, req, in); err != nil {
 			return nil, err
 		}
 		return answer(svc.Stat(ctx, g, in))

@@ -19,6 +19,8 @@ type Doer interface {
 	Do(ctx context.Context, addr string, out *httpd.OutRequest) (*httpd.InReply, error)
 }
 
+const opSend = "cluster/intra.Messenger"
+
 // Messenger sends messages of a part's own to other nodes: under paths below PathPrefix that Serve does not know, on no
 // client's behalf.
 type Messenger struct {
@@ -34,7 +36,7 @@ func (m *Messenger) Call(ctx context.Context, to cluster.Node, path string, in m
 		return err
 	}
 	defer reply.Body.Close()
-	return decodeReply("cluster/intra.Messenger"+path, to.IntraAddr, reply, out)
+	return decodeReply(opSend+path, to.IntraAddr, reply, out)
 }
 
 // Open sends a message that is answered with a stream. The reader must be closed; it ends with an error when less than the
@@ -48,39 +50,44 @@ func (m *Messenger) Open(ctx context.Context, to cluster.Node, path string, in m
 		return reply.Body, nil
 	}
 	defer reply.Body.Close()
-	return nil, decodeReply("cluster/intra.Messenger"+path, to.IntraAddr, reply, nil)
+	return nil, decodeReply(opSend+path, to.IntraAddr, reply, nil)
 }
 
 func (m *Messenger) open(ctx context.Context, to cluster.Node, path string, in msgp.Marshaler) (*httpd.InReply, error) {
 	body, err := in.MarshalMsg(nil)
 	if err != nil {
-		return nil, cluster.E("cluster/intra.Messenger"+path, to.IntraAddr, cluster.KindInvalid, err)
+		return nil, cluster.E(opSend+path, to.IntraAddr, cluster.KindInvalid, err)
 	}
+	return m.post(ctx, to.ID, to.IntraAddr, path, new(Grant), body)
+}
+
+// post sends a message, bound to the ticket by its hash. It fills the rest of the grant.
+func (m *Messenger) post(ctx context.Context, to cluster.NodeID, addr, path string, g *Grant, body []byte) (*httpd.InReply, error) {
 	sum := sha256.Sum256(body)
-	g := &Grant{Payload: Payload{SHA256: hex.EncodeToString(sum[:]), Length: int64(len(body))}}
+	g.Payload = Payload{SHA256: hex.EncodeToString(sum[:]), Length: int64(len(body))}
 	request := httpd.NewRequest(http.MethodPost, path, bytes.NewReader(body), int64(len(body)), "Content-Type", contentType)
-	return m.send(ctx, to, g, request)
+	return m.send(ctx, to, addr, g, request)
 }
 
 // Stream sends a body that no hash is known of before; the receiver says what it got. The grant tells what the body is.
 func (m *Messenger) Stream(ctx context.Context, to cluster.Node, g *Grant, target string, body io.Reader, out msgp.Unmarshaler) error {
 	request := httpd.NewRequest(http.MethodPost, target, body, -1)
-	reply, err := m.send(ctx, to, g, request)
+	reply, err := m.send(ctx, to.ID, to.IntraAddr, g, request)
 	if err != nil {
 		return err
 	}
 	defer reply.Body.Close()
-	return decodeReply("cluster/intra.Messenger"+request.Path, to.IntraAddr, reply, out)
+	return decodeReply(opSend+request.Path, to.IntraAddr, reply, out)
 }
 
-func (m *Messenger) send(ctx context.Context, to cluster.Node, g *Grant, request *httpd.Request) (*httpd.InReply, error) {
-	g.Dialect, g.Operation, g.Owner, g.Gateway = Node, request.Path, to.ID, m.Self
+func (m *Messenger) send(ctx context.Context, to cluster.NodeID, addr string, g *Grant, request *httpd.Request) (*httpd.InReply, error) {
+	g.Dialect, g.Operation, g.Owner, g.Gateway = Node, request.Path, to, m.Self
 	request.Header.Add(HeaderTicket, m.Tickets.Seal(g, request))
-	reply, err := m.HTTP.Do(ctx, to.IntraAddr, &httpd.OutRequest{
+	reply, err := m.HTTP.Do(ctx, addr, &httpd.OutRequest{
 		Method: request.Method, Target: request.Target(), Header: request.Header, Body: request.Body, Length: request.Length,
 	})
 	if err != nil {
-		return nil, cluster.E("cluster/intra.Messenger"+request.Path, to.IntraAddr, cluster.KindOther, err)
+		return nil, cluster.E(opSend+request.Path, addr, cluster.KindOther, err)
 	}
 	return reply, nil
 }
