@@ -93,7 +93,11 @@ var nodeIDs = []cluster.NodeID{"t1", "t2", "t3"}
 // do runs one operation as a gateway does: again, under one request id, until there is an answer.
 func (s *several) do(i input) output {
 	request := cluster.RequestID(fmt.Sprintf("r%d", s.requests.Add(1)))
-	for {
+	for begun := time.Now(); ; {
+		if time.Since(begun) > time.Minute {
+			s.t.Errorf("%s of %s: no answer for a minute", i.op, i.key)
+			return output{}
+		}
 		p, call := s.at(i.key, request)
 		if p == nil {
 			time.Sleep(time.Millisecond)
