@@ -26,27 +26,17 @@ func (c *Control) Accuse(ctx context.Context, slot cluster.Slot, epoch cluster.E
 		Version: messageVersion, Node: c.options.Node.ID, Incarnation: c.options.Node.Incarnation, Slot: slot, Epoch: epoch, Accused: holders,
 	}
 	over := func(v *View) bool { return len(accused(v.Map(), question)) == 0 }
-	for !over(c.View()) {
-		err := c.tryAccuse(ctx, question)
-		if err == nil {
-			wait, cancel := context.WithTimeout(ctx, c.options.Lease/3)
-			err = c.Wait(wait, over)
-			cancel()
+	return c.insist(ctx, op, c.options.Lease, func(ctx context.Context) error {
+		if over(c.View()) {
+			return nil
 		}
-		if definite(err) {
-			return cluster.E(op, "", cluster.KindOther, err)
+		if err := c.callLeader(ctx, methodAccuse, question, &nothing{}); err != nil {
+			return err
 		}
-		if err != nil && !sleep(ctx, retryPause) {
-			return cluster.E(op, "", cluster.KindUnavailable, err)
-		}
-	}
-	return nil
-}
-
-func (c *Control) tryAccuse(ctx context.Context, question accusing) error {
-	ctx, cancel := context.WithTimeout(ctx, c.options.Lease)
-	defer cancel()
-	return c.callLeader(ctx, methodAccuse, question, &nothing{})
+		wait, cancel := context.WithTimeout(ctx, c.options.Lease/3)
+		defer cancel()
+		return c.Wait(wait, over)
+	})
 }
 
 // accused returns those of the accused that the accuser still has to wait for by a map.
@@ -71,27 +61,13 @@ func (c *Control) Synced(ctx context.Context, slots map[cluster.Epoch]*cluster.S
 	const op = "control.Synced"
 	question := syncing{Version: messageVersion, Node: c.options.Node.ID, Incarnation: c.options.Node.Incarnation, Slots: slots}
 	var answer latest
-	for {
-		err := c.trySynced(ctx, question, &answer)
-		if err == nil {
-			err = c.Wait(ctx, func(v *View) bool { return v.Index() >= answer.Index })
-		}
-		if err == nil {
-			return nil
-		}
-		if definite(err) {
-			return cluster.E(op, "", cluster.KindOther, err)
-		}
-		if !sleep(ctx, retryPause) {
-			return cluster.E(op, "", cluster.KindUnavailable, err)
-		}
+	err := c.insist(ctx, op, c.options.Lease, func(ctx context.Context) error {
+		return c.callLeader(ctx, methodSynced, question, &answer)
+	})
+	if err != nil {
+		return err
 	}
-}
-
-func (c *Control) trySynced(ctx context.Context, question syncing, answer *latest) error {
-	ctx, cancel := context.WithTimeout(ctx, c.options.Lease)
-	defer cancel()
-	return c.callLeader(ctx, methodSynced, question, answer)
+	return c.Wait(ctx, func(v *View) bool { return v.Index() >= answer.Index })
 }
 
 // handleSyncing marks a holder in sync. While a map is pending it has to wait: that map was made from the one it would change.
@@ -109,12 +85,22 @@ func (c *Control) handleSyncing(ctx context.Context, q syncing) (latest, error) 
 	return latest{Version: messageVersion, Index: t.View().Index()}, err
 }
 
-// proposeSteady proposes a command on the active map while none is pending, again when another came first. The command is made
-// for the map that is active; none is needed any more when it is nil.
+// proposeSteady proposes a command on the active map while none is pending: see proposeWhen.
 func (t *term) proposeSteady(ctx context.Context, command func(*cluster.Map) *state.Command) error {
+	return t.proposeWhen(ctx, func(v *View) bool { return v.Pending() == nil }, command)
+}
+
+// proposeActive proposes a command that does not wait for the pending map, but cancels it: see proposeWhen.
+func (t *term) proposeActive(ctx context.Context, command func(*cluster.Map) *state.Command) error {
+	return t.proposeWhen(ctx, func(*View) bool { return true }, command)
+}
+
+// proposeWhen proposes a command on the active map when a view is ready for it, again when another one came first. The command
+// is made for the map that is active; none is needed any more when it is nil.
+func (t *term) proposeWhen(ctx context.Context, ready func(*View) bool, command func(*cluster.Map) *state.Command) error {
 	const op = "control.propose"
 	for {
-		if err := t.Wait(ctx, func(v *View) bool { return v.Pending() == nil }); err != nil {
+		if err := t.Wait(ctx, ready); err != nil {
 			return err
 		}
 		cmd := command(t.View().Map())
@@ -236,29 +222,4 @@ func (t *term) demote(ctx context.Context, q accusing, doubted bool) error {
 		t.log.Info("holders do not answer", "accuser", string(q.Node), "accused", ids)
 		return &state.Command{Reshape: &state.Reshape{Base: m.Version, Changes: changes}}
 	})
-}
-
-// proposeActive is proposeSteady for commands that do not wait for the pending map: they cancel it.
-func (t *term) proposeActive(ctx context.Context, command func(*cluster.Map) *state.Command) error {
-	const op = "control.propose"
-	for {
-		cmd := command(t.View().Map())
-		if cmd == nil {
-			return nil
-		}
-		result, err := t.propose(ctx, *cmd)
-		if err != nil {
-			return err
-		}
-		if !result.Refused() {
-			t.changed.raise()
-			return nil
-		}
-		if cluster.ParseKind(result.Kind) != cluster.KindConflict {
-			return result.Err(op)
-		}
-		if !sleep(ctx, retryPause/4) {
-			return cluster.E(op, "", cluster.KindUnavailable, ctx.Err()) // another map came first each time
-		}
-	}
 }

@@ -59,31 +59,37 @@ func (c *Control) changeBucket(ctx context.Context, op string, b cluster.Bucket,
 func (c *Control) change(ctx context.Context, cmd state.Command) (changed, error) {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
+	const op = "control.change"
 	question := change{Version: messageVersion, Command: cmd}
-	for {
-		a, err := c.tryChange(ctx, question)
-		if err == nil {
-			if err := c.Wait(ctx, func(v *View) bool { return v.Index() >= a.Result.Index }); err != nil {
-				// The change is made. This node is out of touch, and says so to whoever asks it.
-				c.log.Info("a change is made that has not arrived here yet", "index", a.Result.Index)
-			}
-			return a, nil
-		}
-		if definite(err) {
-			return changed{}, err
-		}
-		if !sleep(ctx, retryPause) {
-			return changed{}, cluster.E("control.change", "", cluster.KindUnavailable, err)
-		}
+	var a changed
+	err := c.insist(ctx, op, c.options.Lease*3/2, func(ctx context.Context) error { // it may take as long as a lease that has to end
+		return c.callLeader(ctx, methodChange, question, &a)
+	})
+	if err != nil {
+		return changed{}, err
 	}
+	if err := c.Wait(ctx, func(v *View) bool { return v.Index() >= a.Result.Index }); err != nil {
+		// The change is made. This node is out of touch, and says so to whoever asks it.
+		c.log.Info("a change is made that has not arrived here yet", "index", a.Result.Index)
+	}
+	return a, nil
 }
 
-// tryChange makes one attempt. It may take as long as a lease that has to end.
-func (c *Control) tryChange(ctx context.Context, question change) (a changed, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.options.Lease*3/2)
-	defer cancel()
-	err = c.callLeader(ctx, methodChange, question, &a)
-	return a, err
+// insist tries something, each time within a limit, until it succeeds, or cannot succeed anywhere, or the context ends.
+func (c *Control) insist(ctx context.Context, op string, limit time.Duration, try func(context.Context) error) error {
+	for {
+		attempt, cancel := context.WithTimeout(ctx, limit)
+		err := try(attempt)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case definite(err):
+			return cluster.E(op, "", cluster.KindOther, err)
+		case !sleep(ctx, retryPause):
+			return cluster.E(op, "", cluster.KindUnavailable, err)
+		}
+	}
 }
 
 // definite reports whether an error of a call says that the call cannot succeed anywhere.

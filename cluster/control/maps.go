@@ -125,6 +125,9 @@ func (t *term) driveMaps() {
 			since, version = t.clock.Now(), p.Version
 		}
 		cmd, wait := t.nextCommand(v, t.planned(v), since)
+		if t.options.instead != nil {
+			cmd = t.options.instead(t, v, cmd)
+		}
 		if cmd != nil {
 			t.proposeMap(*cmd)
 			continue

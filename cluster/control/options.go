@@ -29,8 +29,9 @@ type Options struct {
 
 	RepairDelay time.Duration // how long a target may be away before others keep copies for it; zero means DefaultRepairDelay
 
-	rank state.Rank // nil means by cluster.RankTargets
-	bug  bug        // planted by a test of the simulation's checks
+	rank    state.Rank                                        // nil means by cluster.RankTargets
+	bug     bug                                               // planted by a test of the simulation's checks
+	instead func(*term, *View, *state.Command) *state.Command // what the leader does to the map, in the place of what it would; also a test's
 }
 
 // Clock tells durations. It must go on while the machine sleeps.
@@ -92,5 +93,4 @@ const (
 	bugNoWait                  // a change is acknowledged when it is committed
 	bugMoveUnacknowledged      // slots of an owner that did not acknowledge move too
 	bugSkipSilent              // a target that cannot be asked counts as empty
-	bugPromoteUnsynced         // the leader takes any holder for one in sync when an owner is lost
 )

@@ -65,15 +65,6 @@ func (t *term) standings(m *cluster.Map) standings {
 	return all
 }
 
-// String tells standings apart.
-func (s standings) String() string {
-	var b strings.Builder
-	for _, id := range slices.Sorted(maps.Keys(s)) {
-		fmt.Fprintf(&b, "%s %v\n", id, s[id])
-	}
-	return b.String()
-}
-
 // heir returns the holder that takes over from an owner which cannot or must not go on, or nobody.
 func (s standings) heir(holders []cluster.Holder) cluster.NodeID {
 	for i, h := range holders {
@@ -106,7 +97,6 @@ type plan struct {
 	failover map[cluster.NodeID]*cluster.SlotSet // slots whose owner cannot go on, by their new one
 	changes  []state.Placement                   // who else is to hold what
 	moves    map[cluster.NodeID]*cluster.SlotSet // slots that go to the owner they should have
-	pretend  *state.Command                      // of bugPromoteUnsynced
 }
 
 // plan decides for every slot.
@@ -306,8 +296,6 @@ func (p *placements) list() []state.Placement {
 // shape returns the next change of holders, if there is one and it is time.
 func (t *term) shape(p plan, now time.Duration) *state.Command {
 	switch {
-	case t.options.bug == bugPromoteUnsynced && p.pretend != nil:
-		return p.pretend
 	case len(p.failover) > 0:
 		return &state.Command{Propose: &state.Propose{Base: p.base, Moves: p.failover}}
 	case now < t.shaped+shapePause:
@@ -329,46 +317,10 @@ func (t *term) planned(v *View) plan {
 	}
 	m := v.Map()
 	s := t.standings(m)
-	key := planKey{m.Version, s.String()}
-	if t.plans.key != key {
-		t.plans.key, t.plans.plan = key, t.ranking(m, s).plan()
-		if t.options.bug == bugPromoteUnsynced {
-			t.plans.plan.pretend = pretendInSync(m, s)
-		}
+	if t.plans.version != m.Version || !maps.Equal(t.plans.standings, s) {
+		t.plans.version, t.plans.standings, t.plans.plan = m.Version, s, t.ranking(m, s).plan()
 	}
 	return t.plans.plan
-}
-
-// pretendInSync is what bugPromoteUnsynced does first: it says that a holder of slots which have lost their owner is in sync.
-func pretendInSync(m *cluster.Map, s standings) *state.Command {
-	var cmd *state.InSync
-	for i := range m.Slots {
-		holders := m.Slots[i].Holders
-		if len(holders) == 0 || !s[holders[0].Node].dead || s.heir(holders) != "" {
-			continue
-		}
-		for _, h := range holders {
-			if n, _ := m.Node(h.Node); s[h.Node].leased && (cmd == nil || cmd.Node == h.Node) {
-				if cmd == nil {
-					cmd = &state.InSync{Node: n.ID, Incarnation: n.Incarnation, Slots: make(map[cluster.Epoch]*cluster.SlotSet)}
-				}
-				if cmd.Slots[m.Slots[i].Epoch] == nil {
-					cmd.Slots[m.Slots[i].Epoch] = &cluster.SlotSet{}
-				}
-				cmd.Slots[m.Slots[i].Epoch].Add(cluster.Slot(i))
-			}
-		}
-	}
-	if cmd == nil {
-		return nil
-	}
-	return &state.Command{InSync: cmd}
-}
-
-// planKey tells what a plan was made for.
-type planKey struct {
-	version   cluster.MapVersion
-	standings string
 }
 
 // ensureLayout adds a layout to the map if it lacks it and has the targets for it.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/internal/raftnode"
+	"github.com/aisle-store/aisle/cluster/internal/state"
 )
 
 // The simulation runs whole clusters in one process on a fake clock: real raft, real Controls, a network that loses,
@@ -25,8 +26,9 @@ import (
 // flaw is a mistake that is planted to show that the checks find it: in a Control, or in the fake gateways and targets.
 type flaw struct {
 	control         bug
-	leaseBeforeRead bool // a gateway checks the lease before the request begins, and not when it reads
-	viewBeforeLease bool // a gateway loads the view, and checks the lease after it only
+	instead         func(*term, *View, *state.Command) *state.Command // Options.instead of every node
+	leaseBeforeRead bool                                              // a gateway checks the lease before the request begins, and not when it reads
+	viewBeforeLease bool                                              // a gateway loads the view, and checks the lease after it only
 
 	// R1 to R4 of the slot protocol, left out.
 	oldAnswers  bool // an owner counts what holders answered under earlier epochs, and a restarted holder drops what is in doubt
@@ -288,6 +290,7 @@ func (n *simNode) start(patience time.Duration) error {
 		RepairDelay: 6 * time.Second,
 		rank:        quickRank,
 		bug:         s.flaw.control,
+		instead:     s.flaw.instead,
 	})
 	if p.target != nil {
 		s.work.Go(p.target.catchUp)

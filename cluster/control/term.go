@@ -66,8 +66,9 @@ type term struct {
 	// Of driveMaps alone.
 	shaped time.Duration // clock time of the last change of holders
 	plans  struct {
-		key  planKey
-		plan plan
+		version   cluster.MapVersion
+		standings standings
+		plan      plan
 	}
 	heirs struct { // whom a pending map makes owners
 		active, pending cluster.MapVersion
