@@ -162,7 +162,7 @@ func ParseChecksumType(s string) (ChecksumType, error) {
 // BucketProps are the properties of a bucket that its owner can set.
 type BucketProps struct {
 	Checksum ChecksumType `json:"checksum.type"`
-	Replicas int          `json:"replicas"` // copies of each object, on as many targets; 1 until replicas are built
+	Replicas int          `json:"replicas"` // copies of each object, on as many targets
 	// Redirect says who is sent to the owner of an object: "auto", "always" or "never"; empty is what the cluster's setting says.
 	Redirect string `json:"redirect,omitempty"`
 	// MinCopies is on how many targets a write must be durable before it is acknowledged; zero: see LeastCopies.

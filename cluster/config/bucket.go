@@ -14,7 +14,7 @@ var (
 	BucketChecksum = choice(Setting{Name: "checksum.type", Scope: ScopeBucket, Default: "xxhash",
 		Help: "checksum that each object carries; buckets made through S3 have md5 (new objects only)"}, checksumNames()...)
 	BucketReplicas = key(Setting{Name: "replicas", Scope: ScopeBucket, Type: "number", Default: "1",
-		Help: "copies of each object, each on another target; more than 1 is not implemented yet and refused"}, parseReplicas)
+		Help: "copies of each object, each on another target, 1 to 8; given when the bucket is made, and fixed from then on"}, parseReplicas)
 	BucketRedirect = choice(Setting{Name: "redirect", Scope: ScopeBucket, Default: redirectByCluster,
 		Help: "who is redirected when it is about this bucket, in place of what `s3.redirect` of the cluster says; when that is never, nobody is"},
 		redirectByCluster, "auto", "always", "never")
@@ -33,8 +33,8 @@ func checksumNames() []string {
 
 func parseReplicas(v string) (int, error) {
 	n, err := strconv.Atoi(v)
-	if err != nil || n < 1 {
-		return 0, fmt.Errorf("%q is not a number of copies", v)
+	if err != nil || n < 1 || n > 8 {
+		return 0, fmt.Errorf("%q is not a number of copies from 1 to 8", v)
 	}
 	return n, nil
 }
@@ -63,9 +63,6 @@ func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketP
 			p.Checksum = cluster.ChecksumType(s)
 		case BucketReplicas.Name:
 			p.Replicas, err = BucketReplicas.Parse(value)
-			if err == nil && p.Replicas != 1 {
-				return p, cluster.Fail(op, name, cluster.KindNotImplemented, "only 1 is implemented yet, not "+value)
-			}
 		case BucketRedirect.Name:
 			p.Redirect, err = BucketRedirect.Parse(value)
 			if p.Redirect == redirectByCluster {
