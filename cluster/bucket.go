@@ -172,6 +172,14 @@ type BucketProps struct {
 // Layout returns how the bucket's objects are to be kept.
 func (p BucketProps) Layout() Layout { return Layout{Copies: max(p.Replicas, 1)} }
 
+// Validate reports properties that contradict each other.
+func (p BucketProps) Validate() error {
+	if p.MinCopies > max(p.Replicas, 1) {
+		return fmt.Errorf("min_copies is %d, and the bucket keeps %s of each object", p.MinCopies, p.Layout())
+	}
+	return nil
+}
+
 // LeastCopies returns on how many targets a write must be durable before it is acknowledged: two, or one when there is one
 // copy, unless MinCopies says otherwise.
 func (p BucketProps) LeastCopies() int {

@@ -39,6 +39,7 @@ type BucketProps struct {
 	Provider   string         `json:"provider"`
 	Checksum   ChecksumConf   `json:"checksum"`
 	Replicas   int            `json:"replicas"`
+	MinCopies  int            `json:"min_copies,omitempty"` // zero: two, or one where there is one copy
 	Redirect   string         `json:"redirect,omitempty"`
 	Mirror     MirrorConf     `json:"mirror"`
 	EC         ECConf         `json:"ec"`
@@ -87,6 +88,7 @@ func NewBucketProps(e cluster.BucketEntry) BucketProps {
 		Provider:   string(e.Bucket.Provider),
 		Checksum:   ChecksumConf{Type: string(e.Props.Checksum)},
 		Replicas:   e.Props.Replicas,
+		MinCopies:  e.Props.MinCopies,
 		Redirect:   e.Props.Redirect,
 		Mirror:     MirrorConf{Copies: 1},
 		Versioning: VersioningConf{Enabled: true},
@@ -102,7 +104,9 @@ func NewBucketProps(e cluster.BucketEntry) BucketProps {
 func (p BucketProps) Entry(b cluster.Bucket) cluster.BucketEntry {
 	e := cluster.BucketEntry{
 		ID: cluster.BucketID(p.BID), Bucket: b, Created: time.Unix(0, p.Created).UTC(), Creator: cluster.AccessKeyID(p.Creator),
-		Props: cluster.BucketProps{Checksum: cluster.ChecksumType(p.Checksum.Type), Replicas: p.Replicas, Redirect: p.Redirect},
+		Props: cluster.BucketProps{
+			Checksum: cluster.ChecksumType(p.Checksum.Type), Replicas: p.Replicas, MinCopies: p.MinCopies, Redirect: p.Redirect,
+		},
 	}
 	if p.State == cluster.BucketDeleting.String() {
 		e.State = cluster.BucketDeleting

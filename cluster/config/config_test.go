@@ -162,13 +162,17 @@ func TestSetProps(t *testing.T) {
 	f("replicas", "8", 0)
 	f("replicas", "9", cluster.KindInvalid)
 	f("replicas", "0", cluster.KindInvalid)
+	f("min_copies", "auto", 0)
+	f("min_copies", "1", 0)
+	f("min_copies", "0", cluster.KindInvalid)
+	f("min_copies", "2", cluster.KindInvalid) // of one copy
 	f("redirect", "always", 0)
 	f("redirect", "sometimes", cluster.KindInvalid)
 	f("ec", "4+2", cluster.KindNotImplemented)
 	f("mirror.enabled", "true", cluster.KindNotImplemented)
 	f("colour", "red", cluster.KindInvalid)
-	for _, redirect := range []string{"", "never"} {
-		want := cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: 1, Redirect: redirect}
+	for i, redirect := range []string{"", "never"} {
+		want := cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: 2, MinCopies: 2 * i, Redirect: redirect}
 		p, err := SetProps(DefaultProps(), PropsMap(want))
 		if err != nil || p != want {
 			t.Errorf("got %+v, %v", p, err)

@@ -28,7 +28,7 @@ func Cluster() []*Setting {
 
 // Bucket returns the properties of a bucket, in the order of the documentation.
 func Bucket() []*Setting {
-	return []*Setting{BucketChecksum.Setting, BucketReplicas.Setting, BucketRedirect.Setting}
+	return []*Setting{BucketChecksum.Setting, BucketReplicas.Setting, BucketMinCopies.Setting, BucketRedirect.Setting}
 }
 
 // Client returns the settings of the command line client, in the order of the documentation.

@@ -17,6 +17,9 @@ func (s *State) createBucket(c CreateBucket) Result {
 		r.Bucket = e
 		return r
 	}
+	if err := c.Props.Validate(); err != nil {
+		return Refuse(cluster.KindInvalid, c.Bucket.String(), err.Error())
+	}
 	layout := c.Props.Layout()
 	id, ok := s.Active.LayoutID(layout)
 	if !ok {
@@ -33,6 +36,9 @@ func (s *State) setBucketProps(c SetBucketProps) Result {
 	old, refusal := s.activeBucket(c.Bucket)
 	if refusal.Refused() {
 		return refusal
+	}
+	if err := c.Props.Validate(); err != nil {
+		return Refuse(cluster.KindInvalid, c.Bucket.String(), err.Error())
 	}
 	if was := old.Props.Layout(); c.Props.Layout() != was {
 		return Refuse(cluster.KindNotImplemented, c.Bucket.String(), fmt.Sprintf("the bucket keeps %s of each object, which cannot be changed", was))

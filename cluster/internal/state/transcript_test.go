@@ -185,7 +185,8 @@ func (in *interpreter) bucket(arg map[string]string) cluster.Bucket {
 
 func props(arg map[string]string) cluster.BucketProps {
 	replicas, _ := strconv.Atoi(arg["replicas"])
-	return cluster.BucketProps{Checksum: cluster.ChecksumType(arg["checksum"]), Replicas: max(replicas, 1)}
+	minCopies, _ := strconv.Atoi(arg["min_copies"])
+	return cluster.BucketProps{Checksum: cluster.ChecksumType(arg["checksum"]), Replicas: max(replicas, 1), MinCopies: minCopies}
 }
 
 func list(s, separator string) []string {
