@@ -162,7 +162,7 @@ func ParseChecksumType(s string) (ChecksumType, error) {
 // BucketProps are the properties of a bucket that its owner can set.
 type BucketProps struct {
 	Checksum ChecksumType `json:"checksum.type"`
-	Replicas int          `json:"replicas"` // copies of each object, on as many targets
+	Replicas int          `json:"replicas"` // copies of each object, on as many targets; zero, while it is being made, leaves it to the cluster
 	// Redirect says who is sent to the owner of an object: "auto", "always" or "never"; empty is what the cluster's setting says.
 	Redirect string `json:"redirect,omitempty"`
 	// MinCopies is on how many targets a write must be durable before it is acknowledged; zero: see LeastCopies.
@@ -174,7 +174,7 @@ func (p BucketProps) Layout() Layout { return Layout{Copies: max(p.Replicas, 1)}
 
 // Validate reports properties that contradict each other.
 func (p BucketProps) Validate() error {
-	if p.MinCopies > max(p.Replicas, 1) {
+	if p.Replicas > 0 && p.MinCopies > p.Replicas {
 		return fmt.Errorf("min_copies is %d, and the bucket keeps %s of each object", p.MinCopies, p.Layout())
 	}
 	return nil

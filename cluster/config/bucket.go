@@ -13,20 +13,21 @@ import (
 var (
 	BucketChecksum = choice(Setting{Name: "checksum.type", Scope: ScopeBucket, Default: "xxhash",
 		Help: "checksum that each object carries; buckets made through S3 have md5 (new objects only)"}, checksumNames()...)
-	BucketReplicas = key(Setting{Name: "replicas", Scope: ScopeBucket, Type: "number", Default: "1",
-		Help: "copies of each object, each on another target, 1 to 8; given when the bucket is made, and fixed from then on"}, parseReplicas)
+	BucketReplicas = key(Setting{Name: "replicas", Scope: ScopeBucket, Type: "cluster|number", Default: byCluster,
+		Help: "copies of each object, each on another target, 1 to 8; cluster is what `bucket.replicas` of the cluster says when the bucket is made; fixed from then on"},
+		unless(byCluster, parseReplicas))
 	BucketMinCopies = key(Setting{Name: "min_copies", Scope: ScopeBucket, Type: "auto|number", Default: "auto",
-		Help: "on how many targets a write must be durable before it is acknowledged, at most `replicas`; auto is two, or one where there is one copy"}, parseMinCopies)
-	BucketRedirect = choice(Setting{Name: "redirect", Scope: ScopeBucket, Default: redirectByCluster,
+		Help: "on how many targets a write must be durable before it is acknowledged, at most `replicas`; auto is two, or one where there is one copy"}, unless(auto, parseReplicas))
+	BucketRedirect = choice(Setting{Name: "redirect", Scope: ScopeBucket, Default: byCluster,
 		Help: "who is redirected when it is about this bucket, in place of what `s3.redirect` of the cluster says; when that is never, nobody is"},
-		redirectByCluster, "auto", "always", "never")
+		byCluster, "auto", "always", "never")
 )
 
 // auto is how a user leaves a number to the cluster.
 const auto = "auto"
 
-// redirectByCluster is how a user writes that a bucket leaves redirects to the cluster's setting.
-const redirectByCluster = "cluster"
+// byCluster is how a user writes that a bucket leaves a property to the cluster's setting.
+const byCluster = "cluster"
 
 func checksumNames() []string {
 	names := make([]string, len(cluster.ChecksumTypes))
@@ -44,15 +45,30 @@ func parseReplicas(v string) (int, error) {
 	return n, nil
 }
 
-// parseMinCopies reads a number of copies; auto is 0.
-func parseMinCopies(v string) (int, error) {
-	if v == auto {
-		return 0, nil
+// unless returns a parser to which one word means zero.
+func unless(word string, parse func(string) (int, error)) func(string) (int, error) {
+	return func(v string) (int, error) {
+		if v == word {
+			return 0, nil
+		}
+		return parse(v)
 	}
-	return parseReplicas(v)
 }
 
-// DefaultProps returns the properties of a bucket made through the native API; through S3 its checksum type is md5.
+// NewReplicas returns how many copies a new bucket keeps that does not say so, by the cluster's settings and how many targets
+// there are.
+func NewReplicas(setting func(name string) string, targets int) int {
+	if n := NewBucketReplicas.Get(setting); n > 0 {
+		return n
+	}
+	if targets < 3 {
+		return 1
+	}
+	return 2
+}
+
+// DefaultProps returns the properties of a bucket made through the native API; through S3 its checksum type is md5. The number
+// of copies is left to the leader.
 func DefaultProps() cluster.BucketProps {
 	none := func(string) string { return "" }
 	return cluster.BucketProps{
@@ -75,12 +91,12 @@ func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketP
 			s, err = BucketChecksum.Parse(value)
 			p.Checksum = cluster.ChecksumType(s)
 		case BucketReplicas.Name:
-			p.Replicas, err = BucketReplicas.Parse(value)
+			p.Replicas, err = newReplicas(p.Replicas, value)
 		case BucketMinCopies.Name:
 			p.MinCopies, err = BucketMinCopies.Parse(value)
 		case BucketRedirect.Name:
 			p.Redirect, err = BucketRedirect.Parse(value)
-			if p.Redirect == redirectByCluster {
+			if p.Redirect == byCluster {
 				p.Redirect = ""
 			}
 		default:
@@ -96,6 +112,15 @@ func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketP
 	return p, nil
 }
 
+// newReplicas reads the number of copies of a bucket that has so many, or none while it is being made.
+func newReplicas(has int, value string) (int, error) {
+	n, err := BucketReplicas.Parse(value)
+	if err == nil && n == 0 && has > 0 {
+		return has, fmt.Errorf("%s: %s is for buckets that are being made", BucketReplicas.Name, value)
+	}
+	return n, err
+}
+
 func refuseProp(name string) error {
 	const op = "cluster/config.SetProps"
 	section, _, _ := strings.Cut(name, ".")
@@ -109,14 +134,18 @@ func refuseProp(name string) error {
 
 // PropsMap returns the properties as name=value pairs.
 func PropsMap(p cluster.BucketProps) map[string]string {
-	minCopies := auto
-	if p.MinCopies > 0 {
-		minCopies = strconv.Itoa(p.MinCopies)
-	}
 	return map[string]string{
 		BucketChecksum.Name:  string(p.Checksum),
-		BucketReplicas.Name:  strconv.Itoa(p.Replicas),
-		BucketMinCopies.Name: minCopies,
-		BucketRedirect.Name:  cmp.Or(p.Redirect, redirectByCluster),
+		BucketReplicas.Name:  numberOr(byCluster, p.Replicas),
+		BucketMinCopies.Name: numberOr(auto, p.MinCopies),
+		BucketRedirect.Name:  cmp.Or(p.Redirect, byCluster),
 	}
+}
+
+// numberOr prints a number for which zero has a word.
+func numberOr(word string, n int) string {
+	if n == 0 {
+		return word
+	}
+	return strconv.Itoa(n)
 }

@@ -15,6 +15,9 @@ var (
 		Help: "domains under which a bucket is also reached as a host, https://BUCKET.DOMAIN/KEY (virtual-hosted style); their DNS has to have *.DOMAIN"}, parseDomains)
 	MetricsPublic = choice(Setting{Name: "metrics.public", Scope: ScopeCluster, Default: "true",
 		Help: "whether `/-/metrics` is answered without a key; false demands a signature or a bearer token"}, "true", "false")
+	NewBucketReplicas = key(Setting{Name: "bucket.replicas", Scope: ScopeCluster, Type: "auto|number", Default: auto,
+		Help: "copies of each object in a bucket that does not say so when it is made; auto is 2 once there are three targets, and 1 before"},
+		unless(auto, parseReplicas))
 	RetryWindow = duration(Setting{Name: "retry.window", Scope: ScopeCluster, Default: "15s", Restart: true,
 		Help: "how long the outcome of a write is remembered, so that a request repeated within the cluster is answered and not done twice"},
 		15*time.Second, time.Hour)

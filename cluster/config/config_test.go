@@ -161,16 +161,23 @@ func TestSetProps(t *testing.T) {
 	f("replicas", "1", 0)
 	f("replicas", "8", 0)
 	f("replicas", "9", cluster.KindInvalid)
+	f("replicas", "cluster", 0)
 	f("replicas", "0", cluster.KindInvalid)
 	f("min_copies", "auto", 0)
 	f("min_copies", "1", 0)
 	f("min_copies", "0", cluster.KindInvalid)
-	f("min_copies", "2", cluster.KindInvalid) // of one copy
+	f("min_copies", "9", cluster.KindInvalid)
 	f("redirect", "always", 0)
 	f("redirect", "sometimes", cluster.KindInvalid)
 	f("ec", "4+2", cluster.KindNotImplemented)
 	f("mirror.enabled", "true", cluster.KindNotImplemented)
 	f("colour", "red", cluster.KindInvalid)
+	kept := cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: 2}
+	for name, value := range map[string]string{"replicas": "cluster", "min_copies": "3"} {
+		if _, err := SetProps(kept, map[string]string{name: value}); !cluster.Is(err, cluster.KindInvalid) {
+			t.Errorf("%s=%s of a bucket of two copies: %v", name, value, err)
+		}
+	}
 	for i, redirect := range []string{"", "never"} {
 		want := cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: 2, MinCopies: 2 * i, Redirect: redirect}
 		p, err := SetProps(DefaultProps(), PropsMap(want))
@@ -178,6 +185,21 @@ func TestSetProps(t *testing.T) {
 			t.Errorf("got %+v, %v", p, err)
 		}
 	}
+}
+
+func TestNewReplicas(t *testing.T) {
+	f := func(setting string, targets, want int) {
+		t.Helper()
+		if got := NewReplicas(func(string) string { return setting }, targets); got != want {
+			t.Errorf("bucket.replicas=%s, %d targets: %d copies, want %d", setting, targets, got, want)
+		}
+	}
+	f("", 0, 1)
+	f("", 2, 1)
+	f("", 3, 2)
+	f("auto", 5, 2)
+	f("1", 5, 1)
+	f("3", 2, 3) // and the leader refuses it
 }
 
 func TestCheckCluster(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/cluster/internal/state"
 )
 
@@ -109,6 +110,11 @@ func (c *Control) handleChange(ctx context.Context, q change) (changed, error) {
 		return changed{}, cluster.Fail(op, "", cluster.KindInvalid, "a control change needs a request id")
 	}
 	if create := q.Command.CreateBucket; create != nil {
+		if create.Props.Replicas == 0 {
+			decided, v := *create, t.View()
+			decided.Props.Replicas = config.NewReplicas(v.Setting, weighed(v.Map().Targets()))
+			create, q.Command.CreateBucket = &decided, &decided
+		}
 		if err := t.ensureLayout(ctx, create.Props.Layout()); err != nil {
 			return changed{}, err
 		}

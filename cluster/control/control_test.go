@@ -282,6 +282,41 @@ func TestLayoutNeedsTargets(t *testing.T) {
 }
 
 // An owner is lost: a holder that is in sync takes over, and the copies are made up for.
+// TestReplicasOfNewBuckets: who makes a bucket without saying how many copies it keeps gets what the leader decides, at each
+// gateway.
+func TestReplicasOfNewBuckets(t *testing.T) {
+	for _, nodes := range []int{1, 3} {
+		inCluster(t, nodes, func(t *testing.T, s *sim) {
+			f := func(setting string, want int) {
+				t.Helper()
+				at := s.all()[0].running().control
+				if err := at.SetSettings(t.Context(), cluster.RequestID("set "+setting), map[string]string{"bucket.replicas": setting}); err != nil {
+					t.Fatal(err)
+				}
+				for _, n := range s.all() {
+					name := cluster.BucketName(fmt.Sprintf("bucket-%s-%s", n.id, setting))
+					e, err := n.running().control.CreateBucket(t.Context(), cluster.RequestID(name), cluster.Native(name), cluster.BucketProps{}, "root")
+					if want > len(s.all()) {
+						if !cluster.Is(err, cluster.KindConflict) {
+							t.Errorf("bucket.replicas=%s on %d targets: %v", setting, nodes, err)
+						}
+						continue
+					}
+					v := n.running().control.View()
+					if kept := v.Map().Layouts[e.ID.Layout()]; err != nil || e.Props.Replicas != want || kept != (cluster.Layout{Copies: want}) {
+						t.Errorf("bucket.replicas=%s on %d targets: %+v of %v, %v", setting, nodes, e, kept, err)
+					}
+				}
+			}
+			f("", map[int]int{1: 1, 3: 2}[nodes])
+			f("auto", map[int]int{1: 1, 3: 2}[nodes])
+			f("1", 1)
+			f("3", 3)
+			f("5", 5)
+		})
+	}
+}
+
 func TestOwnerIsReplaced(t *testing.T) {
 	inCluster(t, 4, func(t *testing.T, s *sim) {
 		k := simKey{bucket: bucket(t, s, 2), key: "key"}

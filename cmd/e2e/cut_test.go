@@ -134,7 +134,9 @@ func TestFaultDeaf(t *testing.T) {
 
 func cutUnderLoad(t *testing.T, w *network, name string, long time.Duration, pick func(*testing.T, *testcluster.Cluster) int, deaf bool) {
 	t.Helper()
-	c := testcluster.Start(t, w.options())
+	o := w.options()
+	o.Env = oneCopy()
+	c := testcluster.Start(t, o)
 	h := startHistory(t, c, name)
 	time.Sleep(calm)
 	victim := pick(t, c)

@@ -10,16 +10,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/cmd/internal/testcluster"
 )
 
 // calm is how long the load runs before a fault, and after it: enough for every client to do its part.
 const calm = 12 * time.Second
 
-// withFault runs the load around a fault and checks what the clients saw.
+// oneCopy is the environment of clusters whose buckets keep one copy of each object, when a test is about that: what a node
+// owns waits for it.
+func oneCopy() []string { return []string{config.NewBucketReplicas.Env() + "=1"} }
+
+// withFault runs the load, on a bucket of one copy, around a fault and checks what the clients saw.
 func withFault(t *testing.T, o testcluster.Options, name string, fault func(c *testcluster.Cluster)) {
 	t.Helper()
 	t.Parallel()
+	o.Env = oneCopy()
 	c := testcluster.Start(t, o)
 	h := startHistory(t, c, name)
 	time.Sleep(calm)

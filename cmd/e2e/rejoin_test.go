@@ -98,10 +98,10 @@ func TestRejoin(t *testing.T) {
 	s.check("with a fourth node")
 }
 
-// TestDownIsUnavailable: what a dead node holds is answered 503 with Retry-After, never 404, and the rest goes on.
+// TestDownIsUnavailable: what only a dead node holds is answered 503 with Retry-After, never 404, and the rest goes on.
 func TestDownIsUnavailable(t *testing.T) {
 	t.Parallel()
-	c := testcluster.Start(t, testcluster.Options{})
+	c := testcluster.Start(t, testcluster.Options{Env: oneCopy()})
 	s := newContents(t, c, "down")
 	s.write("key", 60)
 	dead := follower(t, c)

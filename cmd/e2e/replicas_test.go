@@ -51,6 +51,23 @@ func TestReplicas(t *testing.T) {
 	create("nine", "9", 400, "is not a number of copies from 1 to 8")
 	create("four", "4", 409, "4 copies of each object need 4 targets, and the cluster has 3")
 	client.must(t, request{method: http.MethodHead, endpoint: endpoint, bucket: "four"}, 404)
+	client.must(t, request{method: http.MethodPut, endpoint: endpoint, bucket: "by-default"}, 200)
+	if p := props(t, client, c.Nodes[1].Endpoint, "by-default"); p.Replicas != 2 {
+		t.Errorf("a bucket made through S3 in a cluster of three: %+v", p)
+	}
+	set := func(value string, status int, reason string) {
+		t.Helper()
+		r := client.must(t, native(http.MethodPatch, endpoint, "by-default", "set-bprops", value), status)
+		if !strings.Contains(string(r.body), reason) {
+			t.Errorf("%s: %s, want %q", value, r, reason)
+		}
+	}
+	set(`{"replicas":3}`, 501, "cannot be changed")
+	set(`{"min_copies":3}`, 400, "min_copies is 3, and the bucket keeps 2 copies of each object")
+	set(`{"min_copies":1}`, 200, "")
+	if p := props(t, client, c.Nodes[2].Endpoint, "by-default"); p.MinCopies != 1 {
+		t.Errorf("min_copies=1: %+v", p)
+	}
 	for _, replicas := range []int{1, 2, 3} {
 		bucket := fmt.Sprintf("copies-%d", replicas)
 		create(bucket, fmt.Sprint(replicas), 200, "")

@@ -95,6 +95,7 @@ func (f *fake) bucket(w http.ResponseWriter, r *http.Request, b cluster.Bucket, 
 		}
 		changes, _ := msg.Props()
 		props, err := config.SetProps(config.DefaultProps(), changes)
+		props.Replicas = max(props.Replicas, 1)
 		f.buckets[b.Name] = cluster.BucketEntry{ID: cluster.BucketID(len(f.buckets) + 1), Bucket: b, Props: props, Created: created, Creator: "AKID"}
 		if err != nil {
 			delete(f.buckets, b.Name)
