@@ -8,6 +8,8 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/tinylib/msgp/msgp"
+
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/target/internal/meta"
@@ -48,6 +50,15 @@ func (c *Client) node(id cluster.NodeID) (cluster.Node, error) {
 	return n, nil
 }
 
+// call sends a message to a node and waits for the answer.
+func (c *Client) call(ctx context.Context, to cluster.NodeID, path string, in msgp.Marshaler, out msgp.Unmarshaler) error {
+	n, err := c.node(to)
+	if err != nil {
+		return err
+	}
+	return c.messenger.Call(ctx, n, path, in, out)
+}
+
 // Stage implements store.Peers.
 func (c *Client) Stage(ctx context.Context, to cluster.NodeID, r *store.StageRequest) (store.Staged, error) {
 	n, err := c.node(to)
@@ -63,16 +74,12 @@ func (c *Client) Stage(ctx context.Context, to cluster.NodeID, r *store.StageReq
 
 // Prepare implements store.Peers.
 func (c *Client) Prepare(ctx context.Context, to cluster.NodeID, r *store.PrepareRequest) (*store.PrepareReply, error) {
-	n, err := c.node(to)
-	if err != nil {
-		return nil, err
-	}
 	in, err := toPrepare(r)
 	if err != nil {
 		return nil, err
 	}
 	var out prepared
-	if err := c.messenger.Call(ctx, n, pathPrepare, in, &out); err != nil {
+	if err := c.call(ctx, to, pathPrepare, in, &out); err != nil {
 		return nil, err
 	}
 	return &store.PrepareReply{
@@ -82,27 +89,19 @@ func (c *Client) Prepare(ctx context.Context, to cluster.NodeID, r *store.Prepar
 
 // Decide implements store.Peers.
 func (c *Client) Decide(ctx context.Context, to cluster.NodeID, r *store.DecideRequest) (store.Standing, error) {
-	n, err := c.node(to)
-	if err != nil {
-		return store.Standing{}, err
-	}
 	in := &decide{Sender: sender(r.Sender), Decisions: each(r.Decisions, func(d store.Decision) decision {
 		return decision{Refs: each(d.Refs, toRef), Drop: d.Drop}
 	})}
 	var out standing
-	err = c.messenger.Call(ctx, n, pathDecide, in, &out)
+	err := c.call(ctx, to, pathDecide, in, &out)
 	return store.Standing(out), err
 }
 
 // Doubts implements store.Peers.
 func (c *Client) Doubts(ctx context.Context, to cluster.NodeID, r *store.DoubtsRequest) (*store.DoubtsReply, error) {
-	n, err := c.node(to)
-	if err != nil {
-		return nil, err
-	}
 	in := &doubts{Sender: sender(r.Sender), Keys: each(r.Keys, func(k store.KeyName) keyName { return keyName(k) })}
 	var out doubtsReply
-	if err := c.messenger.Call(ctx, n, pathDoubts, in, &out); err != nil {
+	if err := c.call(ctx, to, pathDoubts, in, &out); err != nil {
 		return nil, err
 	}
 	return &store.DoubtsReply{
@@ -113,25 +112,17 @@ func (c *Client) Doubts(ctx context.Context, to cluster.NodeID, r *store.DoubtsR
 
 // Forget implements store.Peers.
 func (c *Client) Forget(ctx context.Context, to cluster.NodeID, r *store.ForgetRequest) (store.Standing, error) {
-	n, err := c.node(to)
-	if err != nil {
-		return store.Standing{}, err
-	}
 	var out standing
-	err = c.messenger.Call(ctx, n, pathForget, &forget{Sender: sender(r.Sender), Refs: each(r.Refs, toRef)}, &out)
+	err := c.call(ctx, to, pathForget, &forget{Sender: sender(r.Sender), Refs: each(r.Refs, toRef)}, &out)
 	return store.Standing(out), err
 }
 
 // Pull implements store.Peers.
 func (c *Client) Pull(ctx context.Context, to cluster.NodeID, r *store.PullRequest) (*store.PullReply, error) {
-	n, err := c.node(to)
-	if err != nil {
-		return nil, err
-	}
 	in := &pull{Sender: sender(r.Sender), Digest: r.Digest}
 	in.Mountpath, in.Kind, in.After = toCursor(r.Cursor)
 	var out pulled
-	if err := c.messenger.Call(ctx, n, pathPull, in, &out); err != nil {
+	if err := c.call(ctx, to, pathPull, in, &out); err != nil {
 		return nil, err
 	}
 	records, err := fromRecords(out.Records)
@@ -142,12 +133,8 @@ func (c *Client) Pull(ctx context.Context, to cluster.NodeID, r *store.PullReque
 
 // Compare implements store.Peers.
 func (c *Client) Compare(ctx context.Context, to cluster.NodeID, r *store.CompareRequest) (*store.CompareReply, error) {
-	n, err := c.node(to)
-	if err != nil {
-		return nil, err
-	}
 	var out compared
-	err = c.messenger.Call(ctx, n, pathCompare, &compare{Sender: sender(r.Sender), Digest: r.Digest, Refs: each(r.Refs, toRef)}, &out)
+	err := c.call(ctx, to, pathCompare, &compare{Sender: sender(r.Sender), Digest: r.Digest, Refs: each(r.Refs, toRef)}, &out)
 	return &store.CompareReply{Standing: store.Standing(out.Standing), Visible: out.Visible}, err
 }
 

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/tinylib/msgp/msgp"
+
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/cluster/intra"
@@ -47,12 +49,15 @@ func Serve(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Request, re
 	return nil
 }
 
-// from returns the sender of a message, who must be the one who sealed its ticket.
-func from(g *intra.Grant, s sender) (store.Sender, error) {
-	if g.Gateway != s.Node {
-		return store.Sender{}, cluster.Fail("target/replica.Serve", string(s.Node), cluster.KindDenied, "the ticket is another node's")
+// receive reads a message into in, whose sender must be the one who sealed the ticket.
+func receive(g *intra.Grant, req *httpd.Request, in msgp.Unmarshaler, from *sender) (store.Sender, error) {
+	if err := intra.ReadMessage(g, req, in); err != nil {
+		return store.Sender{}, err
 	}
-	return store.Sender(s), nil
+	if g.Gateway != from.Node {
+		return store.Sender{}, cluster.Fail("target/replica.Serve", string(from.Node), cluster.KindDenied, "the ticket is another node's")
+	}
+	return store.Sender(*from), nil
 }
 
 func serveStage(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
@@ -82,10 +87,7 @@ func serveStage(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Reques
 
 func servePrepare(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
 	var in prepare
-	if err := intra.ReadMessage(g, req, &in); err != nil {
-		return err
-	}
-	if _, err := from(g, in.Sender); err != nil {
+	if _, err := receive(g, req, &in, &in.Sender); err != nil {
 		return err
 	}
 	r, err := fromPrepare(&in)
@@ -103,10 +105,7 @@ func servePrepare(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Requ
 
 func serveDecide(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
 	var in decide
-	if err := intra.ReadMessage(g, req, &in); err != nil {
-		return err
-	}
-	s, err := from(g, in.Sender)
+	s, err := receive(g, req, &in, &in.Sender)
 	if err != nil {
 		return err
 	}
@@ -122,10 +121,7 @@ func serveDecide(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Reque
 
 func serveDoubts(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
 	var in doubts
-	if err := intra.ReadMessage(g, req, &in); err != nil {
-		return err
-	}
-	s, err := from(g, in.Sender)
+	s, err := receive(g, req, &in, &in.Sender)
 	if err != nil {
 		return err
 	}
@@ -141,10 +137,7 @@ func serveDoubts(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Reque
 
 func serveForget(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
 	var in forget
-	if err := intra.ReadMessage(g, req, &in); err != nil {
-		return err
-	}
-	s, err := from(g, in.Sender)
+	s, err := receive(g, req, &in, &in.Sender)
 	if err != nil {
 		return err
 	}
@@ -158,10 +151,7 @@ func serveForget(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Reque
 
 func servePull(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
 	var in pull
-	if err := intra.ReadMessage(g, req, &in); err != nil {
-		return err
-	}
-	s, err := from(g, in.Sender)
+	s, err := receive(g, req, &in, &in.Sender)
 	if err != nil {
 		return err
 	}
@@ -179,10 +169,7 @@ func servePull(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Request
 
 func serveCompare(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
 	var in compare
-	if err := intra.ReadMessage(g, req, &in); err != nil {
-		return err
-	}
-	s, err := from(g, in.Sender)
+	s, err := receive(g, req, &in, &in.Sender)
 	if err != nil {
 		return err
 	}
@@ -195,10 +182,7 @@ func serveCompare(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Requ
 
 func serveFetch(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
 	var in fetch
-	if err := intra.ReadMessage(g, req, &in); err != nil {
-		return err
-	}
-	s, err := from(g, in.Sender)
+	s, err := receive(g, req, &in, &in.Sender)
 	if err != nil {
 		return err
 	}

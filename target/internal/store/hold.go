@@ -550,6 +550,11 @@ func (s *Store) decided(owner cluster.NodeID, d *Decision) error {
 	if _, holds := s.holding(now, n.slot()); !holds || now.Slot(n.slot()).Owner() != owner {
 		return nil
 	}
+	return m.follow(d)
+}
+
+// follow carries out a decision about one key. The lock of the key's copies must be held.
+func (m *mountpath) follow(d *Decision) error {
 	job, err := m.decision(d)
 	if err != nil {
 		return err

@@ -223,11 +223,7 @@ func (c *catchUp) needs(m *mountpath, r *meta.Record) (bool, error) {
 	}
 	for _, have := range line {
 		if have.Ref == r.Ref {
-			job, err := m.decision(&Decision{Refs: []meta.Ref{r.Ref}})
-			if err == nil {
-				err = m.carryOut(job)
-			}
-			return false, err
+			return false, m.follow(&Decision{Refs: []meta.Ref{r.Ref}})
 		}
 		if have.Generation.Epoch < h.Admitted || have.Generation.Less(r.Generation) && have.Kind != meta.UploadTombstone {
 			continue
@@ -293,11 +289,7 @@ func (c *catchUp) insert(m *mountpath, r *meta.Record) (bool, error) {
 		return false, err
 	}
 	m.written.raise(slot, uint64(epoch))
-	job, err := m.decision(&Decision{Refs: []meta.Ref{r.Ref}})
-	if err == nil {
-		err = m.carryOut(job)
-	}
-	return true, err
+	return true, m.follow(&Decision{Refs: []meta.Ref{r.Ref}})
 }
 
 // compare drops what this node has from before its admission and the owner does not show.

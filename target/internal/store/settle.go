@@ -253,34 +253,22 @@ func (s *Store) settleOn(ctx context.Context, in *cluster.Map, m *mountpath, slo
 	if err != nil {
 		return err
 	}
-	var work settlement
-	var told []func()
-	finish := func() error {
-		if err := m.apply(&work); err != nil {
-			return err
-		}
-		for _, tell := range told {
-			tell()
-		}
-		told = nil
-		return nil
-	}
 	for keys := range slices.Chunk(keysOf(doubts), settleBatch) {
 		everywhere, err := s.askWitnesses(ctx, in, keys)
 		if err != nil {
 			return err
 		}
+		var work settlement
 		for i, k := range keys {
-			refs := doubts[ident{bucket: k.Bucket, key: k.Key}]
-			forward := func(g cluster.Generation) bool { return everywhere[i](g) }
-			if err := m.decide(ctx, refs, forward, &work); err != nil {
+			if err := m.decide(ctx, doubts[ident{bucket: k.Bucket, key: k.Key}], everywhere[i], &work); err != nil {
 				return err
 			}
-			holders := in.Slot(cluster.SlotOf(k.Bucket, k.Key)).Holders
-			told = append(told, func() { s.tellAll(holders, refs, forward) })
 		}
-		if err := finish(); err != nil {
+		if err := m.apply(&work); err != nil {
 			return err
+		}
+		for i, k := range keys {
+			s.tellAll(in.Slot(cluster.SlotOf(k.Bucket, k.Key)).Holders, doubts[ident{bucket: k.Bucket, key: k.Key}], everywhere[i])
 		}
 	}
 	return nil
