@@ -53,7 +53,7 @@ type Grant struct {
 	Payload    Payload             `msg:"p"`
 	Expires    time.Time           `msg:"x"` // set by Seal
 
-	// A write says how old it can be (docs/consistency.md, "Attempts of a request"), unless it stays in this process.
+	// A write says how old it can be (docs/consistency.md, "Attempts of a request"), unless it is the only attempt.
 	Once        bool                `msg:"1"` // the client was sent to the owner: there is no other attempt under this request id
 	Incarnation cluster.Incarnation `msg:"I"` // of the owner, whose clock Began is by; 0: no reading of it is known
 	Began       time.Duration       `msg:"t"` // what the owner's clock had at least reached when the request came to the gateway

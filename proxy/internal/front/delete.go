@@ -114,7 +114,8 @@ func (f *Front) callDelete(ctx context.Context, r *s3Request, p place, began tim
 	}
 	var reply *intra.DeleteReply
 	var err error
-	if owner == f.o.Self && f.o.Local != nil {
+	if self, _ := p.view.Map().Node(owner); owner == f.o.Self && f.o.Local != nil {
+		stampLocal(g, self, began)
 		reply, err = f.o.Local.Delete(ctx, g, in)
 	} else if call, ok := f.callTo(p, g); ok {
 		call.Began = began

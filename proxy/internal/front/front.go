@@ -65,7 +65,7 @@ type Options struct {
 	Relay   Relay
 	Remote  Remote
 	Tickets Sealer
-	Clocks  *intra.Clocks           // of the owners that this gateway relays to
+	Clocks  *intra.Clocks           // of the owners that this gateway relays to; its own is the one that Local goes by
 	Metrics func(w io.Writer) error // the text exposition of the node's metrics
 	Status  func() api.NodeStatus   // how this node is
 	Region  string                  // what GetBucketLocation and HeadBucket say

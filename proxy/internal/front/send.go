@@ -13,31 +13,47 @@ import (
 
 // passage is a request on its way to the owner, over all attempts.
 type passage struct {
-	began   time.Duration // when it came, by f.o.Clocks; of writes
-	relayed bool          // an attempt was sent, and may still be under way
+	began time.Duration // when it came, by f.o.Clocks; of writes
+	sent  bool          // an attempt was made, whose outcome may not be known
 }
 
 // send hands a granted request to the owner in one of three ways: a call, when the owner is this process; a redirect, for
 // clients that follow and want it; a relay for all others.
 func (f *Front) send(ctx context.Context, p place, g *intra.Grant, way *passage, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "proxy/front.send"
-	g.Incarnation, g.Began = 0, 0
-	if p.owner == f.o.Self && f.o.Local != nil {
-		return f.o.Local.ServeObject(ctx, g, req, rep)
-	}
 	owner, ok := p.view.Map().Node(p.owner)
 	if !ok {
 		return cluster.Fail(op, string(p.owner), cluster.KindUnavailable, "the owner is not in the map")
 	}
-	if !way.relayed && redirects(config.S3Redirect.Get(p.view.Setting), p.bucket.Props.Redirect, g, owner, req) {
+	g.Incarnation, g.Began = 0, 0
+	if p.owner == f.o.Self && f.o.Local != nil {
+		way.sent = true
+		return f.call(ctx, owner, g, way.began, req, rep)
+	}
+	if !way.sent && redirects(config.S3Redirect.Get(p.view.Setting), p.bucket.Props.Redirect, g, owner, req) {
 		g.Once = true
 		rep.Status = http.StatusTemporaryRedirect
 		rep.SetHeader("Location", intra.Redirect(owner.PublicURL, f.o.Tickets.Seal(g, req), req))
 		rep.Bytes("text/plain; charset=utf-8", []byte("the object is served by another node of the cluster\n"))
 		return nil
 	}
-	way.relayed = true
+	way.sent = true
 	return f.relay(ctx, owner, g, way.began, req, rep)
+}
+
+// call hands the request to the target in this process.
+func (f *Front) call(ctx context.Context, self cluster.Node, g *intra.Grant, began time.Duration, req *httpd.Request, rep *httpd.Reply) error {
+	stampLocal(g, self, began)
+	return f.o.Local.ServeObject(ctx, g, req, rep)
+}
+
+// stampLocal notes in a grant for a write when its request began. No reading is needed: the target in this process goes
+// by the same clock. Attempts within a process follow one another, but the process can be paused between
+// two of them for longer than outcomes are remembered.
+func stampLocal(g *intra.Grant, self cluster.Node, began time.Duration) {
+	if g.Write {
+		g.Incarnation, g.Began = self.Incarnation, began
+	}
 }
 
 // relay streams the request to the owner and its reply back. A refusal that may be tried again comes back as an error; one

@@ -61,3 +61,34 @@ func TestRelayLearnsTheClock(t *testing.T) {
 		t.Fatalf("%v: %d attempts of a read", err, len(o.seen))
 	}
 }
+
+// localOwner is a target in the gateway's process, with an outcome that is not certain.
+type localOwner struct {
+	Local
+	seen []intra.Grant
+}
+
+// ServeObject implements Local.
+func (o *localOwner) ServeObject(_ context.Context, g *intra.Grant, _ *httpd.Request, _ *httpd.Reply) error {
+	o.seen = append(o.seen, *g)
+	return cluster.Fail("test", "", cluster.KindUnavailable, "no certain outcome")
+}
+
+// TestLocalAttemptsSayTheirAge: a write that stays in the process says when its request began, each time.
+func TestLocalAttemptsSayTheirAge(t *testing.T) {
+	o := &localOwner{}
+	f := &Front{o: Options{Self: "n1", Local: o, Clocks: intra.NewClocks(func() time.Duration { return 2 * time.Hour })}}
+	self := cluster.Node{ID: "n1", Incarnation: 7}
+	for range 2 {
+		_ = f.call(t.Context(), self, &intra.Grant{Write: true, Owner: "n1"}, time.Hour, httpd.NewRequest("PUT", "/b/k", nil, 0), httpd.NewReply())
+	}
+	_ = f.call(t.Context(), self, &intra.Grant{Owner: "n1"}, 0, httpd.NewRequest("GET", "/b/k", nil, 0), httpd.NewReply())
+	if len(o.seen) != 3 || o.seen[2].Incarnation != 0 {
+		t.Fatalf("%+v", o.seen)
+	}
+	for _, g := range o.seen[:2] {
+		if g.Incarnation != 7 || g.Began != time.Hour {
+			t.Errorf("a local write began at %v by the clock of %d", g.Began, g.Incarnation)
+		}
+	}
+}

@@ -74,9 +74,9 @@ func (r *request) attempt() store.Call {
 	return store.Call{Request: r.grant.Request, Epoch: r.grant.Epoch, Sent: sent(r.grant)}
 }
 
-// sent is how a grant came here: a local one, and one of a redirect, is the only attempt under way.
+// sent is how a grant came here: one of a redirect is the only attempt of its request, and says no age.
 func sent(g *intra.Grant) store.Sent {
-	return store.Sent{Relayed: g.Incarnation != 0, Began: g.Began}
+	return store.Sent{Aged: g.Incarnation != 0, Began: g.Began}
 }
 
 // subject names the object in errors.

@@ -64,7 +64,7 @@ func (c *claim) release() {
 // checkAge refuses an attempt whose request began so long ago that the outcome of an earlier attempt may be forgotten. It
 // must be asked after memory was: then that still had what it may have forgotten by now.
 func (s *Store) checkAge(op string, n name, call Call) error {
-	if call.Relayed && s.o.Clock()-call.Began > s.o.RetryWindow {
+	if call.Aged && s.o.Clock()-call.Began > s.o.RetryWindow {
 		return n.fail(op, cluster.KindUnavailable, "the request began longer ago than the retry window")
 	}
 	return nil

@@ -19,7 +19,7 @@ import (
 
 // relayed says of a request that it began at a time of the store's clock.
 func (b *bed) relayed(r *PutRequest, began int64) *PutRequest {
-	r.Relayed, r.Began = true, time.Duration(began)
+	r.Aged, r.Began = true, time.Duration(began)
 	return r
 }
 
@@ -51,7 +51,7 @@ func stuckAttempt(t *testing.T, checked bool) string {
 	b.store.sweepOnce(ctx)
 	b.put("k", []byte("r2")) // this one drives what the shard remembers out
 	stuck := b.again(r0, []byte("r0"))
-	stuck.Relayed = checked
+	stuck.Aged = checked
 	_, err := b.store.Put(ctx, stuck)
 	if checked {
 		wantKind(t, err, cluster.KindUnavailable)
@@ -82,7 +82,7 @@ func TestOldAttempts(t *testing.T) {
 	u.part(1, []byte("part"))
 	old := func(key string) Call {
 		c := b.call(key)
-		c.Relayed, c.Began = true, time.Duration(now.Load())-b.store.o.RetryWindow-1
+		c.Aged, c.Began = true, time.Duration(now.Load())-b.store.o.RetryWindow-1
 		return c
 	}
 	f := func(what string, err error) {
@@ -172,7 +172,7 @@ func TestPartGivenUp(t *testing.T) {
 	u := b.upload("k")
 	data := pattern(1, 9000)
 	first := &PutPartRequest{Call: b.call("k"), Bucket: b.bucket, Key: "k", Upload: u.id, Number: 1, Body: bytes.NewReader(data), Size: 9000}
-	first.Relayed, first.Began = true, time.Duration(now.Load())
+	first.Aged, first.Began = true, time.Duration(now.Load())
 	onLogSync(watch, func() { b.authority.set(func(a *authority) { a.lease = errors.New("the lease ended") }) })
 	_, err := b.store.PutPart(ctx, first)
 	wantKind(t, err, cluster.KindUnavailable)

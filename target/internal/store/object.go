@@ -16,11 +16,10 @@ type Call struct {
 	Sent
 }
 
-// Sent says how an attempt came here. The zero value is one that no other attempt of the request can overtake: the caller
-// makes one at a time.
+// Sent says how old an attempt can be. The zero value is the only attempt of its request.
 type Sent struct {
-	Relayed bool          // it came over the network, where an earlier attempt may still be under way
-	Began   time.Duration // of one that was relayed: what the store's clock had at least reached when the request began
+	Aged  bool          // there may be others, whose outcome is forgotten when the request is too old
+	Began time.Duration // if Aged: what the store's clock had at least reached when the request began
 }
 
 // Sum is one checksum in its raw bytes.
