@@ -1,0 +1,64 @@
+package s3
+
+import (
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/s3/policy"
+)
+
+// operationActions is what each operation needs to be allowed, on the bucket or object that the request names (AWS:
+// "Required permissions for Amazon S3 API operations"). What a request needs beside that is in Needs. DeleteObjects is
+// judged key by key.
+var operationActions = [operationEnd]policy.Action{
+	ListBuckets:             policy.ListAllMyBuckets,
+	CreateBucket:            policy.CreateBucket,
+	HeadBucket:              policy.ListBucket,
+	DeleteBucket:            policy.DeleteBucket,
+	GetBucketLocation:       policy.GetBucketLocation,
+	ListObjects:             policy.ListBucket,
+	ListObjectsV2:           policy.ListBucket,
+	ListMultipartUploads:    policy.ListBucketMultipartUploads,
+	DeleteObjects:           policy.DeleteObject,
+	PutObject:               policy.PutObject,
+	GetObject:               policy.GetObject,
+	HeadObject:              policy.GetObject,
+	DeleteObject:            policy.DeleteObject,
+	CopyObject:              policy.PutObject,
+	CreateMultipartUpload:   policy.PutObject,
+	UploadPart:              policy.PutObject,
+	UploadPartCopy:          policy.PutObject,
+	ListParts:               policy.ListMultipartUploadParts,
+	CompleteMultipartUpload: policy.PutObject,
+	AbortMultipartUpload:    policy.AbortMultipartUpload,
+	GetObjectTagging:        policy.GetObjectTagging,
+	GetObjectAttributes:     policy.GetObject,
+}
+
+// Action returns what the operation needs to be allowed on what its request names.
+func (o Operation) Action() policy.Action {
+	if o < operationEnd {
+		return operationActions[o]
+	}
+	return policy.NoAction
+}
+
+// Need is a right that a request needs: to do something to a bucket, or to an object.
+type Need struct {
+	Action policy.Action
+	Bucket cluster.BucketName
+	Key    cluster.ObjectKey // "" when it is about the bucket
+}
+
+// Needs returns what a call needs beside its operation's action: for most, nothing.
+func (c *Call) Needs() ([]Need, error) {
+	switch c.Op {
+	case CopyObject, UploadPartCopy:
+		from, err := ParseCopySource(c.Get("x-amz-copy-source"))
+		if err != nil {
+			return nil, err
+		}
+		return []Need{{policy.GetObject, from.Bucket, from.Key}}, nil
+	case GetObjectAttributes:
+		return []Need{{policy.GetObjectAttributes, c.Bucket, c.Key}}, nil
+	}
+	return nil, nil
+}
