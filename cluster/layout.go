@@ -27,6 +27,33 @@ func OneCopy() Layout { return Layout{Copies: 1} }
 // Width returns how many targets hold a slot of the layout.
 func (l Layout) Width() int { return l.Copies + l.Data + l.Parity }
 
+// Needed returns how many copies, or different shards, are enough to read an object.
+func (l Layout) Needed() int { return max(l.Data, 1) }
+
+// InSync returns how many copies, or different shards, the holders in sync keep.
+func (l Layout) InSync(holders []Holder) int {
+	return l.kept(holders, func(h Holder) bool { return h.InSync })
+}
+
+// Kept returns how many copies, or different shards, of a new object the holders keep.
+func (l Layout) Kept(holders []Holder) int { return l.kept(holders, func(Holder) bool { return true }) }
+
+func (l Layout) kept(holders []Holder, counts func(Holder) bool) int {
+	var shards [MaxWidth]bool
+	n := 0
+	for _, h := range holders {
+		switch {
+		case !counts(h):
+		case l.Data == 0:
+			n++
+		case int(h.Shard) < l.Width() && !shards[h.Shard]:
+			shards[h.Shard] = true
+			n++
+		}
+	}
+	return n
+}
+
 // Validate reports what is wrong with a layout.
 func (l Layout) Validate() error {
 	copies := l.Copies >= 1 && l.Data == 0 && l.Parity == 0

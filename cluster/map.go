@@ -69,11 +69,12 @@ type Node struct {
 	Mountpaths  []Mountpath `json:"mountpaths,omitempty"`
 }
 
-// Holder is a target that keeps a copy of a slot.
+// Holder is a target that keeps a copy of a slot, or shards of what is in it.
 type Holder struct {
 	Node     NodeID `json:"node"`
 	InSync   bool   `json:"in_sync"`  // false while it catches up
 	Admitted Epoch  `json:"admitted"` // the epoch that admitted it; what it lacks from before, it drops when it reconciles
+	Shard    uint8  `json:"shard,omitempty"` // of each object, in a layout of shards: it keeps the one of that number, for as long as it stays
 }
 
 // SlotState is what the map says of one slot. The first holder is the owner, which is always in sync; a slot without holders

@@ -24,6 +24,8 @@ type slotTableText struct {
 	// Slots has an unsigned varint for each run of slots of the same state: the state's index, times two. When the run is longer
 	// than one slot, one is added, and the number of further slots less one follows.
 	Slots []byte `json:"slots"`
+	// Shards has a byte for each holder in States: the shard that it keeps. It is empty when all are 0.
+	Shards []byte `json:"shards,omitempty"`
 }
 
 // MarshalJSON writes the table in its short form.
@@ -45,6 +47,9 @@ func (t SlotTable) MarshalJSON() ([]byte, error) {
 		from = to
 	}
 	w.text.Nodes = w.nodes
+	if !slices.ContainsFunc(w.text.Shards, func(shard byte) bool { return shard > 0 }) {
+		w.text.Shards = nil
+	}
 	return json.Marshal(w.text)
 }
 
@@ -109,11 +114,16 @@ func (w *tableWriter) index(s SlotState) uint64 {
 		}
 		b = binary.AppendUvarint(binary.AppendUvarint(b, ref), uint64(h.Admitted))
 	}
+	end := len(b)
+	for _, h := range s.Holders {
+		b = append(b, h.Shard)
+	}
 	i, ok := w.states[string(b)]
 	if !ok {
 		i = uint64(len(w.states))
 		w.states[string(b)] = i
-		w.text.States = append(w.text.States, b...)
+		w.text.States = append(w.text.States, b[:end]...)
+		w.text.Shards = append(w.text.Shards, b[end:]...)
 	}
 	w.shared[key] = i
 	return i
@@ -168,7 +178,7 @@ func (x *slotTableText) readStates() ([]SlotState, error) {
 		return nil, errors.New("the nodes of a slot table are not in order")
 	}
 	var states []SlotState
-	in := varints{rest: x.States}
+	in, shards := varints{rest: x.States}, x.Shards
 	for len(in.rest) > 0 && in.err == nil {
 		s := SlotState{Epoch: Epoch(in.next("epoch", 1<<63)), Owned: Epoch(in.next("epoch", 1<<63))}
 		if n := in.next("number of holders", MaxWidth*2+1); n > 0 {
@@ -180,6 +190,11 @@ func (x *slotTableText) readStates() ([]SlotState, error) {
 				break
 			}
 			s.Holders[i] = Holder{Node: x.Nodes[ref>>1], InSync: ref&1 != 0, Admitted: Epoch(in.next("epoch", 1<<63))}
+			if len(shards) > 0 {
+				s.Holders[i].Shard, shards = shards[0], shards[1:]
+			} else if len(x.Shards) > 0 {
+				return nil, errEnds
+			}
 		}
 		states = append(states, s)
 	}

@@ -16,7 +16,7 @@ func randomTable(r *rand.Rand, layouts, nodes int) SlotTable {
 		states[i].Epoch, states[i].Owned = Epoch(r.IntN(1000)), Epoch(r.IntN(1000))
 		for range r.IntN(4) {
 			states[i].Holders = append(states[i].Holders, Holder{
-				Node: NodeID(fmt.Sprintf("node-%d", r.IntN(nodes))), InSync: r.IntN(2) == 0, Admitted: Epoch(r.IntN(1000)),
+				Node: NodeID(fmt.Sprintf("node-%d", r.IntN(nodes))), InSync: r.IntN(2) == 0, Admitted: Epoch(r.IntN(1000)), Shard: uint8(r.IntN(1 + i%2*3)),
 			})
 		}
 	}
@@ -67,7 +67,7 @@ func TestSlotTableIsSmall(t *testing.T) {
 		ids := RankTargets(Slot(i), nodes)[:3]
 		key := fmt.Sprint(ids)
 		if holders[key] == nil {
-			holders[key] = []Holder{{ids[0], true, 3}, {ids[1], true, 3}, {ids[2], true, 3}}
+			holders[key] = []Holder{{ids[0], true, 3, 0}, {ids[1], true, 3, 1}, {ids[2], true, 3, 2}}
 		}
 		m.Slots[i] = SlotState{Epoch: 3, Holders: holders[key]}
 	}

@@ -206,8 +206,11 @@ func (t *term) heirOf(s cluster.SlotState) cluster.NodeID {
 
 // demote takes the accused out of all slots which they do not own, with others in their place. Of an accuser that is doubted
 // itself it is done only for those of its slots that nobody else could own.
+//
+// KindConflict says that too few holders in sync would be left in the slot.
 func (t *term) demote(ctx context.Context, q accusing, doubted bool) error {
-	return t.proposeActive(ctx, func(m *cluster.Map) *state.Command {
+	var few error
+	err := t.proposeActive(ctx, func(m *cluster.Map) *state.Command {
 		ids := accused(m, q)
 		if len(ids) == 0 {
 			return nil
@@ -216,10 +219,15 @@ func (t *term) demote(ctx context.Context, q accusing, doubted bool) error {
 		changes := t.ranking(m, standing).without(ids, func(s cluster.SlotState) bool {
 			return !doubted || s.Owner() == q.Node && standing.heir(s.Holders) == ""
 		})
-		if len(changes) == 0 {
+		if !slices.ContainsFunc(changes, func(p state.Placement) bool { return p.Slots.Has(q.Slot) }) {
+			few = cluster.Fail("control.demote", string(q.Node), cluster.KindConflict, "without the accused too little of the slot would be left")
 			return nil
 		}
 		t.log.Info("holders do not answer", "accuser", string(q.Node), "accused", ids)
 		return &state.Command{Reshape: &state.Reshape{Base: m.Version, Changes: changes}}
 	})
+	if err != nil {
+		return err
+	}
+	return few
 }

@@ -132,7 +132,7 @@ type decision struct {
 
 // decide calls f for every slot with what decision says about its holders. Slots that share holders and rank follow each
 // other, and are decided once.
-func (r *ranking) decide(f func(cluster.Slot, decision), decision func([]cluster.Holder, []cluster.NodeID, int) decision) {
+func (r *ranking) decide(f func(cluster.Slot, decision), decision func([]cluster.Holder, []cluster.NodeID, cluster.Layout) decision) {
 	type question struct {
 		holder *cluster.Holder
 		count  int
@@ -140,7 +140,7 @@ func (r *ranking) decide(f func(cluster.Slot, decision), decision func([]cluster
 		layout cluster.LayoutID
 	}
 	var last question
-	answer := decision(nil, nil, 0)
+	answer := decision(nil, nil, cluster.Layout{})
 	for i := range r.active.Slots {
 		slot := cluster.Slot(i)
 		holders, ranked := r.active.Slots[i].Holders, r.rank(slot)
@@ -152,14 +152,14 @@ func (r *ranking) decide(f func(cluster.Slot, decision), decision func([]cluster
 			q.ranked = &ranked[0]
 		}
 		if q != last {
-			last, answer = q, decision(holders, ranked, r.active.Layouts[slot.Layout()].Width())
+			last, answer = q, decision(holders, ranked, r.active.Layouts[slot.Layout()])
 		}
 		f(slot, answer)
 	}
 }
 
 // decision says what is to be done about a slot with these holders, by the rank of the targets that are there to stay.
-func (r *ranking) decision(holders []cluster.Holder, ranked []cluster.NodeID, width int) (d decision) {
+func (r *ranking) decision(holders []cluster.Holder, ranked []cluster.NodeID, layout cluster.Layout) (d decision) {
 	if len(holders) == 0 {
 		return d
 	}
@@ -170,18 +170,21 @@ func (r *ranking) decision(holders []cluster.Holder, ranked []cluster.NodeID, wi
 	if d.heir != "" || !r.standings[owner].leased {
 		return d // nobody can catch up with an owner that does not answer
 	}
-	wanted := ranked[:min(width, len(ranked))]
-	next := r.filled(holders, wanted, ranked, width)
+	wanted := ranked[:min(layout.Width(), len(ranked))]
+	next := r.filled(holders, wanted, ranked, layout)
 	whole := len(wanted) > 0
 	for _, id := range wanted {
-		h, _ := cluster.SlotState{Holders: holders}.Holder(id)
-		whole = whole && h.InSync && r.standings[id].leased
+		i := slices.IndexFunc(next, func(p state.Place) bool { return p.Node == id })
+		whole = whole && i >= 0 && next[i].InSync && r.standings[id].leased
 	}
 	if whole {
-		next = slices.DeleteFunc(next, func(p state.Place) bool { return p.Node != owner && !slices.Contains(wanted, p.Node) })
+		few := slices.DeleteFunc(slices.Clone(next), func(p state.Place) bool { return p.Node != owner && !slices.Contains(wanted, p.Node) })
+		if suffice(layout, few) {
+			next = few
+		}
 	}
 	switch {
-	case len(next) != len(holders) || next[len(next)-1].Node != holders[len(holders)-1].Node:
+	case !slices.Equal(next, placesOf(holders)):
 		d.places = next
 	case whole && wanted[0] != owner:
 		d.owner = wanted[0]
@@ -190,8 +193,8 @@ func (r *ranking) decision(holders []cluster.Holder, ranked []cluster.NodeID, wi
 }
 
 // filled adds to the holders of a slot those that belong there, and others for as long as too few answer.
-func (r *ranking) filled(holders []cluster.Holder, wanted, ranked []cluster.NodeID, width int) []state.Place {
-	next := placesOf(holders)
+func (r *ranking) filled(holders []cluster.Holder, wanted, ranked []cluster.NodeID, layout cluster.Layout) []state.Place {
+	next, width := placesOf(holders), layout.Width()
 	admit := func(id cluster.NodeID) bool {
 		at := r.standings[id]
 		if !at.leased || at.barred || slices.ContainsFunc(next, func(p state.Place) bool { return p.Node == id }) {
@@ -214,25 +217,87 @@ func (r *ranking) filled(holders []cluster.Holder, wanted, ranked []cluster.Node
 			there++
 		}
 	}
+	if layout.Data > 0 {
+		return r.giveShards(next, len(holders), wanted, width)
+	}
 	return next
+}
+
+// giveShards gives each of the wanted holders a shard that no other of them has; the holders from known on are new. Who keeps
+// one goes on with it, those in sync before others, the owner first; the others get the lowest that is left, which may be that
+// of one who is not wanted. Who stands in gets one that nobody who is there keeps, or stays away.
+func (r *ranking) giveShards(next []state.Place, known int, wanted []cluster.NodeID, width int) []state.Place {
+	taken := make([]bool, width)
+	isWanted := func(p state.Place) bool { return slices.Contains(wanted, p.Node) }
+	take := func(p state.Place) bool {
+		free := !taken[p.Shard]
+		taken[p.Shard] = true
+		return free
+	}
+	give := func(p *state.Place) {
+		p.Shard, p.InSync = uint8(slices.Index(taken, false)), false
+		taken[p.Shard] = true
+	}
+	var without []*state.Place
+	for _, inSync := range []bool{true, false} {
+		for i := range next[:known] {
+			if p := &next[i]; p.InSync == inSync && isWanted(*p) && !take(*p) {
+				without = append(without, p)
+			}
+		}
+	}
+	for i := known; i < len(next); i++ {
+		if isWanted(next[i]) {
+			without = append(without, &next[i])
+		}
+	}
+	for _, p := range without {
+		give(p)
+	}
+	for _, p := range next[:known] {
+		if at := r.standings[p.Node]; !isWanted(p) && at.near && !at.leaving {
+			take(p)
+		}
+	}
+	kept := next[:known]
+	for i := known; i < len(next); i++ {
+		if !isWanted(next[i]) {
+			if !slices.Contains(taken, false) {
+				continue
+			}
+			give(&next[i])
+		}
+		kept = append(kept, next[i])
+	}
+	return kept
+}
+
+// suffice reports whether what the places in sync keep is enough to read everything.
+func suffice(layout cluster.Layout, places []state.Place) bool {
+	holders := make([]cluster.Holder, len(places))
+	for i, p := range places {
+		holders[i] = cluster.Holder{InSync: p.InSync, Shard: p.Shard}
+	}
+	return layout.InSync(holders) >= layout.Needed()
 }
 
 func placesOf(holders []cluster.Holder) []state.Place {
 	places := make([]state.Place, len(holders))
 	for i, h := range holders {
-		places[i] = state.Place{Node: h.Node, InSync: h.InSync}
+		places[i] = state.Place{Node: h.Node, InSync: h.InSync, Shard: h.Shard}
 	}
 	return places
 }
 
-// without returns the changes that take holders out of all slots that they do not own, of those for which ok is true.
+// without returns the changes that take holders out of all slots that they do not own, of those for which ok is true, and
+// in which enough are left.
 func (r *ranking) without(ids []cluster.NodeID, ok func(cluster.SlotState) bool) []state.Placement {
 	var changes placements
 	r.decide(func(slot cluster.Slot, d decision) {
 		if d.places != nil {
 			changes.add(slot, d.places)
 		}
-	}, func(holders []cluster.Holder, ranked []cluster.NodeID, width int) (d decision) {
+	}, func(holders []cluster.Holder, ranked []cluster.NodeID, layout cluster.Layout) (d decision) {
 		if len(holders) == 0 || !ok(cluster.SlotState{Holders: holders}) {
 			return d
 		}
@@ -242,9 +307,9 @@ func (r *ranking) without(ids []cluster.NodeID, ok func(cluster.SlotState) bool)
 				rest = append(rest, h)
 			}
 		}
-		if len(rest) < len(holders) {
+		if len(rest) < len(holders) && suffice(layout, placesOf(rest)) {
 			others := slices.DeleteFunc(slices.Clone(ranked), func(id cluster.NodeID) bool { return slices.Contains(ids, id) })
-			d.places = r.filled(rest, nil, others, width)
+			d.places = r.filled(rest, nil, others, layout)
 		}
 		return d
 	})
@@ -276,7 +341,7 @@ func placesKey(places []state.Place) string {
 	var buf [128]byte
 	b := buf[:0]
 	for _, p := range places {
-		b = append(append(b, p.Node...), 0, ' ')
+		b = append(append(b, p.Node...), 0, p.Shard, ' ')
 		if p.InSync {
 			b[len(b)-1] = '!'
 		}

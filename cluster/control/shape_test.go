@@ -24,20 +24,27 @@ func parseStandings(list string) standings {
 	return all
 }
 
-// parseHolders reads "a b c~".
+// parseHolders reads "a b c~", and "a0 b1~" with shards.
 func parseHolders(list string) []cluster.Holder {
 	var holders []cluster.Holder
 	for w := range strings.FieldsSeq(list) {
 		id, lagging := strings.CutSuffix(w, "~")
-		holders = append(holders, cluster.Holder{Node: cluster.NodeID(id), InSync: !lagging})
+		h := cluster.Holder{Node: cluster.NodeID(id), InSync: !lagging}
+		if len(id) > 1 {
+			h.Node, h.Shard = cluster.NodeID(id[:1]), id[1]-'0'
+		}
+		holders = append(holders, h)
 	}
 	return holders
 }
 
-func showPlaces(places []state.Place) string {
+func showPlaces(places []state.Place, layout cluster.Layout) string {
 	var words []string
 	for _, p := range places {
 		w := string(p.Node)
+		if layout.Data > 0 {
+			w += fmt.Sprint(p.Shard)
+		}
 		if !p.InSync {
 			w += "~"
 		}
@@ -46,12 +53,12 @@ func showPlaces(places []state.Place) string {
 	return strings.Join(words, " ")
 }
 
-func (d decision) String() string {
+func (d decision) show(layout cluster.Layout) string {
 	switch {
 	case d.heir != "":
 		return "heir " + string(d.heir)
 	case d.places != nil:
-		return showPlaces(d.places)
+		return showPlaces(d.places, layout)
 	case d.owner != "":
 		return "owner " + string(d.owner)
 	}
@@ -75,7 +82,8 @@ func TestShape(t *testing.T) {
 	f := func(width int, holders, targets, want string) {
 		t.Helper()
 		r, ranked := testRanking(targets)
-		if got := r.decision(parseHolders(holders), ranked, width).String(); got != want {
+		layout := cluster.Layout{Copies: width}
+		if got := r.decision(parseHolders(holders), ranked, layout).show(layout); got != want {
 			t.Errorf("%d of %s in %s: %s, want %s", width, holders, targets, got, want)
 		}
 	}
@@ -121,12 +129,52 @@ func TestShape(t *testing.T) {
 	f(1, "a", "a:L b", "a b~")
 }
 
+// TestShapeOfShards: of those that are to hold a slot each keeps another shard, and does not change it without need.
+func TestShapeOfShards(t *testing.T) {
+	f := func(holders, targets, want string) {
+		t.Helper()
+		r, ranked := testRanking(targets)
+		layout := cluster.Layout{Data: 2, Parity: 1}
+		if got := r.decision(parseHolders(holders), ranked, layout).show(layout); got != want {
+			t.Errorf("%s in %s: %s, want %s", holders, targets, got, want)
+		}
+	}
+	f("a0 b1 c2", "a b c d", "-")
+	f("b1 a0 c2", "a b c", "owner a")
+	f("a0 b1 c2", "a:D b c", "heir b")
+	// A target joins: it gets the shard of the one that it replaces, which stays until then.
+	f("b0 c1 d2", "a b c d", "b0 c1 d2 a2~")
+	f("b0 c1 d2 a2~", "a b c d", "-")
+	f("b0 c1 d2 a2", "a b c d", "b0 c1 a2")
+	f("d0 c1 b2", "a b c d", "d0 c1 b2 a0~")
+	f("d0 c1 b2 a0", "a b c d", "owner a") // the owner stays until another one takes over
+	f("a0 d0 c1 b2", "a b c d", "a0 c1 b2")
+	// One is away for long, and another one stands in; who comes back takes over from it.
+	f("a0 b1 c2", "a b:F c d", "a0 b1 c2 d1~")
+	f("a0 b1 c2 d1", "a b:F c d", "a0 c2 d1")
+	f("a0 c2 d1", "a b c d", "a0 c2 d1 b1~")
+	f("a0 c2", "a b:B c d", "a0 c2 d1~")
+	f("a0 c2", "a b:A c", "-")
+	f("a0 b1 c2", "a b c:F", "a0 b1")
+	// Fewer than are needed are never left.
+	f("a0 b1 c2", "a b:F c:F", "-")
+	f("a0 b1~ c2", "a b c:F", "-")
+	// Two that are wanted keep the same shard: the one that has less of it gets another.
+	f("a0 b1 c2 d2~", "a c d b:F", "a0 b1 c2 d1~")
+	f("a0 b1 c2 d2", "a c d b:F", "a0 b1 c2 d1~")
+	f("a0 b1 c2~ d2", "a c d b:F", "a0 b1 c1~ d2")
+	f("a0 b1 c2 d2~", "a b d c:F", "-")
+	// A target leaves.
+	f("a0 b1 c2", "a b c:L d", "a0 b1 c2 d2~")
+	f("a0 b1 c2 d2", "a b c:L d", "a0 b1 d2")
+}
+
 func TestWithout(t *testing.T) {
-	f := func(width int, holders, targets, accused, want string) {
+	g := func(layout cluster.Layout, holders, targets, accused, want string) {
 		t.Helper()
 		r, ranked := testRanking(targets)
 		r.active = &cluster.Map{}
-		r.active.AddLayout(cluster.Layout{Copies: width})
+		r.active.AddLayout(layout)
 		for i := range r.active.Slots {
 			r.active.Slots[i].Holders = parseHolders(holders)
 		}
@@ -137,7 +185,7 @@ func TestWithout(t *testing.T) {
 		}
 		got := "-"
 		if changes := r.without(ids, func(cluster.SlotState) bool { return true }); len(changes) > 0 {
-			got = showPlaces(changes[0].Holders)
+			got = showPlaces(changes[0].Holders, layout)
 			if len(changes) != 1 || changes[0].Slots.Len() != cluster.Slots {
 				t.Errorf("%d changes of %d slots", len(changes), changes[0].Slots.Len())
 			}
@@ -146,6 +194,10 @@ func TestWithout(t *testing.T) {
 			t.Errorf("%s without %s: %s, want %s", holders, accused, got, want)
 		}
 	}
+	f := func(width int, holders, targets, accused, want string) {
+		t.Helper()
+		g(cluster.Layout{Copies: width}, holders, targets, accused, want)
+	}
 	f(2, "a b", "a b c", "b", "a c~")
 	f(2, "a b", "a b c", "c", "-")
 	f(2, "a b", "a b c", "a", "-")
@@ -153,6 +205,15 @@ func TestWithout(t *testing.T) {
 	f(3, "a b c", "a b c d", "b c", "a d~")
 	f(3, "a b c~", "a b c d:A", "b", "a c~")
 	f(1, "a b~", "a b c", "b", "a")
+	shards := cluster.Layout{Data: 2, Parity: 1}
+	g(shards, "a0 b1 c2", "a b c d", "b", "a0 c2 d1~")
+	g(shards, "a0 b1 c2", "a b c", "b", "a0 c2")
+	g(shards, "a0 c2", "a b:A c", "c", "-")
+	g(shards, "a0 c2 d1~", "a b:A c d", "d", "a0 c2")
+	g(shards, "a0 c2 d1~", "a b:A c d", "c", "-")
+	g(shards, "a0 b1 c2 d2", "a b c d", "b c", "a0 d2")
+	g(shards, "a0 b1 c2 d2", "a b c d", "c d", "a0 b1")
+	g(shards, "a0 b1 c2 d2", "a b:F c d e", "c", "a0 b1 d2 e1~")
 }
 
 func TestRankTargets(t *testing.T) {

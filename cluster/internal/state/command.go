@@ -86,6 +86,7 @@ type (
 	Place struct {
 		Node   cluster.NodeID `json:"node"`
 		InSync bool           `json:"in_sync,omitempty"`
+		Shard  uint8          `json:"shard,omitempty"` // that it is to keep; a holder that is to keep another one than before catches up anew
 	}
 	// InSync says that a holder, which was catching up, has all that the owners had in these slots under these epochs and has
 	// taken every write since. Slots that have another epoch by now are passed over.

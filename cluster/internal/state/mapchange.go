@@ -149,6 +149,10 @@ func leave(m *cluster.Map, id cluster.NodeID) Result {
 		if shared[first] == nil {
 			shared[first] = slices.DeleteFunc(slices.Clone(old.Holders), func(h cluster.Holder) bool { return h.Node == id })
 		}
+		layout := m.Layouts[cluster.Slot(i).Layout()]
+		if left := layout.InSync(shared[first]); left < layout.Needed() && left < layout.InSync(old.Holders) {
+			return Refuse(cluster.KindConflict, string(id), fmt.Sprintf("only %d of %s would be left", left, layout))
+		}
 		old.Holders = shared[first]
 		old.Epoch++
 	}

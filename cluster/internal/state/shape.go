@@ -30,6 +30,9 @@ func (s *State) addLayout(c AddLayout) Result {
 		holders := make([]cluster.Holder, len(p.Holders))
 		for i, place := range p.Holders {
 			holders[i] = cluster.Holder{Node: place.Node, InSync: true, Admitted: 1}
+			if c.Layout.Data > 0 {
+				holders[i].Shard = uint8(i)
+			}
 		}
 		for slot := range p.Slots.All() {
 			if slot.Layout() != id {
@@ -69,7 +72,7 @@ func (s *State) reshape(c Reshape) Result {
 			holders, ok := shared[key]
 			if !ok {
 				var refusal Result
-				if holders, refusal = reshaped(old, change.Holders); refusal.Refused() {
+				if holders, refusal = reshaped(m.Layouts[slot.Layout()], old, change.Holders); refusal.Refused() {
 					return refusal
 				}
 				shared[key] = holders
@@ -95,8 +98,8 @@ func sharingOf(s cluster.SlotState) sharing {
 }
 
 // reshaped returns the new holders of a slot. Who is in sync was so before; who was not among them, or was in sync and is no
-// longer, is admitted by the new epoch.
-func reshaped(old cluster.SlotState, places []Place) ([]cluster.Holder, Result) {
+// longer, or keeps another shard, is admitted by the new epoch. Those in sync must be enough to read everything.
+func reshaped(layout cluster.Layout, old cluster.SlotState, places []Place) ([]cluster.Holder, Result) {
 	if places[0].Node != old.Owner() || !places[0].InSync {
 		return nil, Refuse(cluster.KindConflict, string(places[0].Node), fmt.Sprintf("the owner of a slot is %q, and stays it", old.Owner()))
 	}
@@ -104,12 +107,17 @@ func reshaped(old cluster.SlotState, places []Place) ([]cluster.Holder, Result) 
 	for i, p := range places {
 		h, known := old.Holder(p.Node)
 		switch {
-		case p.InSync && !h.InSync:
+		case p.Shard > 0 && int(p.Shard) >= layout.Data+layout.Parity:
+			return nil, Refuse(cluster.KindInvalid, string(p.Node), fmt.Sprintf("there is no shard %d of %s", p.Shard, layout))
+		case p.InSync && (!h.InSync || p.Shard != h.Shard):
 			return nil, Refuse(cluster.KindConflict, string(p.Node), "the node is not in sync")
-		case !known || h.InSync && !p.InSync:
-			h = cluster.Holder{Node: p.Node, Admitted: old.Epoch + 1}
+		case !known || h.InSync && !p.InSync || p.Shard != h.Shard:
+			h = cluster.Holder{Node: p.Node, Admitted: old.Epoch + 1, Shard: p.Shard}
 		}
 		holders[i] = h
+	}
+	if left := layout.InSync(holders); left < min(layout.Needed(), layout.InSync(old.Holders)) {
+		return nil, Refuse(cluster.KindConflict, "", fmt.Sprintf("only %d of %s would be left", left, layout))
 	}
 	return holders, Result{}
 }

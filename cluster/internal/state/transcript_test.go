@@ -106,7 +106,7 @@ func (in *interpreter) run(words []string) string {
 		c.Propose = &Propose{Base: cluster.MapVersion(number(in.t, arg["base"])), Nodes: nodes, Leave: leave, Moves: moves}
 	case "add-layout":
 		c.AddLayout = &AddLayout{
-			Base: cluster.MapVersion(number(in.t, arg["base"])), Layout: cluster.Layout{Copies: int(number(in.t, arg["copies"]))}, Slots: in.placements(arg["slots"]),
+			Base: cluster.MapVersion(number(in.t, arg["base"])), Layout: in.layout(arg), Slots: in.placements(arg["slots"]),
 		}
 	case "reshape":
 		c.Reshape = &Reshape{Base: cluster.MapVersion(number(in.t, arg["base"])), Changes: in.placements(arg["slots"])}
@@ -216,14 +216,27 @@ func (in *interpreter) slots(s string) *cluster.SlotSet {
 }
 
 // placements reads "1/0-99:a,b~;1/100-199:b": who holds some slots; ~ is who catches up.
+// layout reads "copies=2" or "shards=2+1".
+func (in *interpreter) layout(arg map[string]string) cluster.Layout {
+	if data, parity, ok := strings.Cut(arg["shards"], "+"); ok {
+		return cluster.Layout{Data: int(number(in.t, data)), Parity: int(number(in.t, parity))}
+	}
+	return cluster.Layout{Copies: int(number(in.t, arg["copies"]))}
+}
+
 func (in *interpreter) placements(s string) []Placement {
 	var all []Placement
 	for _, w := range list(s, ";") {
 		slots, holders, _ := strings.Cut(w, ":")
 		p := Placement{Slots: in.slots(slots)}
 		for _, h := range list(holders, ",") {
-			id, catchesUp := strings.CutSuffix(h, "~")
-			p.Holders = append(p.Holders, Place{Node: cluster.NodeID(id), InSync: !catchesUp})
+			h, catchesUp := strings.CutSuffix(h, "~")
+			id, shard, ok := strings.Cut(h, ".")
+			place := Place{Node: cluster.NodeID(id), InSync: !catchesUp}
+			if ok {
+				place.Shard = uint8(number(in.t, shard))
+			}
+			p.Holders = append(p.Holders, place)
 		}
 		all = append(all, p)
 	}
@@ -334,7 +347,11 @@ func showHolders(b *strings.Builder, m *cluster.Map, id cluster.LayoutID, layout
 			if s := m.Slot(cluster.SlotIn(id, i)); len(s.Holders) > 1 || layout.Width() > 1 {
 				line = fmt.Sprintf("@%d owned @%d:", s.Epoch, s.Owned)
 				for _, h := range s.Holders {
-					line += fmt.Sprintf(" %s@%d", h.Node, h.Admitted)
+					line += " " + string(h.Node)
+					if layout.Data > 0 {
+						line += fmt.Sprintf(".%d", h.Shard)
+					}
+					line += fmt.Sprintf("@%d", h.Admitted)
 					if !h.InSync {
 						line += "~"
 					}
