@@ -11,7 +11,7 @@ CACHE     := .cache/bin
 FUZZTIME  ?= 20s
 SEEDS     ?= 500
 E2E       ?= .
-TIMEOUT   ?= 20m
+TIMEOUT   ?= 30m
 BENCHARGS ?=
 VERSION   ?= $(shell git describe --always --dirty 2>/dev/null)
 
