@@ -30,6 +30,8 @@ var operationActions = [operationEnd]policy.Action{
 	CompleteMultipartUpload: policy.PutObject,
 	AbortMultipartUpload:    policy.AbortMultipartUpload,
 	GetObjectTagging:        policy.GetObjectTagging,
+	PutObjectTagging:        policy.PutObjectTagging,
+	DeleteObjectTagging:     policy.DeleteObjectTagging,
 	GetObjectAttributes:     policy.GetObject,
 }
 
@@ -51,6 +53,10 @@ type Need struct {
 // Needs returns what a call needs beside its operation's action: for most, nothing.
 func (c *Call) Needs() ([]Need, error) {
 	switch c.Op {
+	case PutObject, CreateMultipartUpload:
+		if c.Get(TaggingHeader) != "" {
+			return []Need{{policy.PutObjectTagging, c.Bucket, c.Key}}, nil
+		}
 	case CopyObject, UploadPartCopy:
 		from, err := ParseCopySource(c.Get("x-amz-copy-source"))
 		if err != nil {

@@ -38,6 +38,7 @@ const (
 	InvalidRange                      Code = "InvalidRange"
 	InvalidRequest                    Code = "InvalidRequest"
 	InvalidStorageClass               Code = "InvalidStorageClass"
+	InvalidTag                        Code = "InvalidTag"
 	InvalidToken                      Code = "InvalidToken"
 	InvalidURI                        Code = "InvalidURI"
 	KeyTooLong                        Code = "KeyTooLongError"
@@ -100,6 +101,7 @@ var codes = map[Code]codeInfo{
 	InvalidRange:                      {416, cluster.KindRange, "The requested range is not satisfiable"},
 	InvalidRequest:                    {400, cluster.KindInvalid, "Invalid Request"},
 	InvalidStorageClass:               {400, cluster.KindInvalid, "The storage class you specified is not valid"},
+	InvalidTag:                        {400, cluster.KindInvalid, "The tag provided was not a valid tag."},
 	InvalidToken:                      {400, cluster.KindUnauthenticated, "The provided token is malformed or otherwise invalid."},
 	InvalidURI:                        {400, cluster.KindInvalid, "Couldn't parse the specified URI."},
 	KeyTooLong:                        {400, cluster.KindInvalid, "Your key is too long"},

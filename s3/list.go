@@ -454,16 +454,6 @@ func LocationXML(region string) []byte {
 	return w.bytes()
 }
 
-// TaggingXML returns the reply to GetObjectTagging. Objects cannot have tags yet, so the set is empty.
-func TaggingXML() []byte {
-	w := newXML(160)
-	w.root("Tagging")
-	w.open("TagSet")
-	w.close("TagSet")
-	w.close("Tagging")
-	return w.bytes()
-}
-
 // CopyResultXML returns the reply to CopyObject or UploadPartCopy.
 func CopyResultXML(o Operation, etag string, modified time.Time, sums []Field) []byte {
 	name := "CopyObjectResult"

@@ -141,7 +141,7 @@ func ResponseOverrides(c *Call) []Field {
 	return fields
 }
 
-// Directive is how a copy treats metadata.
+// Directive is how a copy treats metadata or tags.
 type Directive uint8
 
 // The directives.
@@ -152,13 +152,17 @@ const (
 
 // MetadataDirective reads x-amz-metadata-directive.
 func MetadataDirective(c *Call) (Directive, error) {
-	const op = "s3.MetadataDirective"
-	switch s := c.Get("x-amz-metadata-directive"); s {
+	return readDirective(c, "x-amz-metadata-directive", "Unknown metadata directive.")
+}
+
+func readDirective(c *Call, header, unknown string) (Directive, error) {
+	const op = "s3.readDirective"
+	switch s := c.Get(header); s {
 	case "", "COPY":
 		return CopyMetadata, nil
 	case "REPLACE":
 		return ReplaceMetadata, nil
 	default:
-		return 0, invalidArgument(op, "x-amz-metadata-directive", s, "Unknown metadata directive.")
+		return 0, invalidArgument(op, header, s, unknown)
 	}
 }

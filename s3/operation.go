@@ -35,6 +35,8 @@ const (
 	CompleteMultipartUpload
 	AbortMultipartUpload
 	GetObjectTagging
+	PutObjectTagging
+	DeleteObjectTagging
 	GetObjectAttributes
 	operationEnd
 )
@@ -62,6 +64,8 @@ var operationNames = [...]string{
 	CompleteMultipartUpload: "CompleteMultipartUpload",
 	AbortMultipartUpload:    "AbortMultipartUpload",
 	GetObjectTagging:        "GetObjectTagging",
+	PutObjectTagging:        "PutObjectTagging",
+	DeleteObjectTagging:     "DeleteObjectTagging",
 	GetObjectAttributes:     "GetObjectAttributes",
 }
 
@@ -80,7 +84,7 @@ func (o Operation) OnObject() bool { return o >= PutObject && o < operationEnd }
 func (o Operation) Writes() bool {
 	switch o {
 	case CreateBucket, DeleteBucket, DeleteObjects, PutObject, DeleteObject, CopyObject, CreateMultipartUpload,
-		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload:
+		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, PutObjectTagging, DeleteObjectTagging:
 		return true
 	}
 	return false
@@ -168,7 +172,7 @@ var objectResources = []resource{
 	{"restore", "RESTORE", notBuilt("POST")},
 	{"retention", "RETENTION", notBuilt("GET", "PUT")},
 	{"select", "SELECT", notBuilt("POST")},
-	{"tagging", "TAGGING", map[string]Operation{"GET": GetObjectTagging, "PUT": NoOperation, "DELETE": NoOperation}},
+	{"tagging", "TAGGING", map[string]Operation{"GET": GetObjectTagging, "PUT": PutObjectTagging, "DELETE": DeleteObjectTagging}},
 	{"torrent", "TORRENT", notBuilt("GET")},
 	{"uploadId", "UPLOAD", map[string]Operation{
 		"GET": ListParts, "PUT": UploadPart, "POST": CompleteMultipartUpload, "DELETE": AbortMultipartUpload,

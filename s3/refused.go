@@ -17,8 +17,6 @@ var refusedHeaders = []struct {
 	{"x-amz-object-annotation-directive", nil},
 	{"x-amz-object-if-match", nil},
 	{"x-amz-source-expected-bucket-owner", nil},
-	{"x-amz-tagging", nil},
-	{"x-amz-tagging-directive", []string{"COPY"}},
 	{"x-amz-website-redirect-location", nil},
 	{"x-amz-write-offset-bytes", nil},
 	{"x-amz-object-ownership", []string{"BucketOwnerEnforced"}},

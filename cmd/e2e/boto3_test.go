@@ -15,6 +15,9 @@ import (
 //go:embed boto3_session.py
 var boto3Session string
 
+//go:embed boto3_config.py
+var boto3Config string
+
 // pythons returns every Python that has boto3: Debian's, and a newer one when PATH has it.
 func pythons(t *testing.T) map[string]string {
 	t.Helper()
@@ -31,13 +34,27 @@ func pythons(t *testing.T) map[string]string {
 	return found
 }
 
+// TestS3Configuration runs boto3 against what buckets and objects have beside their bytes: tags and configurations.
+func TestS3Configuration(t *testing.T) {
+	c := testcluster.Start(t, testcluster.Options{})
+	for name, python := range pythons(t) {
+		t.Run(name, func(t *testing.T) { runBoto3(t, c, python, boto3Config, "config-"+name) })
+	}
+}
+
 func testBoto3(t *testing.T, c *testcluster.Cluster, name, python string) {
+	runBoto3(t, c, python, boto3Session, "with-"+name)
+}
+
+// runBoto3 runs a script with a bucket's name and the cluster's endpoints.
+func runBoto3(t *testing.T, c *testcluster.Cluster, python, script, bucket string) {
+	t.Helper()
 	env := append(os.Environ(), "AWS_ACCESS_KEY_ID="+testcluster.AccessKey, "AWS_SECRET_ACCESS_KEY="+testcluster.SecretKey,
 		"AWS_DEFAULT_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true")
 	if c.CAFile != "" {
 		env = append(env, "AWS_CA_BUNDLE="+c.CAFile)
 	}
-	out, err := command(t, env, python, "-c", boto3Session, "with-"+name, strings.Join(c.Endpoints(), ","))
+	out, err := command(t, env, python, "-c", script, bucket, strings.Join(c.Endpoints(), ","))
 	if err != nil {
 		t.Errorf("%s: %v\n%s", python, err, out)
 	}

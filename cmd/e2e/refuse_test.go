@@ -42,8 +42,7 @@ func TestRefused(t *testing.T) {
 		for _, query := range objectSubresources {
 			w.refused(method, w.key, query, http.StatusNotImplemented, http.StatusMethodNotAllowed)
 		}
-		if method != http.MethodGet { // which says that there are no tags
-			w.refused(method, w.key, "tagging", http.StatusNotImplemented, http.StatusMethodNotAllowed)
+		if method != http.MethodGet {
 			w.refused(method, w.key, "attributes", http.StatusNotImplemented, http.StatusMethodNotAllowed)
 		}
 		if method != http.MethodGet && method != http.MethodHead {

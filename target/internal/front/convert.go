@@ -46,7 +46,11 @@ func metadata(c *s3.Call) (store.Metadata, error) {
 	if err != nil {
 		return store.Metadata{}, err
 	}
-	return store.Metadata{Headers: pairs(s3.ReadContentHeaders(c)), User: pairs(user)}, nil
+	tags, err := s3.ReadTagging(c)
+	if err != nil {
+		return store.Metadata{}, err
+	}
+	return store.Metadata{Headers: pairs(s3.ReadContentHeaders(c)), User: pairs(user), Tags: pairs(tags)}, nil
 }
 
 // checksum is one of S3's additional checksums of an object or part.
@@ -116,6 +120,9 @@ func setObjectHeaders(r *request, info *store.Info) {
 	}
 	for _, h := range s3.UserMetadataHeaders(toFields(info.User)) {
 		rep.AddHeader(h.Name, h.Value)
+	}
+	if len(info.Tags) > 0 {
+		rep.SetHeader("x-amz-tagging-count", strconv.Itoa(len(info.Tags)))
 	}
 	for _, h := range s3.ResponseOverrides(r.call) {
 		rep.SetHeader(h.Name, h.Value)

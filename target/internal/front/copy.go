@@ -18,6 +18,7 @@ const maxCopySource = 5 << 30
 type copyRequest struct {
 	from    s3.CopySource
 	replace bool // take the metadata of the request instead of the source's
+	retag   bool // take the tags of the request instead of the source's
 	source  store.Conditions
 	dest    store.Conditions
 	sum     s3.Algorithm
@@ -34,6 +35,10 @@ func readCopyRequest(c *s3.Call) (*copyRequest, error) {
 	if err != nil {
 		return nil, err
 	}
+	tagging, err := s3.TaggingDirective(c)
+	if err != nil {
+		return nil, err
+	}
 	source, err := s3.CopyConditions(c)
 	if err != nil {
 		return nil, err
@@ -42,7 +47,9 @@ func readCopyRequest(c *s3.Call) (*copyRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &copyRequest{from: from, replace: directive == s3.ReplaceMetadata, source: conditions(source), dest: conditions(dest)}
+	q := &copyRequest{
+		from: from, replace: directive == s3.ReplaceMetadata, retag: tagging == s3.ReplaceMetadata, source: conditions(source), dest: conditions(dest),
+	}
 	if q.sum, err = s3.CopyChecksum(c); err != nil {
 		return nil, err
 	}
@@ -78,10 +85,20 @@ func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.In
 	if itself && q.sum == s3.NoAlgorithm && !q.dest.Match.IsSet() && !q.dest.NoneMatch.IsSet() {
 		return f.o.Store.Update(ctx, &store.UpdateRequest{
 			Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, If: q.source,
-			Edit: func(md *store.Metadata) { md.Headers, md.User = q.md.Headers, q.md.User },
+			Edit: q.describe,
 		})
 	}
 	return f.copyWhole(ctx, r, q, itself)
+}
+
+// describe puts what the request says of the copy in the place of what is known of the source.
+func (q *copyRequest) describe(md *store.Metadata) {
+	if q.replace {
+		md.Headers, md.User = q.md.Headers, q.md.User
+	}
+	if q.retag {
+		md.Tags = q.md.Tags
+	}
 }
 
 // selfCopyAttempts is how often a copy onto itself begins anew because the object was written meanwhile.
@@ -112,9 +129,7 @@ func (f *Front) copyOnce(ctx context.Context, r *request, q *copyRequest, itself
 		return f.o.Store.Repeated(r.attempt(), r.bucket, r.grant.Key, err)
 	}
 	put := store.PutRequest{Metadata: src.info.Metadata, If: q.dest}
-	if q.replace {
-		put.Headers, put.User = q.md.Headers, q.md.User
-	}
+	q.describe(&put.Metadata)
 	if itself {
 		put.Base = src.info.Generation
 	}

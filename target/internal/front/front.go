@@ -99,6 +99,8 @@ var s3Handlers = map[s3.Operation]handler{
 	s3.CompleteMultipartUpload: (*Front).completeUpload,
 	s3.AbortMultipartUpload:    (*Front).abortUpload,
 	s3.GetObjectTagging:        (*Front).getTagging,
+	s3.PutObjectTagging:        (*Front).putTagging,
+	s3.DeleteObjectTagging:     (*Front).deleteTagging,
 	s3.GetObjectAttributes:     (*Front).getAttributes,
 }
 

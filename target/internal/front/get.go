@@ -69,17 +69,6 @@ func (f *Front) headObject(ctx context.Context, r *request) error {
 	return nil
 }
 
-// getTagging serves GetObjectTagging, which the aws command line needs to copy an object of several parts. Tags cannot be
-// written yet, so what it says is true.
-func (f *Front) getTagging(ctx context.Context, r *request) error {
-	if _, err := f.o.Store.Stat(ctx, r.read()); err != nil {
-		return err
-	}
-	r.rep.Status = http.StatusOK
-	r.rep.Bytes(s3.ContentTypeXML, s3.TaggingXML())
-	return nil
-}
-
 // describeOpen sets the status and headers of a read, and what of them depends on whether a part or the whole is sent.
 func (r *request) describeOpen(object *store.Object) {
 	info, part := object.Info(), object.Part()

@@ -167,13 +167,13 @@ func (f *Front) ServeRead(ctx context.Context, g *intra.Grant, req *httpd.Reques
 
 // wireInfo is store.Info in headerObject. Names and values are bytes: metadata need not be UTF-8, which JSON wants.
 type wireInfo struct {
-	Size                  int64
-	ETag                  string
-	Modified              time.Time
-	Sums                  store.Sums
-	Composite             bool
-	PartCount             int
-	Headers, User, Custom []wirePair
+	Size                        int64
+	ETag                        string
+	Modified                    time.Time
+	Sums                        store.Sums
+	Composite                   bool
+	PartCount                   int
+	Headers, User, Custom, Tags []wirePair
 }
 
 type wirePair struct{ Name, Value []byte }
@@ -188,7 +188,7 @@ func encodeInfo(info *store.Info) (string, error) {
 	}
 	text, err := json.Marshal(wireInfo{
 		Size: info.Size, ETag: info.ETag, Modified: info.Modified, Sums: info.Sums, Composite: info.Composite, PartCount: info.PartCount,
-		Headers: wire(info.Headers), User: wire(info.User), Custom: wire(info.Custom),
+		Headers: wire(info.Headers), User: wire(info.User), Custom: wire(info.Custom), Tags: wire(info.Tags),
 	})
 	return base64.StdEncoding.EncodeToString(text), err
 }
@@ -211,6 +211,6 @@ func decodeInfo(s string) (*store.Info, error) {
 	}
 	return &store.Info{
 		Size: w.Size, ETag: w.ETag, Modified: w.Modified, Sums: w.Sums, Composite: w.Composite, PartCount: w.PartCount,
-		Metadata: store.Metadata{Headers: plain(w.Headers), User: plain(w.User), Custom: plain(w.Custom)},
+		Metadata: store.Metadata{Headers: plain(w.Headers), User: plain(w.User), Custom: plain(w.Custom), Tags: plain(w.Tags)},
 	}, nil
 }

@@ -20,7 +20,7 @@ func infoOf(r *meta.Record) *Info {
 		Composite:  r.Composite,
 		PartCount:  r.PartCount,
 		Owner:      r.Owner,
-		Metadata:   Metadata{Headers: r.Headers, User: r.Metadata, Custom: r.Custom},
+		Metadata:   metadataOf(r),
 	}
 }
 
@@ -29,4 +29,14 @@ func stateOf(r *meta.Record) state {
 		return state{}
 	}
 	return state{exists: true, etag: r.ETag, modified: r.Modified}
+}
+
+// metadataOf is what a client said of the object or upload of a record.
+func metadataOf(r *meta.Record) Metadata {
+	return Metadata{Headers: r.Headers, User: r.Metadata, Custom: r.Custom, Tags: r.Tags}
+}
+
+// describe notes in a record what a client says of its object or upload.
+func describe(r *meta.Record, md *Metadata) {
+	r.Headers, r.Metadata, r.Custom, r.Tags = md.Headers, md.User, md.Custom, md.Tags
 }

@@ -52,6 +52,7 @@ type Metadata struct {
 	Headers []Pair // content headers as the client sent them, under their canonical names: "Content-Type"
 	User    []Pair // x-amz-meta-*, without that prefix, in the order in which they came
 	Custom  []Pair // AIStore's custom properties
+	Tags    []Pair // S3's, in the order in which they came
 }
 
 // Info is what is known of a visible object.
@@ -130,6 +131,8 @@ type UpdateRequest struct {
 	Key    cluster.ObjectKey
 	If     Conditions
 	Edit   func(*Metadata) // changes the metadata in place, under the key's lock; may be called more than once
+
+	KeepModified bool // S3's Last-Modified stays: tags are no part of the object
 }
 
 // ListRequest asks for the entries of a bucket in the order of their keys' bytes.

@@ -106,7 +106,7 @@ func (s *Store) newRecord(n name, r *PutRequest) *meta.Record {
 	record.Generation.Epoch = r.Epoch // for the footer; the commit gives the whole generation
 	record.Created, record.Modified = now, now
 	record.Owner, record.Request = r.Owner, r.Request
-	record.Headers, record.Metadata, record.Custom = r.Headers, r.User, r.Custom
+	describe(record, &r.Metadata)
 	return record
 }
 

@@ -34,7 +34,7 @@ func (s *Store) Update(_ context.Context, r *UpdateRequest) (*Info, error) {
 	if err != nil {
 		return nil, t.refuse(err)
 	}
-	record, err := t.edited(current, r.Edit)
+	record, err := t.edited(current, r)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (s *Store) Update(_ context.Context, r *UpdateRequest) (*Info, error) {
 }
 
 // edited is a copy of a record with other metadata, which names the same bytes.
-func (t *turn) edited(current *meta.Record, edit func(*Metadata)) (*meta.Record, error) {
+func (t *turn) edited(current *meta.Record, r *UpdateRequest) (*meta.Record, error) {
 	record := *current
 	if record.PartCount > 0 {
 		parts, err := t.m.index.Parts(current)
@@ -54,10 +54,12 @@ func (t *turn) edited(current *meta.Record, edit func(*Metadata)) (*meta.Record,
 		}
 		record.Parts, record.HasManifest = parts, false
 	}
-	md := infoOf(current).Metadata
-	edit(&md)
-	record.Headers, record.Metadata, record.Custom = md.Headers, md.User, md.Custom
-	record.Modified = t.store.o.Now()
+	md := metadataOf(current)
+	r.Edit(&md)
+	describe(&record, &md)
+	if !r.KeepModified {
+		record.Modified = t.store.o.Now()
+	}
 	return &record, nil
 }
 

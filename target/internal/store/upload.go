@@ -127,7 +127,7 @@ func (s *Store) CreateUpload(ctx context.Context, r *CreateUploadRequest) (clust
 	record.Modified = s.o.Now()
 	record.Upload = newUploadID(record.Modified)
 	record.Owner, record.Want, record.Composite = r.Owner, r.Want, r.Composite
-	record.Headers, record.Metadata, record.Custom = r.Headers, r.User, r.Custom
+	describe(record, &r.Metadata)
 	t.id.upload = record.Upload
 	if err := t.commit(&change{put: []*meta.Record{record}}); err != nil {
 		return "", err
@@ -230,7 +230,7 @@ func uploadOf(r *meta.Record) *UploadInfo {
 		Initiated: r.Modified,
 		Want:      r.Want,
 		Composite: r.Composite,
-		Metadata:  Metadata{Headers: r.Headers, User: r.Metadata, Custom: r.Custom},
+		Metadata:  metadataOf(r),
 	}
 }
 
@@ -410,7 +410,8 @@ func (t *turn) assemble(upload *meta.Record, parts []*meta.Record, r *CompleteRe
 	record.Modified = t.store.o.Now()
 	record.Created = record.Modified
 	record.Owner = upload.Owner
-	record.Headers, record.Metadata, record.Custom = upload.Headers, upload.Metadata, upload.Custom
+	md := metadataOf(upload)
+	describe(record, &md)
 	return record, nil
 }
 

@@ -1,0 +1,66 @@
+package front
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/aisle-store/aisle/s3"
+	"github.com/aisle-store/aisle/target/internal/store"
+)
+
+// getTagging serves GetObjectTagging.
+func (f *Front) getTagging(ctx context.Context, r *request) error {
+	info, err := f.o.Store.Stat(ctx, &store.GetRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key})
+	if err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusOK
+	r.rep.Bytes(s3.ContentTypeXML, s3.TaggingXML(toFields(info.Tags)))
+	return nil
+}
+
+// putTagging serves PutObjectTagging.
+func (f *Front) putTagging(ctx context.Context, r *request) error {
+	body, err := f.smallBody(r)
+	if err != nil {
+		return err
+	}
+	tags, err := s3.ParseObjectTagging(body)
+	if err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusOK
+	return f.tag(ctx, r, pairs(tags))
+}
+
+// deleteTagging serves DeleteObjectTagging.
+func (f *Front) deleteTagging(ctx context.Context, r *request) error {
+	r.rep.Status = http.StatusNoContent
+	return f.tag(ctx, r, nil)
+}
+
+func (f *Front) tag(ctx context.Context, r *request, tags []store.Pair) error {
+	_, err := f.o.Store.Update(ctx, &store.UpdateRequest{
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, KeepModified: true,
+		Edit: func(md *store.Metadata) { md.Tags = tags },
+	})
+	return err
+}
+
+// smallBody reads and verifies the whole body of a request that configures something.
+func (f *Front) smallBody(r *request) ([]byte, error) {
+	md5, sum, err := s3.RequestChecksums(r.call)
+	if err != nil {
+		return nil, err
+	}
+	body, err := f.openBody(r, sum)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	data, err := s3.ReadAll(body, s3.MaxSmallBody)
+	if err != nil {
+		return nil, err
+	}
+	return data, s3.CheckSmallBody(data, md5, sum)
+}
