@@ -17,6 +17,7 @@ import (
 	"github.com/aisle-store/aisle/target/internal/front"
 	"github.com/aisle-store/aisle/target/internal/replica"
 	"github.com/aisle-store/aisle/target/internal/store"
+	"github.com/aisle-store/aisle/xact"
 )
 
 // State is what a node has applied; *control.View is one.
@@ -50,6 +51,7 @@ type Options struct {
 	Now       func() time.Time     // the wall clock; time.Now when nil
 	Clock     func() time.Duration // for ages; never goes back, goes on while the machine sleeps; the machine's when nil
 	Logger    *slog.Logger         // silence when nil
+	Jobs      *xact.Registry       // where it reports its jobs; one of its own when nil
 
 	RetryWindow   time.Duration // how long the outcome of a write is remembered
 	CacheBytes    int64         // of blocks of the index in memory
@@ -91,6 +93,9 @@ func Open(ctx context.Context, o Options) (*Target, error) {
 	if o.Clock == nil {
 		o.Clock = control.BootTime
 	}
+	if o.Jobs == nil {
+		o.Jobs = xact.NewRegistry(o.Node.ID, o.Node.Incarnation, o.Now)
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -107,6 +112,7 @@ func (o *Options) storeOptions() store.Options {
 		FS: o.FS, ClusterID: o.ClusterID, Node: o.Node.ID, Incarnation: o.Node.Incarnation, Mountpaths: o.Node.Mountpaths,
 		Authority: &authority{node: o.Node.ID, incarnation: o.Node.Incarnation, control: o.Control},
 		Now:       o.Now, Clock: o.Clock, RetryWindow: o.RetryWindow, CacheBytes: o.CacheBytes, InlineMax: o.InlineMax, Events: logged(o.Logger),
+		Jobs: o.Jobs,
 	}
 	s.Disk.ExtentMax, s.Disk.SegmentSize, s.Disk.HighWatermark = o.SegmentMax, o.SegmentSize, float64(o.HighWatermark)/100
 	o.share(&s)

@@ -35,6 +35,7 @@ const (
 	WhatBMD           = "bmd"
 	WhatClusterConfig = "cluster_config"
 	WhatNodeStatus    = "node_status"
+	WhatJobs          = "qryxstats"
 )
 
 // The actions of an ActionMsg.

@@ -32,6 +32,8 @@ func Routes() []Route {
 		{"GET", Cluster, "", WhatBMD, "the bucket table", "JSON: BMD"},
 		{"GET", Daemon, "", WhatNodeStatus, "state of the node that is asked", "JSON: NodeStatus"},
 		{"GET", Reverse, "", WhatNodeStatus, "state of the node in " + HeaderNodeID, "JSON: NodeStatus"},
+		{"GET", Daemon, "", WhatJobs, "jobs of the node that is asked: those that run, and the last that have ended", "JSON: [Snap]"},
+		{"GET", Reverse, "", WhatJobs, "jobs of the node in " + HeaderNodeID, "JSON: [Snap]"},
 		{"GET", Cluster, "", WhatClusterConfig, "the cluster settings", "JSON: sections, and \"settings\" by full name"},
 		{"PUT", Cluster, ActionSetConfig, "", "change cluster settings", "nothing"},
 		{"PUT", SetConfig, "", "", "change cluster settings given as query parameters", "nothing"},

@@ -38,6 +38,27 @@ type Mountpath struct {
 	Stalls       int64 // of writes by the metadata store, since start
 }
 
+// Jobs is what the jobs of one kind have done on a node since it started.
+type Jobs struct {
+	Kind    string
+	Running int
+	Ended   int64
+	Failed  int64
+	Objects int64
+	Bytes   int64
+}
+
+// WatchJobs makes the jobs of the node part of the registry; read is called when somebody looks.
+func (reg *Registry) WatchJobs(read func() []Jobs) {
+	reg.r.MustRegister(collector[Jobs]{metrics: jobMetrics, read: func() []labelled[Jobs] {
+		var list []labelled[Jobs]
+		for _, j := range read() {
+			list = append(list, labelled[Jobs]{labels: []string{j.Kind}, value: j})
+		}
+		return list
+	}})
+}
+
 // WatchNode makes the node's state part of the registry; read is called when somebody looks, and must be quick.
 func (reg *Registry) WatchNode(read func() Node) {
 	reg.r.MustRegister(collector[Node]{metrics: nodeMetrics, read: func() []labelled[Node] {
@@ -88,6 +109,16 @@ var nodeMetrics = []metric[Node]{
 	gauge("aisle_cluster_targets", "Nodes in the cluster map that hold objects.", nil, func(n *Node) float64 { return float64(n.Targets) }),
 	gauge("aisle_cluster_buckets", "Buckets in the bucket table.", nil, func(n *Node) float64 { return float64(n.Buckets) }),
 	gauge("aisle_node_owned_slots", "Slots, of 16384, that the node owns.", nil, func(n *Node) float64 { return float64(n.Owned) }),
+}
+
+var byKind = []string{"kind"}
+
+var jobMetrics = []metric[Jobs]{
+	gauge("aisle_job_running", "Jobs that run.", byKind, func(j *Jobs) float64 { return float64(j.Running) }),
+	counter("aisle_job_ended_total", "Jobs that have ended.", byKind, func(j *Jobs) float64 { return float64(j.Ended) }),
+	counter("aisle_job_failed_total", "Jobs that have ended by a failure.", byKind, func(j *Jobs) float64 { return float64(j.Failed) }),
+	counter("aisle_job_objects_total", "Objects that jobs have dealt with: of a rebalance, those received.", byKind, func(j *Jobs) float64 { return float64(j.Objects) }),
+	counter("aisle_job_bytes_total", "Bytes of them.", byKind, func(j *Jobs) float64 { return float64(j.Bytes) }),
 }
 
 var byMountpath = []string{"mountpath"}

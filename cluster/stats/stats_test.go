@@ -23,6 +23,7 @@ func full() *Registry {
 	reg.WatchMountpaths(func() []Mountpath {
 		return []Mountpath{{ID: "mp1", Serving: true, Capacity: 100}, {ID: "mp2"}}
 	})
+	reg.WatchJobs(func() []Jobs { return []Jobs{{Kind: "rebalance", Running: 1, Bytes: 4096}} })
 	return reg
 }
 
@@ -46,6 +47,7 @@ func TestWrite(t *testing.T) {
 		`aisle_http_requests_in_flight{listener="public"} 0`,
 		`aisle_node_lease 1`,
 		`aisle_map_version 7`,
+		`aisle_job_bytes_total{kind="rebalance"} 4096`,
 		`aisle_node_owned_slots 5461`,
 		`aisle_mountpath_serving{mountpath="mp1"} 1`,
 		`aisle_mountpath_serving{mountpath="mp2"} 0`,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/api"
+	"github.com/aisle-store/aisle/xact"
 )
 
 func what(op, path, part string) *request {
@@ -34,6 +35,19 @@ func (c *Client) NodeStatus(ctx context.Context, id cluster.NodeID) (api.NodeSta
 	var s api.NodeStatus
 	err := c.call(ctx, r, &s)
 	return s, err
+}
+
+// Jobs asks one node, through the gateway, for its jobs: those that run, and the last of those that have ended.
+func (c *Client) Jobs(ctx context.Context, id cluster.NodeID) ([]xact.Job, error) {
+	r := what("proxy/client.Jobs", api.Reverse, api.WhatJobs)
+	r.header = []Header{{"ais-node-id", string(id)}}
+	var snaps []api.Snap
+	err := c.call(ctx, r, &snaps)
+	jobs := make([]xact.Job, len(snaps))
+	for i := range snaps {
+		jobs[i] = snaps[i].Job()
+	}
+	return jobs, err
 }
 
 // Settings returns every cluster setting with its value.

@@ -17,10 +17,11 @@ import (
 )
 
 func (a *app) show() *cobra.Command {
-	c := &cobra.Command{Use: "show", Short: "Show the cluster, its map, buckets, an object, settings", RunE: group}
+	c := &cobra.Command{Use: "show", Short: "Show the cluster, its map, buckets, an object, settings, jobs", RunE: group}
 	settings := &cobra.Command{Use: "config", Short: "Show settings", RunE: group}
 	settings.AddCommand(a.configShow("cluster"))
-	c.AddCommand(a.showCluster(), a.showSmap(), a.showBMD(), a.bucketShow("bucket"), a.objectShow("object"), settings)
+	c.AddCommand(a.showCluster(), a.showSmap(), a.showBMD(), a.bucketShow("bucket"), a.objectShow("object"), settings,
+		a.showJob("job"), a.showRebalance("rebalance"))
 	return c
 }
 
@@ -131,12 +132,7 @@ func look(ctx context.Context, c *client.Client) (overview, error) {
 	if o.Smap, err = c.Smap(ctx); err != nil {
 		return o, err
 	}
-	ids := make(map[string]bool)
-	for _, table := range []map[string]api.Snode{o.Smap.Proxies, o.Smap.Targets} {
-		for id := range table {
-			ids[id] = true
-		}
-	}
+	ids := nodeIDs(o.Smap)
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	type answer struct {
@@ -145,7 +141,7 @@ func look(ctx context.Context, c *client.Client) (overview, error) {
 	}
 	answers := make(chan answer, len(ids))
 	var wg sync.WaitGroup
-	for id := range ids {
+	for _, id := range ids {
 		wg.Go(func() {
 			status, err := c.NodeStatus(ctx, cluster.NodeID(id))
 			if err != nil {
@@ -163,6 +159,17 @@ func look(ctx context.Context, c *client.Client) (overview, error) {
 		o.Status[got.id] = got.status
 	}
 	return o, nil
+}
+
+// nodeIDs returns the ids of all nodes, in order.
+func nodeIDs(smap api.Smap) []string {
+	ids := make(map[string]bool)
+	for _, table := range []map[string]api.Snode{smap.Proxies, smap.Targets} {
+		for id := range table {
+			ids[id] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(ids))
 }
 
 func (o *overview) name(n api.Snode) string {

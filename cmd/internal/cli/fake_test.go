@@ -19,6 +19,7 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/api"
 	"github.com/aisle-store/aisle/cluster/config"
+	"github.com/aisle-store/aisle/xact"
 )
 
 // fake is a cluster of one node that keeps everything in memory.
@@ -217,7 +218,13 @@ func (f *fake) cluster(w http.ResponseWriter, r *http.Request) error {
 		body = api.NodeStatus{Status: "online", Version: "v1.2.3", Uptime: 90 * time.Second, Lease: true,
 			System:   api.SysInfo{MemUsed: 1 << 30, MemAvail: 15 << 30, MemPercent: 6.25, CPUPercent: 12.5},
 			Capacity: api.Capacity{Used: 1 << 30, Avail: 9 << 30, Percent: 10}}
-	case what == api.WhatNodeStatus:
+	case what == api.WhatJobs && r.Header.Get(api.HeaderNodeID) == "n1":
+		body = api.NewSnaps([]xact.Job{
+			{ID: "rebalance-1-2", Kind: xact.Rebalance, Node: "n1", State: xact.Running, Slots: xact.Progress{Done: 1024, Total: 5461}, Started: created,
+				Objects: xact.Progress{Done: 1000, Total: 4000}, Bytes: xact.Progress{Done: 1 << 30, Total: 4 << 30}, Rate: 64 << 20, Left: 48 * time.Second},
+			{ID: "rebalance-1-1", Kind: xact.Rebalance, Node: "n1", State: xact.Failed, Started: created, Ended: created.Add(time.Minute), Err: "disk"},
+		})
+	case what == api.WhatNodeStatus, what == api.WhatJobs:
 		return cluster.Fail("fake", "n2", cluster.KindNotFound, "there is no answer")
 	case what == api.WhatClusterConfig:
 		body = api.ClusterConfig("c1", 1, config.Effective(f.settings))

@@ -60,8 +60,8 @@ func (n *node) writePublicError(req *httpd.Request, rep *httpd.Reply, err error)
 // serveIntra answers other nodes. Every request has a ticket.
 func (n *node) serveIntra(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "node.serveIntra"
-	if asksStatus(req) {
-		return n.serveStatus(req, rep)
+	if what, ok := asksState(req); ok {
+		return n.serveState(req, rep, what)
 	}
 	if n.target == nil {
 		return cluster.Fail(op, string(n.self.ID), cluster.KindUnavailable, "this node holds no objects")
@@ -73,32 +73,50 @@ func (n *node) serveIntra(ctx context.Context, req *httpd.Request, rep *httpd.Re
 	return t.ServeNode(ctx, req, rep)
 }
 
-// asksStatus reports whether a request is the native API's for the status of this node. Where the bucket is a host, the same
-// path is a key; but no request about an object has the parameter.
-func asksStatus(req *httpd.Request) bool {
+// asksState reports which part of the state of this node a request of the native API asks for. Where the bucket is a host, the
+// same path is a key; but no request about an object has the parameter.
+func asksState(req *httpd.Request) (what string, ok bool) {
 	if req.Path != api.Reverse {
-		return false
+		return "", false
 	}
 	query, err := s3.ParseQuery(req.Query)
-	return err == nil && query.Has(api.QueryWhat)
+	if err != nil || !query.Has(api.QueryWhat) {
+		return "", false
+	}
+	return query.Get(api.QueryWhat), true
 }
 
-// serveStatus answers a gateway that was asked for the status of this node.
-func (n *node) serveStatus(req *httpd.Request, rep *httpd.Reply) error {
-	const op = "node.serveStatus"
+// serveState answers a gateway that was asked for a part of the state of this node.
+func (n *node) serveState(req *httpd.Request, rep *httpd.Reply, what string) error {
+	const op = "node.serveState"
 	if _, err := n.tickets.Open(req); err != nil {
 		return cluster.E(op, "", cluster.KindOther, err)
 	}
 	if req.Method != http.MethodGet {
-		return cluster.Fail(op, "", cluster.KindMethod, "the status of a node is read by GET")
+		return cluster.Fail(op, "", cluster.KindMethod, "the state of a node is read by GET")
 	}
-	text, err := json.Marshal(n.status())
+	state, err := n.ownState(what)
+	if err != nil {
+		return cluster.E(op, "", cluster.KindOther, err)
+	}
+	text, err := json.Marshal(state)
 	if err != nil {
 		return cluster.E(op, "", cluster.KindOther, err)
 	}
 	rep.Operation = "native.NodeStatus"
 	rep.Bytes(api.JSON, text)
 	return nil
+}
+
+// ownState returns a part of the state of this node.
+func (n *node) ownState(what string) (any, error) {
+	switch what {
+	case api.WhatNodeStatus:
+		return n.status(), nil
+	case api.WhatJobs:
+		return api.NewSnaps(n.jobs.Jobs()), nil
+	}
+	return nil, cluster.Fail("node.ownState", what, cluster.KindNotImplemented, "a node does not know this part of its state")
 }
 
 // writeIntraError answers a gateway with an error, so that it can relay it to its client.

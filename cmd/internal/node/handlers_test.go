@@ -9,10 +9,11 @@ import (
 	"github.com/aisle-store/aisle/cluster/httpd"
 )
 
-// TestAsksStatus: where the bucket is a host, the path of the status is a key like others.
-func TestAsksStatus(t *testing.T) {
+// TestAsksState: where the bucket is a host, the path of the status is a key like others.
+func TestAsksState(t *testing.T) {
 	for target, want := range map[string]bool{
 		api.Reverse + "?what=node_status": true,
+		api.Reverse + "?what=qryxstats":   true,
 		api.Reverse:                       false,
 		api.Reverse + "?response-content-disposition=attachment;what=that": false,
 		api.Reverse + "?x-amz-meta-what=1":                                 false,
@@ -22,7 +23,7 @@ func TestAsksStatus(t *testing.T) {
 		if !strings.HasPrefix(target, req.Path) {
 			t.Fatal(req.Path)
 		}
-		if got := asksStatus(req); got != want {
+		if _, got := asksState(req); got != want {
 			t.Errorf("%s: %t", target, got)
 		}
 	}

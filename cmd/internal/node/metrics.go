@@ -8,6 +8,7 @@ import (
 // watchState makes the state of the node and of its mountpaths part of its metrics.
 func (n *node) watchState() {
 	n.stats.WatchNode(n.nodeMetrics)
+	n.stats.WatchJobs(n.jobMetrics)
 	if n.target != nil {
 		n.stats.WatchMountpaths(n.mountpathMetrics)
 	}
@@ -23,6 +24,14 @@ func (n *node) nodeMetrics() stats.Node {
 		Lease: n.control.CheckLease() == nil, MapVersion: uint64(m.Version), MapPending: view.Pending() != nil, Applied: view.Index(),
 		Nodes: len(m.Nodes), Targets: len(m.Targets()), Owned: m.OwnedBy()[n.self.ID], Buckets: len(view.Buckets()),
 	}
+}
+
+func (n *node) jobMetrics() []stats.Jobs {
+	var all []stats.Jobs
+	for kind, m := range n.jobs.Moved() {
+		all = append(all, stats.Jobs{Kind: string(kind), Running: m.Running, Ended: m.Ended, Failed: m.Failed, Objects: m.Objects, Bytes: m.Bytes})
+	}
+	return all
 }
 
 // mountpathMetrics returns nothing until the mountpaths are open.

@@ -23,6 +23,7 @@ import (
 	"github.com/aisle-store/aisle/cluster/stats"
 	"github.com/aisle-store/aisle/proxy"
 	"github.com/aisle-store/aisle/target"
+	"github.com/aisle-store/aisle/xact"
 )
 
 // controlProtocol is the protocol of control calls on the intra listener.
@@ -48,6 +49,7 @@ type node struct {
 	client   *httpd.Client
 	caller   *secret.Caller
 	tickets  *intra.Tickets
+	jobs     *xact.Registry
 	clocks   *intra.Clocks
 	control  *control.Control
 	calls    *secret.Server
@@ -228,6 +230,7 @@ func (n *node) rootKey() (control.Key, error) {
 // openControl makes what the control plane is reached through.
 func (n *node) openControl(opened *closers) error {
 	n.stats = stats.New()
+	n.jobs = xact.NewRegistry(n.self.ID, n.self.Incarnation, nil)
 	n.client = httpd.NewClient(httpd.ClientOptions{})
 	opened.add(func() error {
 		n.client.Close()
@@ -244,7 +247,7 @@ func (n *node) openTarget(*closers) error {
 	}
 	get := func(name string) string { return n.settings[name] }
 	n.target = &lateTarget{state: n.state, log: n.log, options: target.Options{
-		Node: n.self, Control: target.Controlled(n.control), Tickets: n.tickets, Peers: n.client, Logger: n.log,
+		Node: n.self, Control: target.Controlled(n.control), Tickets: n.tickets, Peers: n.client, Logger: n.log, Jobs: n.jobs,
 		RetryWindow: config.RetryWindow.Get(get), InlineMax: int(config.InlineMax.Get(get)), SegmentMax: config.SegmentMax.Get(get),
 		SegmentSize: config.SegmentSize.Get(get), HighWatermark: config.HighWatermark.Get(get),
 		CacheBytes: cmp.Or(n.options.Settings.MetadataCache, cacheFor(memoryLimit())),
@@ -258,7 +261,7 @@ func (n *node) openServers(*closers) error {
 	o := proxy.Options{
 		Self: n.self.ID, Control: n.control, Relay: n.client,
 		Remote:  &intra.Client{HTTP: n.client, Tickets: n.tickets, Self: n.self.ID, Clocks: n.clocks},
-		Tickets: n.tickets, Clocks: n.clocks, Metrics: n.stats.Write, Status: n.status, Region: "us-east-1", Now: time.Now, Logger: n.log,
+		Tickets: n.tickets, Clocks: n.clocks, Metrics: n.stats.Write, State: n.ownState, Region: "us-east-1", Now: time.Now, Logger: n.log,
 	}
 	if n.target != nil {
 		o.Local = n.target

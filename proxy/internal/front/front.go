@@ -65,11 +65,11 @@ type Options struct {
 	Relay   Relay
 	Remote  Remote
 	Tickets Sealer
-	Clocks  *intra.Clocks           // of the owners that this gateway relays to; its own is the one that Local goes by
-	Metrics func(w io.Writer) error // the text exposition of the node's metrics
-	Status  func() api.NodeStatus   // how this node is
-	Region  string                  // what GetBucketLocation and HeadBucket say
-	Now     func() time.Time        // the wall clock, for signatures
+	Clocks  *intra.Clocks                  // of the owners that this gateway relays to; its own is the one that Local goes by
+	Metrics func(w io.Writer) error        // the text exposition of the node's metrics
+	State   func(what string) (any, error) // of this node: what is api.WhatNodeStatus or api.WhatJobs
+	Region  string                         // what GetBucketLocation and HeadBucket say
+	Now     func() time.Time               // the wall clock, for signatures
 	Logger  *slog.Logger
 }
 

@@ -52,12 +52,12 @@ func (f *Front) nativeWhat(ctx context.Context, r *nativeRequest, path, what str
 	case what == api.WhatClusterConfig && path == api.Cluster:
 		r.rep.Operation = "native.ClusterConfig"
 		return r.json(api.ClusterConfig(r.view.Map().ClusterID, r.view.Index(), config.Effective(r.view.Settings())))
-	case what == api.WhatNodeStatus && path == api.Daemon:
+	case path == api.Daemon && (what == api.WhatNodeStatus || what == api.WhatJobs):
 		r.rep.Operation = "native.NodeStatus"
-		return r.json(f.o.Status())
-	case what == api.WhatNodeStatus && path == api.Reverse:
+		return f.ownState(r, what)
+	case path == api.Reverse && (what == api.WhatNodeStatus || what == api.WhatJobs):
 		r.rep.Operation = "native.NodeStatus"
-		return f.reverse(ctx, r)
+		return f.reverse(ctx, r, what)
 	}
 	return r.notImplemented()
 }
@@ -71,15 +71,24 @@ func (f *Front) smap(ctx context.Context, r *nativeRequest) error {
 	return r.json(api.NewSmap(r.view.Map(), r.view.Pending(), leader))
 }
 
-// NodeStatus is the operation of a grant that asks a node for its own status.
+// NodeStatus is the operation of a grant that asks a node for its own state.
 const NodeStatus = "NodeStatus"
 
-// reverse asks the node that the request names for its status.
-func (f *Front) reverse(ctx context.Context, r *nativeRequest) error {
+// ownState answers with a part of this node's state.
+func (f *Front) ownState(r *nativeRequest, what string) error {
+	state, err := f.o.State(what)
+	if err != nil {
+		return err
+	}
+	return r.json(state)
+}
+
+// reverse asks the node that the request names for a part of its state.
+func (f *Front) reverse(ctx context.Context, r *nativeRequest, what string) error {
 	const op = "proxy/front.reverse"
 	id := cluster.NodeID(r.req.Header.Get(api.HeaderNodeID))
 	if id == f.o.Self {
-		return r.json(f.o.Status())
+		return f.ownState(r, what)
 	}
 	node, ok := r.view.Map().Node(id)
 	if !ok {

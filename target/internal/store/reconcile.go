@@ -12,6 +12,7 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/target/internal/disk"
 	"github.com/aisle-store/aisle/target/internal/meta"
+	"github.com/aisle-store/aisle/xact"
 )
 
 const (
@@ -30,20 +31,49 @@ func (s *Store) reconcile(ctx context.Context) {
 			return
 		case <-s.background.reconciling:
 		}
-		for owners := s.ahead(); len(owners) > 0; owners = s.ahead() {
-			wait := reconcilePause
-			for _, owner := range owners {
-				err := s.catchUpWith(ctx, owner)
-				if err != nil && !errors.Is(err, errMoved) && ctx.Err() == nil {
-					s.o.Events.background("", "catch up with "+string(owner), err)
-					wait = reconcileRetry
-				}
-			}
-			if !pause(ctx, wait) {
-				return
+		if s.behind() == 0 {
+			continue
+		}
+		job := s.o.Jobs.Start(xact.Rebalance, "slots in which this node catches up")
+		job.End(s.catchUpAll(ctx, job))
+	}
+}
+
+// catchUpAll catches up in one slot after the other until there is none left, or the context ends.
+func (s *Store) catchUpAll(ctx context.Context, job *xact.Run) error {
+	total := 0
+	for owners := s.ahead(); len(owners) > 0; owners = s.ahead() {
+		behind := s.behind()
+		total = max(total, behind)
+		job.Slots(total-behind, total)
+		wait := reconcilePause
+		for _, owner := range owners {
+			err := s.catchUpWith(ctx, owner, job)
+			if err != nil && !errors.Is(err, errMoved) && ctx.Err() == nil {
+				s.o.Events.background("", "catch up with "+string(owner), err)
+				job.Trouble(err)
+				wait = reconcileRetry
+			} else {
+				job.Trouble(nil)
 			}
 		}
+		if !pause(ctx, wait) {
+			return ctx.Err()
+		}
 	}
+	job.Slots(total, total)
+	return nil
+}
+
+// behind counts the slots in which this node catches up.
+func (s *Store) behind() int {
+	m, n := s.council.Map(), 0
+	for i := range m.Slots {
+		if h, ok := m.Slots[i].Holder(s.o.Node); ok && !h.InSync {
+			n++
+		}
+	}
+	return n
 }
 
 // ahead returns the owners of the slots in which this node catches up.
@@ -70,11 +100,12 @@ type catchUp struct {
 	owner  cluster.NodeID
 	slots  *cluster.SlotSet
 	digest uint64
+	job    *xact.Run
 }
 
 // catchUpWith takes over what an owner shows, drops what it does not, and reports that this node is in sync.
-func (s *Store) catchUpWith(ctx context.Context, owner cluster.NodeID) error {
-	c := &catchUp{store: s, m: s.council.Map(), owner: owner}
+func (s *Store) catchUpWith(ctx context.Context, owner cluster.NodeID, job *xact.Run) error {
+	c := &catchUp{store: s, m: s.council.Map(), owner: owner, job: job}
 	c.slots, c.digest = catchUpSlots(c.m, s.o.Node, owner)
 	if c.slots.Len() == 0 {
 		return nil
@@ -189,8 +220,19 @@ func (c *catchUp) take(ctx context.Context, r *meta.Record) error {
 	if err != nil || !needed {
 		return err
 	}
-	taken, err = c.insert(m, r)
+	if taken, err = c.insert(m, r); taken {
+		c.job.Add(1, bytesOf(r))
+	}
 	return err
+}
+
+// bytesOf counts the data that a record came with.
+func bytesOf(r *meta.Record) int64 {
+	n := int64(len(r.Inline))
+	for i := range pieceCount(r) {
+		n += pieceOf(r, i).Length
+	}
+	return n
 }
 
 // settleOrNeed reports whether a record must be fetched. When it is here, it is visible from now on.

@@ -12,6 +12,7 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/target/internal/disk"
 	"github.com/aisle-store/aisle/target/internal/meta"
+	"github.com/aisle-store/aisle/xact"
 )
 
 // Authority is what the store asks of the control plane before it answers anything.
@@ -45,6 +46,7 @@ type Options struct {
 	Disk        disk.Options         // sizes and watermarks of each disk; Identity and Events.Failed are set by the store
 	Index       meta.Options         // sizes of each index; Cache and Events are set by the store
 	Events      Events
+	Jobs        *xact.Registry // where catching up is reported; one of its own when nil
 }
 
 func (o Options) withDefaults() Options {
@@ -54,6 +56,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Clock == nil {
 		o.Clock = func() time.Duration { return time.Since(start) }
+	}
+	if o.Jobs == nil {
+		o.Jobs = xact.NewRegistry(o.Node, o.Incarnation, o.Now)
 	}
 	if o.RetryWindow == 0 {
 		o.RetryWindow = 15 * time.Second
