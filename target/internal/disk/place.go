@@ -58,6 +58,12 @@ type Place struct {
 	Sum    uint32 // CRC-32C of the table of the blocks' checksums: binds the record to these bytes and no others
 }
 
+// Lost returns the place of bytes that are known and are nowhere: to open it is ErrGone. No file has the id 0.
+func Lost(p Place) Place { return Place{Kind: Blob, Length: p.Length, Sum: p.Sum} }
+
+// IsLost reports whether p is what Lost returns.
+func (p Place) IsLost() bool { return p.Kind == Blob && p.File == 0 }
+
 // String returns the place for logs.
 func (p Place) String() string {
 	if p.Kind == Nowhere {

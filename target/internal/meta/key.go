@@ -16,6 +16,7 @@ type Kind byte
 const (
 	inDoubt  Kind = 0x01 // the key of a record that is prepared but not known to be visible follows
 	slotMark Kind = 0x02 // a slot was written on this mountpath
+	note     Kind = 0x03 // what the store keeps under a name of its own
 
 	Current      Kind = 0x10 // the object as a client sees it
 	Noncurrent   Kind = 0x11 // an older version that a client can still name

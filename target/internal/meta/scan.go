@@ -306,7 +306,7 @@ func (x *Index) Places(ctx context.Context) iter.Seq2[disk.Place, error] {
 	const op = "meta.Places"
 	return func(yield func(disk.Place, error) bool) {
 		err := x.walk(ctx, op, []byte{byte(Current)}, []byte{byte(accessTime)}, func(key, value []byte) (bool, error) {
-			more, err := places(key, value, func(p disk.Place) bool { return yield(p, nil) })
+			more, err := places(key, value, func(_ int, p disk.Place) bool { return yield(p, nil) })
 			if err != nil {
 				return false, x.corrupt(op, key, err)
 			}
@@ -318,8 +318,8 @@ func (x *Index) Places(ctx context.Context) iter.Seq2[disk.Place, error] {
 	}
 }
 
-// places calls visit for each place in a record or manifest.
-func places(key, value []byte, visit func(disk.Place) bool) (bool, error) {
+// places calls visit for each place in a record or manifest: piece 0 is that of the record itself, n that of part n-1.
+func places(key, value []byte, visit func(piece int, p disk.Place) bool) (bool, error) {
 	var f Fields
 	if Kind(key[0]) == manifestKind {
 		var m manifest
@@ -332,11 +332,11 @@ func places(key, value []byte, visit func(disk.Place) bool) (bool, error) {
 	} else if err := data.check(); err != nil {
 		return false, err
 	}
-	if f.Place.Kind != disk.Nowhere && !visit(f.Place) {
+	if f.Place.Kind != disk.Nowhere && !visit(0, f.Place) {
 		return false, nil
 	}
 	for i := range f.Parts {
-		if p := f.Parts[i].Place; p.Kind != disk.Nowhere && !visit(p) {
+		if p := f.Parts[i].Place; p.Kind != disk.Nowhere && !visit(i+1, p) {
 			return false, nil
 		}
 	}

@@ -38,6 +38,7 @@ type cleaner struct {
 
 	mu       sync.Mutex
 	queue    []cleanup     // guarded by mu
+	busy     []cleanup     // guarded by mu: what is being cleaned
 	queued   uint64        // guarded by mu: how many were ever queued
 	done     uint64        // guarded by mu: how many of them are cleaned
 	progress chan struct{} // guarded by mu: closed and replaced when done changes
@@ -105,13 +106,25 @@ func (c *cleaner) take() []cleanup {
 	n := min(len(c.queue), cleanBatch)
 	jobs := slices.Clone(c.queue[:n])
 	c.queue = slices.Delete(c.queue, 0, n)
+	c.busy = jobs
 	return jobs
+}
+
+// removes reports whether records of a key are still to be removed.
+func (c *cleaner) removes(id ident) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of := func(job cleanup) bool {
+		return job.id.bucket == id.bucket && job.id.key == id.key && len(job.remove) > 0
+	}
+	return slices.ContainsFunc(c.queue, of) || slices.ContainsFunc(c.busy, of)
 }
 
 func (c *cleaner) finished(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.done += uint64(n)
+	c.busy = nil
 	close(c.progress)
 	c.progress = make(chan struct{})
 }

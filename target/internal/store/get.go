@@ -56,7 +56,7 @@ func (s *Store) Open(_ context.Context, r *GetRequest) (*Object, error) {
 	if err != nil {
 		return nil, s.readFailed(op, n, m, err)
 	}
-	o := &Object{name: n, store: s, m: m, info: infoOf(record), length: record.Size}
+	o := &Object{name: n, store: s, m: m, ref: record.Ref, info: infoOf(record), length: record.Size}
 	if r.Part > 0 {
 		if !o.choose(parts, r.Part) {
 			return nil, n.fail(op, cluster.KindRange, fmt.Sprintf("there is no part %d", r.Part))
@@ -146,6 +146,7 @@ type Object struct {
 	name   name
 	store  *Store
 	m      *mountpath
+	ref    meta.Ref
 	info   *Info
 	offset int64
 	length int64
@@ -157,7 +158,9 @@ type Object struct {
 
 // piece is a range of one place, or bytes that were in a record.
 type piece struct {
+	number int // of the record's pieces
 	place  disk.Place
+	mended bool         // its bytes were bad, and are repaired
 	pinned bool         // in the mountpath; else the reader was opened at once
 	reader *disk.Reader // nil until the piece is reached
 	inline []byte
@@ -197,15 +200,18 @@ func (o *Object) pin(r *meta.Record, parts []meta.Part) error {
 		return nil
 	}
 	if r.PartCount == 0 {
-		if err := o.add(r.Place, r.Inline, 0, r.Size); err != nil || r.Place.Kind == disk.Nowhere {
+		if err := o.add(0, r.Place, r.Inline, 0, r.Size); err != nil || r.Place.Kind == disk.Nowhere {
 			return err
 		}
-		return o.open(&o.pieces[0])
+		if err := o.open(&o.pieces[0]); !cluster.Is(err, cluster.KindCorrupt) {
+			return err
+		}
+		return nil // Next finds it again, where it can be repaired: nobody waits for a repair inside the gate
 	}
 	at := int64(0)
 	for i := range parts {
 		p := &parts[i]
-		if err := o.add(p.Place, p.Inline, at, p.Size); err != nil {
+		if err := o.add(i+1, p.Place, p.Inline, at, p.Size); err != nil {
 			return err
 		}
 		if last := len(o.pieces) - 1; last >= 0 && p.Place.Kind != disk.Nowhere && o.pieces[last].place == p.Place {
@@ -217,8 +223,8 @@ func (o *Object) pin(r *meta.Record, parts []meta.Part) error {
 	return nil
 }
 
-// add takes in a place whose bytes are those of the object from at to at+size, when the range touches it.
-func (o *Object) add(place disk.Place, inline []byte, at, size int64) error {
+// add takes in a piece whose bytes are those of the object from at to at+size, when the range touches it.
+func (o *Object) add(number int, place disk.Place, inline []byte, at, size int64) error {
 	begin, end := max(o.offset, at), min(o.offset+o.length, at+size)
 	if begin >= end {
 		return nil
@@ -230,7 +236,7 @@ func (o *Object) add(place disk.Place, inline []byte, at, size int64) error {
 	if have != size {
 		return cluster.Fail("", "", cluster.KindCorrupt, fmt.Sprintf("the record names %d bytes of data, not %d", have, size))
 	}
-	o.pieces = append(o.pieces, piece{place: place, inline: inline, offset: begin - at, length: end - begin})
+	o.pieces = append(o.pieces, piece{number: number, place: place, inline: inline, offset: begin - at, length: end - begin})
 	return nil
 }
 
@@ -255,7 +261,14 @@ func (o *Object) Next() ([]byte, error) {
 		}
 		b, err := o.read(p)
 		if err == nil {
+			p.offset, p.length = p.offset+int64(len(b)), p.length-int64(len(b))
 			return b, nil
+		}
+		if cluster.Is(err, cluster.KindCorrupt) {
+			if err = o.mend(p, err); err == nil {
+				continue
+			}
+			return nil, o.name.wrap("target/store.Object.Next", cluster.KindOther, err)
 		}
 		if !errors.Is(err, io.EOF) {
 			return nil, o.store.readFailed("target/store.Object.Next", o.name, o.m, err)
@@ -287,6 +300,7 @@ func (o *Object) leave(p *piece) {
 	if p.pinned {
 		o.m.unpin(p.place)
 	}
+	p.reader, p.pinned = nil, false
 	o.runs = nil
 }
 

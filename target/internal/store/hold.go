@@ -388,14 +388,7 @@ func (m *mountpath) piece(ref meta.Ref, at int) (disk.Place, error) {
 	if err != nil || r == nil {
 		return disk.Place{}, err
 	}
-	if at == 0 {
-		return r.Place, nil
-	}
-	parts, err := m.index.Parts(r)
-	if err != nil || at > len(parts) {
-		return disk.Place{}, err
-	}
-	return parts[at-1].Place, nil
+	return m.pieceOf(r, at)
 }
 
 // commit makes the records durable, in doubt.

@@ -26,10 +26,11 @@ func Format(fs vfs.FS, path, clusterID string, node cluster.NodeID, id cluster.M
 // mountpath is one disk with its index.
 type mountpath struct {
 	cluster.Mountpath
-	disk    *disk.Disk  // nil when it could not be opened
-	index   *meta.Index // nil when it could not be opened
-	cleaner *cleaner
-	failure atomic.Pointer[error] // why it does not serve; set once
+	disk     *disk.Disk  // nil when it could not be opened
+	index    *meta.Index // nil when it could not be opened
+	cleaner  *cleaner
+	scrubber *scrubber             // nil when it could not be opened
+	failure  atomic.Pointer[error] // why it does not serve; set once
 
 	// written is the last epoch in which each slot was written here, as the index has it durably; zero: never.
 	written perSlot

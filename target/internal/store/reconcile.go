@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"time"
 
@@ -222,6 +221,7 @@ func (c *catchUp) take(ctx context.Context, r *meta.Record) error {
 	}
 	if taken, err = c.insert(m, r); taken {
 		c.job.Add(1, bytesOf(r))
+		c.noteLost(m, r)
 	}
 	return err
 }
@@ -233,6 +233,15 @@ func bytesOf(r *meta.Record) int64 {
 		n += pieceOf(r, i).Length
 	}
 	return n
+}
+
+// noteLost notes the pieces of a record whose bytes no holder has whole.
+func (c *catchUp) noteLost(m *mountpath, r *meta.Record) {
+	for i := range pieceCount(r) {
+		if place := pieceOf(r, i); place.IsLost() {
+			c.store.damaged(m, r.Ref, i, *place, errNoOtherCopy)
+		}
+	}
 }
 
 // settleOrNeed reports whether a record must be fetched. When it is here, it is visible from now on.
@@ -285,7 +294,7 @@ func (c *catchUp) fetch(ctx context.Context, m *mountpath, r *meta.Record) (plac
 		if place.Kind == disk.Nowhere {
 			continue
 		}
-		if *place, err = c.fetchPiece(ctx, m, r, i, place.Length); err != nil {
+		if *place, err = c.fetchPiece(ctx, m, r, i, *place); err != nil {
 			return places, err
 		}
 		places = append(places, *place)
@@ -293,25 +302,18 @@ func (c *catchUp) fetch(ctx context.Context, m *mountpath, r *meta.Record) (plac
 	return places, nil
 }
 
-func (c *catchUp) fetchPiece(ctx context.Context, m *mountpath, r *meta.Record, piece int, length int64) (disk.Place, error) {
-	in, err := c.store.peers.Fetch(ctx, c.owner, &FetchRequest{Sender: c.store.sender(c.m, c.owner), Ref: r.Ref, Piece: piece})
-	if err != nil {
-		return disk.Place{}, err
+// fetchPiece brings a piece here from the owner. What is damaged there comes from another holder; and what is whole nowhere is
+// lost here, too, until somebody has it again: one damaged object must not keep all others from having their copies.
+func (c *catchUp) fetchPiece(ctx context.Context, m *mountpath, r *meta.Record, piece int, want disk.Place) (disk.Place, error) {
+	s := c.store
+	place, err := s.fetchFrom(ctx, c.m, c.owner, m, r, piece, want)
+	if !cluster.Is(err, cluster.KindCorrupt) {
+		return place, err
 	}
-	defer in.Close()
-	w, err := m.disk.Create(ctx, length)
-	if err != nil {
-		return disk.Place{}, err
+	if place, err = s.refetch(ctx, m, r, piece, want); !errors.Is(err, errNoOtherCopy) {
+		return place, err
 	}
-	defer w.Abort()
-	if _, err := io.Copy(w, in); err != nil {
-		return disk.Place{}, err
-	}
-	footer, err := meta.EncodeFooter(r)
-	if err != nil {
-		return disk.Place{}, err
-	}
-	return w.Seal(ctx, footer)
+	return disk.Lost(want), nil
 }
 
 // insert makes a record visible here: not in doubt. What it replaced goes. It is not synced: sync is, before this node says

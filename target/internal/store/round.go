@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -374,16 +375,23 @@ func (r *rounds) supply(ctx context.Context, to cluster.NodeID, missing []Piece)
 func (r *rounds) supplyPiece(ctx context.Context, to cluster.NodeID, record *meta.Record, piece int) (Token, error) {
 	place := *pieceOf(record, piece)
 	reader, err := r.turn.m.disk.Open(place)
+	if errors.Is(err, disk.ErrGone) {
+		err = cluster.E("target/store.supply", record.Ref.String(), cluster.KindCorrupt, err) // the turn keeps it from being freed
+	}
 	if err != nil {
 		return 0, err
 	}
 	defer reader.Close()
-	body := &summed{r: io.NewSectionReader(reader, 0, place.Length)}
+	var bad atomic.Pointer[error] // what is damaged here says nothing about the holder
+	body := &summed{r: &pieceReader{SectionReader: io.NewSectionReader(reader, 0, place.Length), reader: reader, damaged: func(err error) { bad.Store(&err) }}}
 	staged, err := r.turn.store.peers.Stage(ctx, to, &StageRequest{
 		Sender: r.turn.store.sender(r.m, to), Bucket: record.Bucket, Key: record.Key, Size: place.Length, Body: body,
 		Footer: func() ([]byte, error) { return meta.EncodeFooter(record) },
 	})
-	if err == nil && (staged.Length != place.Length || staged.Sum != body.crc) {
+	switch here := bad.Load(); {
+	case here != nil:
+		err = *here
+	case err == nil && (staged.Length != place.Length || staged.Sum != body.crc):
 		err = errors.New("the bytes arrived changed")
 	}
 	return staged.Token, err

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 
 	"github.com/zeebo/xxh3"
@@ -253,17 +254,34 @@ func (s *Store) Fetch(_ context.Context, r *FetchRequest) (io.ReadCloser, error)
 	if place.Kind == disk.Nowhere {
 		return nil, n.fail(op, cluster.KindObjectNotFound, "the generation was replaced")
 	}
+	if s.damages.knows(m, place) {
+		return nil, n.fail(op, cluster.KindCorrupt, "the bytes are damaged here, too")
+	}
 	reader, err := m.disk.Open(place)
 	if err != nil {
+		if errors.Is(err, disk.ErrGone) { // inside the gate: it is lost
+			s.damaged(m, r.Ref, r.Piece, place, err)
+			return nil, n.wrap(op, cluster.KindCorrupt, err)
+		}
 		return nil, n.wrap(op, cluster.KindOther, err)
 	}
-	return &pieceReader{SectionReader: io.NewSectionReader(reader, 0, place.Length), reader: reader}, nil
+	damaged := func(err error) { s.damaged(m, r.Ref, r.Piece, place, err) }
+	return &pieceReader{SectionReader: io.NewSectionReader(reader, 0, place.Length), reader: reader, damaged: damaged}, nil
 }
 
-// pieceReader reads the bytes of one place.
+// pieceReader reads the bytes of one place, and tells when they are damaged.
 type pieceReader struct {
 	*io.SectionReader
-	reader *disk.Reader
+	reader  *disk.Reader
+	damaged func(error)
+}
+
+func (p *pieceReader) Read(b []byte) (int, error) {
+	n, err := p.SectionReader.Read(b)
+	if cluster.Is(err, cluster.KindCorrupt) {
+		p.damaged(err)
+	}
+	return n, err
 }
 
 func (p *pieceReader) Close() error { return p.reader.Close() }

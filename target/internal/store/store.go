@@ -40,6 +40,7 @@ type Options struct {
 	Clock       func() time.Duration // time since some start, never going back, for retry windows; default: since Open
 	RetryWindow time.Duration        // how long a gateway may repeat a request: outcomes are remembered so long; 15 s
 	UploadGrace time.Duration        // how long the end of an upload answers a repeated Complete; an hour
+	Scrub       func() ScrubSettings // asked while it runs; nil: only when it is asked for
 	Sweep       time.Duration        // how often leftovers are collected; a second
 	InlineMax   int                  // data up to this size lies in the record; 4 KiB; negative: none
 	CacheBytes  int64                // of blocks in the cache that all indexes share; 64 MiB
@@ -81,6 +82,7 @@ func (o Options) withDefaults() Options {
 // Events are called when something happens that nobody asked for. Any may be nil; none may block.
 type Events struct {
 	Corrupt         func(mountpath cluster.MountpathID, bucket cluster.BucketID, key cluster.ObjectKey, err error)
+	Repaired        func(mountpath cluster.MountpathID, bucket cluster.BucketID, key cluster.ObjectKey)
 	MountpathFailed func(mountpath cluster.MountpathID, err error)
 	Background      func(mountpath cluster.MountpathID, task string, err error) // a sweep, a free or a drop failed
 }
@@ -105,6 +107,7 @@ type Store struct {
 	sweeper    sweeper
 	staged     staged
 	teller     teller
+	damages    damages
 	background background
 
 	life    context.Context    // ends with the background work
@@ -137,10 +140,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		stopped:    background.Done(),
 	}
 	s.shards = newShards(&s.marks)
+	s.damages = newDamages()
 	for _, mp := range o.Mountpaths {
 		s.mountpaths = append(s.mountpaths, s.start(background, openMountpath(mp, &s.o, s.cache)))
 	}
 	s.work.Go(func() { s.sweep(background) })
+	s.work.Go(func() { s.repairDamages(background) })
 	if s.council != nil {
 		s.work.Go(func() { s.settleShared(background) })
 		s.work.Go(func() { s.reconcile(background) })
@@ -166,6 +171,8 @@ func (s *Store) start(ctx context.Context, m *mountpath) *mountpath {
 	}
 	m.recover(ctx, s.o.Sweep, s.o.Events)
 	s.work.Go(func() { m.cleaner.run(ctx) })
+	m.scrubber = newScrubber()
+	s.work.Go(func() { s.scrub(ctx, m) })
 	return m
 }
 

@@ -1,0 +1,332 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/meta"
+)
+
+// The scrub of a mountpath reads every entry of its index and every place that one names, in the order of the index, at a
+// bounded rate; then it rests until the next pass is due. How far it has come is kept in the index, so it goes on there after
+// a restart. What it finds is repaired (see repair.go).
+
+const (
+	scrubNote    = "scrub"     // the name of the state in the index
+	scrubEntries = 256         // of the index at a time
+	scrubRange   = 64 << 20    // of a place that is pinned at a time
+	scrubTick    = time.Second // how often it is looked whether a pass is due
+	scrubSave    = 10 * time.Second
+	scrubPlace   = 4 << 10 // what it costs to come to a place, in bytes
+	scrubLinger  = 10 * time.Millisecond
+)
+
+// ScrubSettings say how what is stored is verified.
+type ScrubSettings struct {
+	Rate     int64         // bytes a second that are read of each mountpath
+	Interval time.Duration // from the beginning of one pass to that of the next; zero: only when it is asked for
+}
+
+// Scrub is how far the verification of one mountpath has come.
+type Scrub struct {
+	Mountpath cluster.Mountpath `json:"-"`
+	Running   bool              `json:"-"`
+	Damaged   int64             `json:"-"` // not repaired yet, whoever found it
+	Repaired  int64             `json:"-"` // since the process started
+	Read      int64             `json:"-"` // bytes verified since the process started
+
+	Pass     int64     `json:"pass"`               // number of the pass that runs, or ran last; the first is 1
+	Began    time.Time `json:"began,omitzero"`     // that pass
+	Ended    time.Time `json:"ended,omitzero"`     // that pass; zero while it runs
+	Entries  int64     `json:"entries,omitempty"`  // of the index, verified in that pass
+	Bytes    int64     `json:"bytes,omitempty"`    // verified in that pass
+	Found    int64     `json:"found,omitempty"`    // damages in that pass
+	Previous int64     `json:"previous,omitempty"` // bytes of the last complete pass before
+	Cursor   []byte    `json:"cursor,omitempty"`   // where the pass goes on
+}
+
+// scrubber is the scrub of one mountpath.
+type scrubber struct {
+	mu    sync.Mutex
+	state Scrub // guarded by mu
+	asked bool  // guarded by mu: a pass is to begin now
+	owed  int64 // guarded by mu: bytes that were read and not waited for
+	wake  chan struct{}
+	saved time.Time // of the state, by its only user
+}
+
+func newScrubber() *scrubber { return &scrubber{wake: make(chan struct{}, 1)} }
+
+func (c *scrubber) snapshot() Scrub {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+func (c *scrubber) update(change func(*Scrub)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(&c.state)
+}
+
+// Scrubs returns how far the verification of each mountpath that can be read has come.
+func (s *Store) Scrubs() []Scrub {
+	var all []Scrub
+	for _, m := range s.mountpaths {
+		if m.scrubber == nil {
+			continue
+		}
+		state := m.scrubber.snapshot()
+		state.Mountpath = m.Mountpath
+		state.Damaged, state.Repaired = s.damages.counts(m)
+		all = append(all, state)
+	}
+	return all
+}
+
+// StartScrub begins a pass over every mountpath now, or speeds nothing up where one runs, and has everything that could not be
+// repaired tried again.
+func (s *Store) StartScrub() {
+	s.damages.hurry()
+	for _, m := range s.mountpaths {
+		if c := m.scrubber; c != nil {
+			c.mu.Lock()
+			c.asked = true
+			c.mu.Unlock()
+			select {
+			case c.wake <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// scrub verifies a mountpath whenever it is due, until the context ends or the index dies.
+func (s *Store) scrub(ctx context.Context, m *mountpath) {
+	c := m.scrubber
+	if err := c.load(m.index); err != nil {
+		s.o.Events.background(m.ID, "scrub", err) // it begins anew
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.index.Dead():
+			return
+		case <-c.wake:
+		case <-time.After(scrubTick):
+		}
+		if !c.isDue(s.o.Now(), s.scrubSettings().Interval) {
+			continue
+		}
+		if err := s.scrubPass(ctx, m); err != nil && ctx.Err() == nil {
+			s.o.Events.background(m.ID, "scrub", err)
+			if !pause(ctx, scrubTick) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) scrubSettings() ScrubSettings {
+	if s.o.Scrub == nil {
+		return ScrubSettings{Rate: 64 << 20}
+	}
+	return s.o.Scrub()
+}
+
+// load takes up the state that an earlier process has kept.
+func (c *scrubber) load(index *meta.Index) error {
+	text, err := index.Note(scrubNote)
+	if err != nil || text == nil {
+		return err
+	}
+	var state Scrub
+	if err := json.Unmarshal(text, &state); err != nil {
+		return err
+	}
+	c.update(func(now *Scrub) { *now = state })
+	return nil
+}
+
+// save keeps the state. It is not synced: a crash costs a little of the way.
+func (c *scrubber) save(index *meta.Index) error {
+	text, err := json.Marshal(c.snapshot())
+	if err != nil {
+		return err
+	}
+	batch := index.NewBatch()
+	batch.SetNote(scrubNote, text)
+	c.saved = time.Now()
+	return batch.Commit(false)
+}
+
+// isDue reports whether a pass is to begin or to go on. A clock that was set back makes it due, too: it began in the future.
+func (c *scrubber) isDue(now time.Time, interval time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.state.Cursor != nil && (interval > 0 || c.asked), c.asked:
+		return true
+	case interval <= 0:
+		return false
+	}
+	since := now.Sub(c.state.Began)
+	return c.state.Began.IsZero() || since >= interval || since < -time.Hour
+}
+
+// begin begins a pass, or goes on with the one that was interrupted.
+func (c *scrubber) begin(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = false
+	c.state.Running = true
+	if c.state.Cursor != nil {
+		return
+	}
+	previous := c.state.Previous
+	if !c.state.Ended.IsZero() {
+		previous = c.state.Bytes
+	}
+	c.state = Scrub{Running: true, Read: c.state.Read, Pass: c.state.Pass + 1, Began: now, Previous: previous}
+}
+
+// scrubPass goes over the mountpath, or what is left of it.
+func (s *Store) scrubPass(ctx context.Context, m *mountpath) error {
+	c := m.scrubber
+	c.begin(s.o.Now())
+	defer c.update(func(state *Scrub) { state.Running = false })
+	for {
+		if err := m.err(); err != nil {
+			return err
+		}
+		page, err := m.index.Verify(ctx, c.snapshot().Cursor, scrubEntries)
+		if err != nil && !cluster.Is(err, cluster.KindCorrupt) {
+			return err
+		}
+		if spent := s.scrubPage(ctx, m, page); spent != nil {
+			return spent
+		}
+		c.update(func(state *Scrub) {
+			state.Entries, state.Cursor = state.Entries+int64(page.Count), page.Next
+			if err != nil {
+				state.Found++
+			}
+		})
+		if err != nil {
+			s.unreadableRecord(m, meta.Ref{}, err) // behind it nothing can be found: the pass is over
+		} else if page.Next == nil {
+			s.damages.endIndex(m)
+		}
+		if page.Next == nil {
+			c.update(func(state *Scrub) { state.Ended = s.o.Now() })
+			return c.save(m.index)
+		}
+		if time.Since(c.saved) > scrubSave {
+			if err := c.save(m.index); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// endIndex notes that all of an index can be read.
+func (g *damages) endIndex(m *mountpath) {
+	g.mu.Lock()
+	d := g.all[spot{m: m}]
+	g.mu.Unlock()
+	if d != nil {
+		g.end(d, false)
+	}
+}
+
+// scrubPage verifies what a page of entries names.
+func (s *Store) scrubPage(ctx context.Context, m *mountpath, page *meta.CheckedPage) error {
+	if err := s.scrubbed(ctx, m, page.Bytes); err != nil {
+		return err
+	}
+	for i := range page.Entries {
+		entry := &page.Entries[i]
+		if entry.Err != nil {
+			s.o.Events.corrupt(m.ID, entry.Ref.Bucket, entry.Ref.Key, entry.Err)
+			m.scrubber.update(func(state *Scrub) { state.Found++ })
+			s.unreadableRecord(m, entry.Ref, entry.Err)
+			continue
+		}
+		for j, place := range entry.Places {
+			if err := s.scrubOne(ctx, m, entry.Ref, entry.Pieces[j], place); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// scrubbed accounts bytes that were read, and waits until as many may be read again.
+func (s *Store) scrubbed(ctx context.Context, m *mountpath, n int64) error {
+	rate := max(s.scrubSettings().Rate, 1)
+	wait := m.scrubber.account(n, rate)
+	if wait > 0 && !pause(ctx, wait) {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// account notes bytes that were read, and returns how long to wait: nothing, until it is worth it.
+func (c *scrubber) account(n, rate int64) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.Bytes, c.state.Read, c.owed = c.state.Bytes+n, c.state.Read+n, c.owed+n
+	wait := time.Duration(float64(c.owed) / float64(rate) * float64(time.Second))
+	if wait < scrubLinger {
+		return 0
+	}
+	c.owed = 0
+	return wait
+}
+
+// scrubOne verifies a place, range by range. One that is bad, or gone, while a record still names it, is damaged.
+func (s *Store) scrubOne(ctx context.Context, m *mountpath, ref meta.Ref, piece int, place disk.Place) error {
+	for at := int64(0); at < place.Length; at += scrubRange {
+		n := min(scrubRange, place.Length-at)
+		err := m.disk.VerifyRange(ctx, place, at, n)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, disk.ErrGone), cluster.Is(err, cluster.KindCorrupt):
+			return s.scrubFound(ctx, m, ref, piece, place)
+		case err != nil:
+			s.o.Events.background(m.ID, "scrub of "+ref.String(), err)
+			return nil
+		}
+		if err := s.scrubbed(ctx, m, n+scrubPlace); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scrubFound notes a damage, unless the place was given up since its record was read. While more is damaged than can be noted,
+// the scrub waits: what it passed over now would be found again only in its next pass.
+func (s *Store) scrubFound(ctx context.Context, m *mountpath, ref meta.Ref, piece int, place disk.Place) error {
+	_, bad, err := s.verifyNamed(ctx, m, ref, piece, place)
+	if err != nil || bad == nil {
+		return nil //nolint:nilerr // it is not known to be damaged
+	}
+	m.scrubber.update(func(state *Scrub) { state.Found++ })
+	s.o.Events.corrupt(m.ID, ref.Bucket, ref.Key, bad)
+	s.damaged(m, ref, piece, place, bad)
+	for wait := 0; s.damages.isFull() && wait < scrubFullWaits; wait++ {
+		if !pause(ctx, scrubTick) {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+const scrubFullWaits = 10 // then it goes on: what cannot be repaired must not keep the rest from being verified
