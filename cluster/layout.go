@@ -35,6 +35,9 @@ func (l Layout) InSync(holders []Holder) int {
 	return l.kept(holders, func(h Holder) bool { return h.InSync })
 }
 
+// Whole returns how many copies, or different shards, the holders keep that are whole.
+func (l Layout) Whole(holders []Holder) int { return l.kept(holders, Holder.Whole) }
+
 // Kept returns how many copies, or different shards, of a new object the holders keep.
 func (l Layout) Kept(holders []Holder) int { return l.kept(holders, func(Holder) bool { return true }) }
 

@@ -51,10 +51,20 @@ func ParseRoles(s string) (Roles, error) {
 
 // Mountpath is a mountpath as the map registers it.
 type Mountpath struct {
-	ID     MountpathID `json:"id"`
-	Path   string      `json:"path"`
-	Weight uint32      `json:"weight"` // of HRW within the target; fixed when attached
+	ID     MountpathID    `json:"id"`
+	Path   string         `json:"path"`
+	Weight uint32         `json:"weight"` // of HRW within the target; fixed when attached
+	State  MountpathState `json:"state,omitempty"`
 }
+
+// MountpathState says what a mountpath is used for.
+type MountpathState string
+
+// The states of a mountpath. docs/consistency.md, "Mountpaths", has what follows from each.
+const (
+	MountpathEnabled MountpathState = ""       // keys are placed on it
+	MountpathFailed  MountpathState = "failed" // its target cannot use it: no keys are placed on it where others have what it had
+)
 
 // Node is a member of the cluster as the map registers it.
 type Node struct {
@@ -67,13 +77,15 @@ type Node struct {
 	Weight      uint32      `json:"weight"`      // of HRW among targets; fixed when attached
 	Incarnation Incarnation `json:"incarnation,string"`
 	Mountpaths  []Mountpath `json:"mountpaths,omitempty"`
+	Remounted   uint64      `json:"remounted,omitempty"` // how often Mountpaths were changed since the node joined
 }
 
 // Holder is a target that keeps a copy of a slot, or shards of what is in it.
 type Holder struct {
 	Node     NodeID `json:"node"`
-	InSync   bool   `json:"in_sync"`  // false while it catches up
-	Admitted Epoch  `json:"admitted"` // the epoch that admitted it; what it lacks from before, it drops when it reconciles
+	InSync   bool   `json:"in_sync"`         // false while it catches up
+	Partial  bool   `json:"partial"`         // in sync, but a mountpath with a part of it has failed
+	Admitted Epoch  `json:"admitted"`        // the epoch that admitted it; what it lacks from before, it drops when it reconciles
 	Shard    uint8  `json:"shard,omitempty"` // of each object, in a layout of shards: it keeps the one of that number, for as long as it stays
 }
 
@@ -94,6 +106,9 @@ func (s SlotState) Holder(id NodeID) (Holder, bool) {
 	}
 	return Holder{}, false
 }
+
+// Whole reports whether the holder has every acknowledged write of its slot, and can give it.
+func (h Holder) Whole() bool { return h.InSync && !h.Partial }
 
 // Owner returns the target that orders the slot's operations, or "" when there is none.
 func (s SlotState) Owner() NodeID {
@@ -232,6 +247,20 @@ func (m *Map) OwnedBy() map[NodeID]int {
 		}
 	}
 	return counts
+}
+
+// LackedBy returns in how many of its slots a node catches up, and in how many it is partial.
+func (m *Map) LackedBy(id NodeID) (behind, partial int) {
+	for i := range m.Slots {
+		switch h, ok := m.Slots[i].Holder(id); {
+		case !ok:
+		case !h.InSync:
+			behind++
+		case h.Partial:
+			partial++
+		}
+	}
+	return behind, partial
 }
 
 // String returns a line for logs and transcripts.

@@ -19,7 +19,7 @@ type slotTableText struct {
 	Nodes []NodeID `json:"nodes"` // that States refer to, ordered
 	// States holds the distinct states in the order in which slots have them first. For each, as unsigned varints: the epoch,
 	// the epoch since which the owner is it, the number of holders, and for each holder its node (an index, times two, plus one if it is in sync) and the epoch that
-	// admitted it.
+	// admitted it. To the index of the node of a partial holder the number of nodes is added.
 	States []byte `json:"states"`
 	// Slots has an unsigned varint for each run of slots of the same state: the state's index, times two. When the run is longer
 	// than one slot, one is added, and the number of further slots less one follows.
@@ -108,6 +108,9 @@ func (w *tableWriter) index(s SlotState) uint64 {
 	b = binary.AppendUvarint(b, uint64(len(s.Holders)))
 	for _, h := range s.Holders {
 		n, _ := slices.BinarySearch(w.nodes, h.Node)
+		if h.Partial {
+			n += len(w.nodes)
+		}
 		ref := uint64(n) << 1
 		if h.InSync {
 			ref |= 1
@@ -185,11 +188,14 @@ func (x *slotTableText) readStates() ([]SlotState, error) {
 			s.Holders = make([]Holder, n)
 		}
 		for i := range s.Holders {
-			ref := in.next("node", uint64(len(x.Nodes))*2)
+			nodes := uint64(len(x.Nodes))
+			ref := in.next("node", nodes*4)
 			if in.err != nil {
 				break
 			}
-			s.Holders[i] = Holder{Node: x.Nodes[ref>>1], InSync: ref&1 != 0, Admitted: Epoch(in.next("epoch", 1<<63))}
+			s.Holders[i] = Holder{
+				Node: x.Nodes[ref>>1%nodes], InSync: ref&1 != 0, Partial: ref>>1 >= nodes, Admitted: Epoch(in.next("epoch", 1<<63)),
+			}
 			if len(shards) > 0 {
 				s.Holders[i].Shard, shards = shards[0], shards[1:]
 			} else if len(x.Shards) > 0 {

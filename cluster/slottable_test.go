@@ -67,7 +67,10 @@ func TestSlotTableIsSmall(t *testing.T) {
 		ids := RankTargets(Slot(i), nodes)[:3]
 		key := fmt.Sprint(ids)
 		if holders[key] == nil {
-			holders[key] = []Holder{{ids[0], true, 3, 0}, {ids[1], true, 3, 1}, {ids[2], true, 3, 2}}
+			holders[key] = []Holder{
+				{Node: ids[0], InSync: true, Admitted: 3}, {Node: ids[1], InSync: true, Partial: true, Admitted: 3, Shard: 1},
+				{Node: ids[2], InSync: true, Admitted: 3, Shard: 2},
+			}
 		}
 		m.Slots[i] = SlotState{Epoch: 3, Holders: holders[key]}
 	}

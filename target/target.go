@@ -126,7 +126,7 @@ func logged(l *slog.Logger) store.Events {
 			l.Error("stored bytes do not have their checksum", "mountpath", mp, "bucket", uint64(bucket), "key", string(key), "error", err)
 		},
 		MountpathFailed: func(mp cluster.MountpathID, err error) {
-			l.Error("a mountpath failed and serves no more", "mountpath", mp, "error", err)
+			l.Error("a mountpath has failed; its objects come from other targets, where there are copies", "mountpath", mp, "error", err)
 		},
 		Background: func(mp cluster.MountpathID, task string, err error) {
 			l.Warn("background work on a mountpath failed; it is tried again", "mountpath", mp, "task", task, "error", err)

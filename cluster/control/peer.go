@@ -21,6 +21,7 @@ const (
 	methodLatest  = "control.latest"
 	methodAccuse  = "control.accuse"
 	methodSynced  = "control.synced"
+	methodDisks   = "control.mountpaths"
 	methodEnter   = "control.enter"   // answered by everybody; the leader takes it further
 	methodSeal    = "control.seal"    // answered by a target
 	methodConfirm = "control.confirm" // answered by a voter
@@ -93,6 +94,11 @@ type (
 		Incarnation cluster.Incarnation                `json:"incarnation,string"`
 		Slots       map[cluster.Epoch]*cluster.SlotSet `json:"slots"`
 	}
+	// mounting says what the mountpaths of a node are; see state.SetMountpaths.
+	mounting struct {
+		Version int                 `json:"v"`
+		Set     state.SetMountpaths `json:"set"`
+	}
 	// sealing asks a target whether a deleting bucket is empty.
 	sealing struct {
 		Version     int                 `json:"v"`
@@ -143,6 +149,8 @@ func (c *Control) HandlePeer(ctx context.Context, method string, body []byte) ([
 		return answer(ctx, body, c.handleAccusing)
 	case methodSynced:
 		return answer(ctx, body, c.handleSyncing)
+	case methodDisks:
+		return answer(ctx, body, c.handleMounting)
 	case methodEnter:
 		return answer(ctx, body, c.handleEntering)
 	case methodSeal:

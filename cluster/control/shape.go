@@ -68,7 +68,7 @@ func (t *term) standings(m *cluster.Map) standings {
 // heir returns the holder that takes over from an owner which cannot or must not go on, or nobody.
 func (s standings) heir(holders []cluster.Holder) cluster.NodeID {
 	for i, h := range holders {
-		if at := s[h.Node]; i > 0 && h.InSync && at.leased && !at.suspect {
+		if at := s[h.Node]; i > 0 && h.Whole() && at.leased && !at.suspect {
 			return h.Node
 		}
 	}
@@ -164,7 +164,7 @@ func (r *ranking) decision(holders []cluster.Holder, ranked []cluster.NodeID, la
 		return d
 	}
 	owner := holders[0].Node
-	if at := r.standings[owner]; at.dead || at.suspect {
+	if at := r.standings[owner]; at.dead || at.suspect || holders[0].Partial {
 		d.heir = r.standings.heir(holders)
 	}
 	if d.heir != "" || !r.standings[owner].leased {
@@ -175,12 +175,19 @@ func (r *ranking) decision(holders []cluster.Holder, ranked []cluster.NodeID, la
 	whole := len(wanted) > 0
 	for _, id := range wanted {
 		i := slices.IndexFunc(next, func(p state.Place) bool { return p.Node == id })
-		whole = whole && i >= 0 && next[i].InSync && r.standings[id].leased
+		h, _ := cluster.SlotState{Holders: holders}.Holder(id)
+		whole = whole && i >= 0 && next[i].InSync && !h.Partial && r.standings[id].leased
 	}
 	if whole {
 		few := slices.DeleteFunc(slices.Clone(next), func(p state.Place) bool { return p.Node != owner && !slices.Contains(wanted, p.Node) })
 		if suffice(layout, few) {
 			next = few
+		}
+	}
+	if !holders[0].Partial && layout.Whole(holders) >= layout.Needed() {
+		for i := range next { // those that are partial get what they lost
+			h, _ := cluster.SlotState{Holders: holders}.Holder(next[i].Node)
+			next[i].InSync = next[i].InSync && !h.Partial
 		}
 	}
 	switch {
@@ -307,7 +314,8 @@ func (r *ranking) without(ids []cluster.NodeID, ok func(cluster.SlotState) bool)
 				rest = append(rest, h)
 			}
 		}
-		if len(rest) < len(holders) && suffice(layout, placesOf(rest)) {
+		enough := layout.Whole(rest) >= layout.Needed() || layout.Whole(holders) < layout.Needed()
+		if len(rest) < len(holders) && enough && suffice(layout, placesOf(rest)) {
 			others := slices.DeleteFunc(slices.Clone(ranked), func(id cluster.NodeID) bool { return slices.Contains(ids, id) })
 			d.places = r.filled(rest, nil, others, layout)
 		}

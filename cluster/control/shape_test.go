@@ -24,12 +24,13 @@ func parseStandings(list string) standings {
 	return all
 }
 
-// parseHolders reads "a b c~", and "a0 b1~" with shards.
+// parseHolders reads "a b c~ d!", and "a0 b1~" with shards: ~ catches up, ! is partial.
 func parseHolders(list string) []cluster.Holder {
 	var holders []cluster.Holder
 	for w := range strings.FieldsSeq(list) {
 		id, lagging := strings.CutSuffix(w, "~")
-		h := cluster.Holder{Node: cluster.NodeID(id), InSync: !lagging}
+		id, partial := strings.CutSuffix(id, "!")
+		h := cluster.Holder{Node: cluster.NodeID(id), InSync: !lagging, Partial: partial}
 		if len(id) > 1 {
 			h.Node, h.Shard = cluster.NodeID(id[:1]), id[1]-'0'
 		}
@@ -127,6 +128,14 @@ func TestShape(t *testing.T) {
 	f(2, "a b c", "a:L b c", "owner b")
 	f(2, "b a c", "a:L b c", "b c")
 	f(1, "a", "a:L b", "a b~")
+	// The owner, or another one, is partial: a whole one takes over, and gives the others what they lost.
+	f(2, "a! b", "a b c", "heir b")
+	f(2, "a! b!", "a b c", "-")
+	f(2, "a! b~", "a b c", "-")
+	f(2, "a b! c~", "a b c:L", "a b~ c~")
+	f(2, "a b!", "a:D b c", "-")
+	f(1, "a!", "a b", "-")
+	f(1, "b!", "a b", "b a~")
 }
 
 // TestShapeOfShards: of those that are to hold a slot each keeps another shard, and does not change it without need.
@@ -205,6 +214,9 @@ func TestWithout(t *testing.T) {
 	f(3, "a b c", "a b c d", "b c", "a d~")
 	f(3, "a b c~", "a b c d:A", "b", "a c~")
 	f(1, "a b~", "a b c", "b", "a")
+	f(2, "a! b", "a b c", "b", "-") // nobody else has what the owner lost
+	f(3, "a! b c", "a b c d", "b", "a c d~")
+	f(2, "a! b~", "a b c", "b", "a c~")
 	shards := cluster.Layout{Data: 2, Parity: 1}
 	g(shards, "a0 b1 c2", "a b c d", "b", "a0 c2 d1~")
 	g(shards, "a0 b1 c2", "a b c", "b", "a0 c2")

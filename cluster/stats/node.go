@@ -13,6 +13,8 @@ type Node struct {
 	Nodes      int    // members of the map
 	Targets    int    // those that hold objects
 	Owned      int    // slots that this node owns
+	Behind     int    // slots in which it catches up
+	Partial    int    // slots of which it has lost a part with a mountpath, and nobody has given it back
 	Buckets    int
 }
 
@@ -108,6 +110,8 @@ var nodeMetrics = []metric[Node]{
 	gauge("aisle_cluster_nodes", "Nodes in the cluster map.", nil, func(n *Node) float64 { return float64(n.Nodes) }),
 	gauge("aisle_cluster_targets", "Nodes in the cluster map that hold objects.", nil, func(n *Node) float64 { return float64(n.Targets) }),
 	gauge("aisle_cluster_buckets", "Buckets in the bucket table.", nil, func(n *Node) float64 { return float64(n.Buckets) }),
+	gauge("aisle_node_behind_slots", "Slots in which the node catches up.", nil, func(n *Node) float64 { return float64(n.Behind) }),
+	gauge("aisle_node_partial_slots", "Slots of which the node has lost a part with a mountpath.", nil, func(n *Node) float64 { return float64(n.Partial) }),
 	gauge("aisle_node_owned_slots", "Slots, of 16384, that the node owns.", nil, func(n *Node) float64 { return float64(n.Owned) }),
 }
 

@@ -78,6 +78,8 @@ func (s *State) run(c Command) Result {
 		return s.reshape(*c.Reshape)
 	case c.InSync != nil:
 		return s.inSync(*c.InSync)
+	case c.SetMountpaths != nil:
+		return s.setMountpaths(*c.SetMountpaths)
 	case c.CreateBucket != nil:
 		return s.createBucket(*c.CreateBucket)
 	case c.SetBucketProps != nil:

@@ -28,6 +28,7 @@ type Command struct {
 	AddLayout      *AddLayout      `json:"add_layout,omitempty"`
 	Reshape        *Reshape        `json:"reshape,omitempty"`
 	InSync         *InSync         `json:"in_sync,omitempty"`
+	SetMountpaths  *SetMountpaths  `json:"set_mountpaths,omitempty"`
 	CreateBucket   *CreateBucket   `json:"create_bucket,omitempty"`
 	SetBucketProps *SetBucketProps `json:"set_bucket_props,omitempty"`
 	BeginDelete    *BeginDelete    `json:"begin_delete,omitempty"`
@@ -94,6 +95,18 @@ type (
 		Node        cluster.NodeID                     `json:"node"`
 		Incarnation cluster.Incarnation                `json:"incarnation,string"`
 		Slots       map[cluster.Epoch]*cluster.SlotSet `json:"slots"`
+	}
+	// SetMountpaths replaces the mountpaths of a node, and cancels the pending map. After a loss the node is partial in the slots
+	// that it owns, and catches up in the others that it holds: a whole owner gives it what was lost. With none failed any more it
+	// is partial nowhere.
+	SetMountpaths struct {
+		Node        cluster.NodeID      `json:"node"`
+		Incarnation cluster.Incarnation `json:"incarnation,string"`
+		Serial      uint64              `json:"serial"` // one more than cluster.Node.Remounted: a late copy does nothing
+		Mountpaths  []cluster.Mountpath `json:"mountpaths"`
+		Lost        bool                `json:"lost,omitempty"` // some of them have failed since the last time
+		// Kept are the slots of which a mountpath that is back has kept what it had. The node must still be partial in them.
+		Kept *cluster.SlotSet `json:"kept,omitempty"`
 	}
 	// CreateBucket makes a bucket. Its properties tell the layout, which the map must have.
 	CreateBucket struct {
@@ -167,7 +180,7 @@ func (c Command) actions() int {
 	n := 0
 	for _, set := range []bool{
 		c.TakeOffice != nil, c.Form != nil, c.Propose != nil, c.Activate != nil, c.Cancel != nil, c.AddLayout != nil, c.Reshape != nil,
-		c.InSync != nil, c.CreateBucket != nil,
+		c.InSync != nil, c.SetMountpaths != nil, c.CreateBucket != nil,
 		c.SetBucketProps != nil, c.BeginDelete != nil, c.EndDelete != nil, c.SetSettings != nil,
 	} {
 		if set {

@@ -37,9 +37,11 @@ func (s *State) propose(p Propose) Result {
 func enter(m *cluster.Map, nodes []cluster.Node) {
 	reborn := make(map[cluster.NodeID]bool)
 	for _, n := range nodes {
-		if old, ok := m.Node(n.ID); ok && old.Incarnation != n.Incarnation {
+		old, ok := m.Node(n.ID)
+		if ok && old.Incarnation != n.Incarnation {
 			reborn[n.ID] = true
 		}
+		n.Mountpaths, n.Remounted = withStates(n.Mountpaths, old.Mountpaths), old.Remounted
 		m.SetNode(n)
 	}
 	if len(reborn) == 0 {
@@ -78,7 +80,7 @@ func move(m *cluster.Map, moves map[cluster.NodeID]*cluster.SlotSet) Result {
 			key := sharingOf(old)
 			holders, ok := shared[key]
 			if h, known := old.Holder(id); !ok && known && h.InSync && id != old.Owner() {
-				holders = ownedBy(id, old.Holders)
+				holders = ownedBy(id, old.Holders, epoch, m.Layouts[slot.Layout()])
 				shared[key] = holders
 			} else if !ok {
 				if refusal := checkSole(m, slot, old, id); refusal.Refused() {
@@ -95,15 +97,20 @@ func move(m *cluster.Map, moves map[cluster.NodeID]*cluster.SlotSet) Result {
 	return Result{}
 }
 
-// ownedBy returns the holders of a slot with another one first.
-func ownedBy(id cluster.NodeID, old []cluster.Holder) []cluster.Holder {
+// ownedBy returns the holders of a slot with another one first, from an epoch on. An owner that was partial catches up from then
+// on, when those that are whole can give it what it lost.
+func ownedBy(id cluster.NodeID, old []cluster.Holder, epoch cluster.Epoch, layout cluster.Layout) []cluster.Holder {
 	holders := make([]cluster.Holder, 1, len(old))
-	for _, h := range old {
+	heir, _ := cluster.SlotState{Holders: old}.Holder(id)
+	for i, h := range old {
 		if h.Node == id {
 			holders[0] = h
-		} else {
-			holders = append(holders, h)
+			continue
 		}
+		if i == 0 && h.Partial && heir.Whole() && layout.Whole(old) >= layout.Needed() {
+			h = cluster.Holder{Node: h.Node, Admitted: epoch, Shard: h.Shard}
+		}
+		holders = append(holders, h)
 	}
 	return holders
 }

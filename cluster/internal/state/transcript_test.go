@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -116,6 +117,20 @@ func (in *interpreter) run(words []string) string {
 		for _, w := range list(arg["slots"], ";") {
 			epoch, slots, _ := strings.Cut(w, ":")
 			c.InSync.Slots[cluster.Epoch(number(in.t, epoch))] = in.slots(slots)
+		}
+	case "mountpaths":
+		n := in.nodes(arg["node"])[0]
+		c.SetMountpaths = &SetMountpaths{Node: n.ID, Incarnation: n.Incarnation, Serial: number(in.t, arg["serial"]), Lost: arg["lost"] != ""}
+		for _, w := range list(arg["set"], ",") {
+			id, failed := strings.CutSuffix(w, "!")
+			mp := cluster.Mountpath{ID: cluster.MountpathID(id), Weight: 1}
+			if failed {
+				mp.State = cluster.MountpathFailed
+			}
+			c.SetMountpaths.Mountpaths = append(c.SetMountpaths.Mountpaths, mp)
+		}
+		if arg["kept"] != "" {
+			c.SetMountpaths.Kept = in.slots(arg["kept"])
 		}
 	case "activate":
 		c.Activate = &Activate{Version: cluster.MapVersion(number(in.t, arg["version"])), Kept: in.kept(arg["keep"])}
@@ -318,6 +333,9 @@ func showMap(b *strings.Builder, name string, m *cluster.Map) {
 	fmt.Fprintf(b, "  %s v%d:", name, m.Version)
 	for _, n := range m.Nodes {
 		fmt.Fprintf(b, " %s/%d", n.ID, n.Incarnation)
+		for _, mp := range n.Mountpaths {
+			fmt.Fprintf(b, " [%s %s]", mp.ID, cmp.Or(mp.State, "enabled"))
+		}
 		epochs := make(map[cluster.Epoch]int)
 		last := cluster.Epoch(0)
 		for i := range m.Slots {
@@ -354,6 +372,9 @@ func showHolders(b *strings.Builder, m *cluster.Map, id cluster.LayoutID, layout
 					line += fmt.Sprintf("@%d", h.Admitted)
 					if !h.InSync {
 						line += "~"
+					}
+					if h.Partial {
+						line += "!"
 					}
 				}
 			}

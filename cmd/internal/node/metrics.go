@@ -1,7 +1,6 @@
 package node
 
 import (
-	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/stats"
 )
 
@@ -20,9 +19,11 @@ func (n *node) nodeMetrics() stats.Node {
 	if m == nil { // the node has not joined yet
 		return stats.Node{}
 	}
+	behind, partial := m.LackedBy(n.self.ID)
 	return stats.Node{
 		Lease: n.control.CheckLease() == nil, MapVersion: uint64(m.Version), MapPending: view.Pending() != nil, Applied: view.Index(),
-		Nodes: len(m.Nodes), Targets: len(m.Targets()), Owned: m.OwnedBy()[n.self.ID], Buckets: len(view.Buckets()),
+		Nodes: len(m.Nodes), Targets: len(m.Targets()), Owned: m.OwnedBy()[n.self.ID], Behind: behind, Partial: partial,
+		Buckets: len(view.Buckets()),
 	}
 }
 
@@ -43,7 +44,7 @@ func (n *node) mountpathMetrics() []stats.Mountpath {
 	var all []stats.Mountpath
 	for _, m := range t.Mountpaths() {
 		all = append(all, stats.Mountpath{
-			ID: string(m.ID), Serving: m.Err == nil || cluster.Is(m.Err, cluster.KindNoSpace), Writable: m.Err == nil,
+			ID: string(m.ID), Serving: m.Readable, Writable: m.Err == nil,
 			Capacity: m.Usage.Total, Available: m.Usage.Available,
 			Segments: m.Disk.Segments, Extents: m.Disk.Extents, ExtentBytes: m.Disk.ExtentBytes, PendingFrees: int64(m.Disk.PendingFrees),
 			Syncs: m.Disk.Syncs, Synced: m.Disk.Synced, Errors: m.Disk.Errors, Corruptions: m.Disk.Corruptions,

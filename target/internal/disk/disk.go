@@ -176,7 +176,7 @@ func (d *Disk) failed(what string, err error) error {
 	if d.o.Events.Failed != nil {
 		d.o.Events.Failed(what, err)
 	}
-	return cluster.E(op, d.dir, cluster.KindOther, err)
+	return cluster.E(op, d.dir, cluster.KindUnavailable, err)
 }
 
 // worked notes that the file system did its work.

@@ -18,6 +18,8 @@ type Index struct {
 	db  *pebble.DB
 
 	dead    chan struct{} // closed when the index has died
+	parked  chan struct{} // closed when a goroutine of Pebble, or one inside of it, will never return
+	parks   sync.Once
 	closing chan struct{} // closed by Close: workers end
 	death   atomic.Pointer[cluster.Error]
 	die     sync.Once
@@ -36,6 +38,7 @@ func Open(fs vfs.FS, dir string, o Options) (*Index, error) {
 		dir:     dir,
 		o:       o.withDefaults(),
 		dead:    make(chan struct{}),
+		parked:  make(chan struct{}),
 		closing: make(chan struct{}),
 		jobs:    make(chan *job),
 	}
@@ -65,6 +68,10 @@ func Open(fs vfs.FS, dir string, o Options) (*Index, error) {
 func (x *Index) Close() error {
 	const op = "meta.Close"
 	x.stopAccess()
+	if x.Err() != nil {
+		x.closeDead()
+		return nil //nolint:nilerr // it was reported when it died, and there is nothing left to lose
+	}
 	err := x.call(func() error {
 		x.release.stop()
 		return x.db.Close()
@@ -80,6 +87,22 @@ func (x *Index) Close() error {
 	return nil
 }
 
+// closeDead closes an index that was killed while Pebble worked, and lets go of one in which something parks.
+func (x *Index) closeDead() {
+	close(x.closing)
+	closed := make(chan struct{})
+	go func() { // it ends unless something parks
+		defer close(closed)
+		x.workers.Wait()
+		x.release.drain()
+		_ = x.db.Close() // it was reported when it died
+	}()
+	select {
+	case <-closed:
+	case <-x.parked:
+	}
+}
+
 // Dead is closed when the index has died: its log or manifest could not be written.
 func (x *Index) Dead() <-chan struct{} { return x.dead }
 
@@ -90,6 +113,10 @@ func (x *Index) Err() error {
 	}
 	return nil
 }
+
+// Kill marks the index dead, for a reason that it does not know of: its disk is another one, or does not answer. Who waits for it
+// is told at once.
+func (x *Index) Kill(err error) { x.kill(err) }
 
 // kill marks the index dead.
 func (x *Index) kill(err error) {

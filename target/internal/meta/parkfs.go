@@ -104,5 +104,6 @@ func (x *Index) mustWork(what string, err error) {
 // up for a moment, and what it deferred would unlock what is not locked, which ends the process.
 func (x *Index) park(err error) {
 	x.kill(err)
+	x.parks.Do(func() { close(x.parked) })
 	select {}
 }

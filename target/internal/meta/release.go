@@ -38,6 +38,19 @@ func (r *releaser) later(c io.Closer) {
 	}
 }
 
+// drain closes what was left when the index died.
+func (r *releaser) drain() {
+	r.ended.Wait()
+	for {
+		select {
+		case c := <-r.closers:
+			_ = c.Close()
+		default:
+			return
+		}
+	}
+}
+
 // stop waits until everything is closed.
 func (r *releaser) stop() {
 	close(r.closers)

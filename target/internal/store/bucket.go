@@ -21,7 +21,11 @@ func (s *Store) SealBucket(ctx context.Context, id cluster.BucketID) (bool, erro
 	if err := s.commits.wait(ctx); err != nil {
 		return false, n.wrap(op, cluster.KindUnavailable, err)
 	}
+	placing := s.placing()
 	for _, m := range s.mountpaths {
+		if !s.looksAt(placing, m, func(cluster.Slot) bool { return true }) {
+			continue
+		}
 		empty, err := s.emptyOn(ctx, m, id)
 		if err != nil || !empty {
 			return false, n.wrapRead(op, err)
@@ -43,6 +47,9 @@ func (s *Store) emptyOn(ctx context.Context, m *mountpath, id cluster.BucketID) 
 	for r, err := range m.index.Scan(ctx, meta.Range{Kind: meta.Current, Bucket: id, NoData: true}).All() {
 		if err != nil {
 			return false, err
+		}
+		if !s.matters(s.placing(), m, r.Slot()) {
+			continue
 		}
 		if counts, err := s.countsAsContent(m, r); counts || err != nil {
 			return false, err

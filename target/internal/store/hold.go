@@ -172,13 +172,18 @@ func (s *Store) Prepare(_ context.Context, r *PrepareRequest) (*PrepareReply, er
 		return nil, err
 	}
 	defer s.commits.leave(inside)
-	m, shard := s.mountpath(n), s.shard(n.bucket.ID, n.key)
-	if err := m.writeErr(); err != nil {
-		return &PrepareReply{Failed: err.Error()}, nil
-	}
+	shard := s.shard(n.bucket.ID, n.key)
 	shard.copies.Lock()
 	defer shard.copies.Unlock()
-	if st := s.standing(&r.Sender, r.Slot, r.Epoch); st.Refused {
+	st := s.standing(&r.Sender, r.Slot, r.Epoch)
+	m := s.mountpath(n)
+	if st.Refused {
+		return &PrepareReply{Standing: st}, nil
+	}
+	if err := m.writeErr(); err != nil {
+		// Soon there is a map that says so. The owner asks again until it has it; for the sake of this one write the node need not be
+		// taken out of everything.
+		st.Refused = true
 		return &PrepareReply{Standing: st}, nil
 	}
 	if known, err := m.knows(r); known || err != nil {

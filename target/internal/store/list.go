@@ -47,6 +47,7 @@ func (s *Store) merge(ctx context.Context, op string, r *ListRequest, kind meta.
 	if err != nil {
 		return err
 	}
+	placing := s.placingBy(begun.m)
 	heads := make([]*head, 0, len(s.mountpaths))
 	defer func() {
 		for _, h := range heads {
@@ -54,10 +55,15 @@ func (s *Store) merge(ctx context.Context, op string, r *ListRequest, kind meta.
 		}
 	}()
 	for _, m := range s.mountpaths {
+		if placing.out[m] && !begun.partial {
+			continue
+		}
 		if err := m.err(); err != nil {
 			return err
 		}
-		h := &head{m: m, scan: m.index.Scan(ctx, scanRange(r, kind, func(ref meta.Ref) bool { return s.elsewhere(begun, ref) || hidden(m, ref) }))}
+		h := &head{m: m, scan: m.index.Scan(ctx, scanRange(r, kind, func(ref meta.Ref) bool {
+			return s.elsewhere(begun, ref) || !s.matters(placing, m, ref.Slot()) || hidden(m, ref)
+		}))}
 		heads = append(heads, h)
 		if err := s.advance(op, r, h); err != nil {
 			return err

@@ -38,7 +38,12 @@ type mountpath struct {
 	dropped perSlot
 
 	recovery sync.WaitGroup
-	swept    atomic.Bool // of buckets that went while the process did not run
+	checks   sync.WaitGroup
+	checking atomic.Int64 // when the check under way began, by the store's clock; 0: none is
+	doubtful atomic.Int64 // how many checks in a row have failed
+	suspect  atomic.Bool  // an operation has failed: the next check is due
+	stuck    atomic.Bool  // its disk does not answer: nobody waits for it any more
+	swept    atomic.Bool  // of buckets that went while the process did not run
 
 	pins pins
 }
@@ -95,7 +100,10 @@ func openMountpath(mp cluster.Mountpath, o *Options, cache *meta.Cache) *mountpa
 func (m *mountpath) open(o *Options, cache *meta.Cache) (err error) {
 	do := o.Disk
 	do.Identity = disk.Identity{Cluster: o.ClusterID, Node: o.Node, Mountpath: m.ID}
-	do.Events.Failed = func(op string, err error) { o.Events.background(m.ID, "disk: "+op, err) }
+	do.Events.Failed = func(op string, err error) {
+		m.suspect.Store(true)
+		o.Events.background(m.ID, "disk: "+op, err)
+	}
 	if m.disk, err = disk.Open(o.FS, m.Path, do); err != nil {
 		return err
 	}
@@ -164,6 +172,10 @@ func (m *mountpath) pinned() []disk.Place {
 }
 
 func (m *mountpath) close() error {
+	if m.stuck.Load() {
+		return nil // whoever is inside of it may never return; its files are open until the process ends
+	}
+	m.checks.Wait()
 	m.recovery.Wait()
 	var errs []error
 	if m.index != nil {
@@ -181,6 +193,12 @@ func (m *mountpath) fail(err error, events Events) {
 	if m.failure.CompareAndSwap(nil, &err) && events.MountpathFailed != nil {
 		events.MountpathFailed(m.ID, err)
 	}
+}
+
+// takeOut is fail for what the index does not know of. Who waits for it is told.
+func (m *mountpath) takeOut(err error, events Events) {
+	m.fail(err, events)
+	m.index.Kill(err)
 }
 
 // err returns nil, or why the mountpath cannot be read, as KindUnavailable.
@@ -206,6 +224,9 @@ func (m *mountpath) writeErr() error {
 func (s *Store) readFailed(op string, n name, m *mountpath, err error) error {
 	if err == nil {
 		return nil
+	}
+	if m.isElsewhere(s.o.Events) {
+		return n.fail(op, cluster.KindUnavailable, "the mountpath does not serve: its path leads to something else")
 	}
 	if cluster.Is(err, cluster.KindCorrupt) {
 		s.o.Events.corrupt(m.ID, n.bucket.ID, n.key, err)

@@ -149,8 +149,9 @@ type ListRequest struct {
 // MountpathStatus is what the store says of one of its mountpaths.
 type MountpathStatus struct {
 	cluster.Mountpath
-	Err   error      // why it does not serve, or takes no writes; nil when it does
-	Usage disk.Usage // zero when the file system does not tell
-	Disk  disk.Stats
-	Index meta.Metrics
+	Err      error      // why it does not serve, or takes no writes; nil when it does
+	Readable bool       // it serves reads
+	Usage    disk.Usage // zero when the file system does not tell
+	Disk     disk.Stats
+	Index    meta.Metrics
 }

@@ -94,22 +94,24 @@ func (s *Store) ahead() []cluster.NodeID {
 // catchUp is what this node does to be in sync in the slots of one owner. It holds for their epochs: when one changes it ends,
 // and the next begins anew, which moves only what differs.
 type catchUp struct {
-	store  *Store
-	m      *cluster.Map
-	owner  cluster.NodeID
-	slots  *cluster.SlotSet
-	digest uint64
-	job    *xact.Run
+	store   *Store
+	m       *cluster.Map
+	placing *placing
+	owner   cluster.NodeID
+	slots   *cluster.SlotSet
+	digest  uint64
+	job     *xact.Run
 }
 
 // catchUpWith takes over what an owner shows, drops what it does not, and reports that this node is in sync.
 func (s *Store) catchUpWith(ctx context.Context, owner cluster.NodeID, job *xact.Run) error {
 	c := &catchUp{store: s, m: s.council.Map(), owner: owner, job: job}
+	c.placing = s.placingBy(c.m)
 	c.slots, c.digest = catchUpSlots(c.m, s.o.Node, owner)
 	if c.slots.Len() == 0 {
 		return nil
 	}
-	for _, mp := range s.mountpaths {
+	for _, mp := range c.placing.enabled.of {
 		if err := mp.writeErr(); err != nil {
 			return err // in sync is who has everything
 		}
@@ -338,7 +340,7 @@ func (c *catchUp) insert(m *mountpath, r *meta.Record) (bool, error) {
 
 // compare drops what this node has from before its admission and the owner does not show.
 func (c *catchUp) compare(ctx context.Context) error {
-	for _, m := range c.store.mountpaths {
+	for _, m := range c.placing.enabled.of {
 		if err := m.err(); err != nil {
 			return err
 		}
@@ -426,7 +428,7 @@ func (m *mountpath) discard(ref meta.Ref) error {
 
 // sync makes durable all that was taken over.
 func (c *catchUp) sync(ctx context.Context) error {
-	for _, m := range c.store.mountpaths {
+	for _, m := range c.placing.enabled.of {
 		if err := m.cleaner.drain(ctx); err != nil {
 			return err
 		}

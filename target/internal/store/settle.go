@@ -20,13 +20,13 @@ const (
 // in sync: what it had prepared goes forward, and the highest generation is the one. It returns the slots with doubts about
 // which others must be asked.
 func (s *Store) settle(ctx context.Context, in *cluster.Map, slots map[cluster.Slot]bool) (map[cluster.Slot]bool, error) {
-	doubtful := make(map[cluster.Slot]bool)
+	doubtful, placing := make(map[cluster.Slot]bool), s.placingBy(in)
 	for _, m := range s.mountpaths {
 		if m.failure.Load() != nil {
 			continue
 		}
 		err := m.settle(ctx, func(slot cluster.Slot) bool {
-			if !slots[slot] {
+			if !slots[slot] || !s.matters(placing, m, slot) {
 				return false
 			}
 			if len(s.witnesses(in, slot)) > 0 {
@@ -52,7 +52,7 @@ func (s *Store) witnesses(m *cluster.Map, slot cluster.Slot) []cluster.NodeID {
 	}
 	var nodes []cluster.NodeID
 	for _, h := range m.Slot(slot).Holders {
-		if h.InSync && h.Node != s.o.Node {
+		if h.Whole() && h.Node != s.o.Node { // who is partial may not know, and is about to catch up
 			nodes = append(nodes, h.Node)
 		}
 	}
@@ -224,11 +224,12 @@ func (s *Store) settleNow(ctx context.Context, slots map[cluster.Slot]uint64) er
 			delete(slots, slot) // the next Activate withdraws it
 		}
 	}
-	in := func(slot cluster.Slot) bool { return slots[slot] != 0 }
+	placing := s.placingBy(m)
 	for _, mp := range s.mountpaths {
 		if mp.failure.Load() != nil {
 			continue
 		}
+		in := func(slot cluster.Slot) bool { return slots[slot] != 0 && s.matters(placing, mp, slot) }
 		if err := s.settleOn(ctx, m, mp, in); err != nil && mp.err() == nil {
 			return err
 		}

@@ -37,6 +37,7 @@ type several struct {
 	repeat   func(again func())                                  // guarded by mu: asked about each prepare
 	fencing  context.CancelFunc                                  // guarded by mu: cancels the pending map; nil for none
 	requests atomic.Uint64
+	dies     bool // a disk fails under an index, which leaves goroutines of its own until the process ends
 	held     bool // the leader decides nothing of itself
 }
 
@@ -158,6 +159,58 @@ func (p *process) Synced(_ context.Context, slots map[cluster.Epoch]*cluster.Slo
 		return err
 	}
 	p.node.s.synced(p.node.id, p.incarnation, slots)
+	return nil
+}
+
+// SetMountpaths does what the state machine does.
+func (p *process) SetMountpaths(ctx context.Context, mps []cluster.Mountpath, lost bool, kept *cluster.SlotSet) error {
+	if err := p.CheckLease(); err != nil {
+		return err
+	}
+	if err := p.node.s.remount(p, mps, lost, kept); err != nil {
+		return err
+	}
+	return p.await(ctx, func(m *cluster.Map) bool {
+		n, _ := m.Node(p.node.id)
+		return slices.Equal(n.Mountpaths, mps)
+	})
+}
+
+// remount takes the word of a node for its mountpaths.
+func (s *several) remount(p *process, mps []cluster.Mountpath, lost bool, kept *cluster.SlotSet) error {
+	s.deciding <- struct{}{}
+	defer func() { <-s.deciding }()
+	m, id := s.active().Clone(), p.node.id
+	for slot := range kept.All() {
+		if h, _ := m.Slot(slot).Holder(id); !h.Partial {
+			return cluster.Fail("remount", "", cluster.KindConflict, "others have what was lost")
+		}
+	}
+	n, _ := m.Node(id)
+	if n.Incarnation != p.incarnation {
+		return cluster.Fail("remount", "", cluster.KindConflict, "another process")
+	}
+	n.Mountpaths = mps
+	m.SetNode(n)
+	m.Version++
+	for i := range m.Slots {
+		st := m.Slots[i]
+		st.Holders = slices.Clone(st.Holders)
+		at := slices.IndexFunc(st.Holders, func(h cluster.Holder) bool { return h.Node == id })
+		switch {
+		case at < 0:
+			continue
+		case !lost:
+			st.Holders[at].Partial = false
+		case at == 0 || st.Holders[0].Partial && st.Holders[at].InSync:
+			st.Holders[at].Partial = true
+		default:
+			st.Epoch++
+			st.Holders[at] = cluster.Holder{Node: id, Admitted: st.Epoch}
+		}
+		m.Slots[i] = st
+	}
+	s.publish(m)
 	return nil
 }
 
@@ -285,7 +338,7 @@ func newSeveral(t testing.TB, n, copies int, change func(*Options)) *several {
 		for _, id := range ids {
 			s.stop(id)
 		}
-		if !t.Failed() {
+		if !s.dies && !t.Failed() {
 			goleak.VerifyNone(t, before)
 		}
 	})
@@ -527,7 +580,7 @@ func (s *several) promote(from, to cluster.NodeID) {
 			s.mu.Lock()
 			p := s.nodes[h.Node].process
 			s.mu.Unlock()
-			return h.InSync && h.Node != from && (to == "" || h.Node == to) && p != nil && p.CheckLease() == nil
+			return h.Whole() && h.Node != from && (to == "" || h.Node == to) && p != nil && p.CheckLease() == nil
 		})
 		if next < 0 {
 			continue
@@ -537,6 +590,9 @@ func (s *several) promote(from, to cluster.NodeID) {
 		st.Holders = slices.Insert(slices.Delete(st.Holders, next, next+1), 0, h)
 		st.Epoch++
 		st.Owned = st.Epoch
+		if st.Holders[1].Partial {
+			st.Holders[1] = cluster.Holder{Node: from, Admitted: st.Epoch}
+		}
 		m.Slots[i] = st
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

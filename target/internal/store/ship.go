@@ -82,7 +82,7 @@ func (s *Store) Pull(ctx context.Context, r *PullRequest) (*PullReply, error) {
 		return nil, err
 	}
 	defer s.readers.leave(inside)
-	page := &page{store: s, slots: set, cursor: r.Cursor}
+	page := &page{store: s, slots: set, cursor: r.Cursor, placing: s.placing()}
 	if err := page.fill(ctx); err != nil {
 		return nil, cluster.E(op, "", cluster.KindOther, err)
 	}
@@ -96,6 +96,7 @@ func (s *Store) Pull(ctx context.Context, r *PullRequest) (*PullReply, error) {
 // page is a page of records that is being collected.
 type page struct {
 	store   *Store
+	placing *placing
 	slots   *cluster.SlotSet
 	cursor  Cursor
 	records []*meta.Record
@@ -107,6 +108,10 @@ type page struct {
 func (p *page) fill(ctx context.Context) error {
 	for p.cursor.Mountpath < len(p.store.mountpaths) {
 		m := p.store.mountpaths[p.cursor.Mountpath]
+		if !p.store.looksAt(p.placing, m, p.slots.Has) {
+			p.cursor = Cursor{Mountpath: p.cursor.Mountpath + 1}
+			continue
+		}
 		if err := m.err(); err != nil {
 			return err
 		}
@@ -129,7 +134,7 @@ func (p *page) scan(ctx context.Context, m *mountpath) (bool, error) {
 		return false, cluster.Fail("", "", cluster.KindInvalid, "the cursor is not one of ours")
 	}
 	scan := meta.Range{Kind: pulledKinds[p.cursor.Kind], AllBuckets: true, After: p.cursor.After, Hidden: func(ref meta.Ref) bool {
-		return !p.slots.Has(ref.Slot()) || p.store.notShown(m, ref)
+		return !p.slots.Has(ref.Slot()) || !p.store.matters(p.placing, m, ref.Slot()) || p.store.notShown(m, ref)
 	}}
 	for r, err := range m.index.Scan(ctx, scan).All() {
 		if err != nil {

@@ -37,7 +37,8 @@ type slotTable struct {
 type activation struct {
 	version cluster.MapVersion
 	m       *cluster.Map
-	stopped int // slots that Fence stopped since, or that are not settled yet
+	stopped int  // slots that Fence stopped since, or that are not settled yet
+	partial bool // this node is partial in slots that it owns
 }
 
 // check returns nil when this node may answer for a slot now, to a caller that saw the given epoch. Readers ask after they
@@ -155,7 +156,7 @@ func (t *slotTable) resume(slots []cluster.Slot) {
 // hold counts slots that were stopped. It must be called with mu held.
 func (t *slotTable) hold(n int) {
 	if now := t.active.Load(); now != nil && n != 0 {
-		t.active.Store(&activation{version: now.version, m: now.m, stopped: now.stopped + n})
+		t.active.Store(&activation{version: now.version, m: now.m, stopped: now.stopped + n, partial: now.partial})
 	}
 }
 
@@ -171,8 +172,9 @@ func (s *Store) enter(g *gate, op string, n name) (*cohort, error) {
 
 // wasWritten reports whether a slot may hold anything. A mountpath that cannot be read may hold something in every slot.
 func (s *Store) wasWritten(slot cluster.Slot) bool {
+	placing := s.placing()
 	for _, m := range s.mountpaths {
-		if m.written.load(slot) != 0 || m.err() != nil {
+		if m.written.load(slot) != 0 || m.err() != nil && s.matters(placing, m, slot) {
 			return true
 		}
 	}
@@ -206,7 +208,7 @@ func (s *Store) Activate(ctx context.Context, m *cluster.Map) error {
 func (s *Store) serve(m *cluster.Map, fresh, doubtful map[cluster.Slot]bool) {
 	t := &s.slots
 	self, now := s.namedIn(m), s.o.Clock()
-	foreign := false
+	foreign, partial := false, false
 	for i := range m.Slots {
 		slot := cluster.Slot(i)
 		if !s.mine(m, self, slot) {
@@ -218,6 +220,7 @@ func (s *Store) serve(m *cluster.Map, fresh, doubtful map[cluster.Slot]bool) {
 		_, epoch := m.Owner(slot)
 		s.grant(slot, epoch, now)
 		t.sole.store(slot, alone(m, slot))
+		partial = partial || m.Slots[i].Holders[0].Partial
 		if fresh[slot] {
 			t.owned.store(slot, s.ownership(m, slot))
 		}
@@ -234,7 +237,7 @@ func (s *Store) serve(m *cluster.Map, fresh, doubtful map[cluster.Slot]bool) {
 	if foreign {
 		t.foreign.Store(true)
 	}
-	t.active.Store(&activation{version: m.Version, m: m, stopped: len(t.unsettled)})
+	t.active.Store(&activation{version: m.Version, m: m, stopped: len(t.unsettled), partial: partial})
 }
 
 // grant notes the epoch that a slot has here.

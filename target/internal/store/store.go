@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,8 @@ type Options struct {
 	UploadGrace time.Duration        // how long the end of an upload answers a repeated Complete; an hour
 	Scrub       func() ScrubSettings // asked while it runs; nil: only when it is asked for
 	Sweep       time.Duration        // how often leftovers are collected; a second
+	Health      time.Duration        // how often each mountpath is checked; ten seconds
+	HealthLimit time.Duration        // a check that takes longer says that the disk does not answer; 30 seconds
 	InlineMax   int                  // data up to this size lies in the record; 4 KiB; negative: none
 	CacheBytes  int64                // of blocks in the cache that all indexes share; 64 MiB
 	Disk        disk.Options         // sizes and watermarks of each disk; Identity and Events.Failed are set by the store
@@ -70,6 +73,12 @@ func (o Options) withDefaults() Options {
 	if o.Sweep == 0 {
 		o.Sweep = time.Second
 	}
+	if o.Health == 0 {
+		o.Health = 10 * time.Second
+	}
+	if o.HealthLimit == 0 {
+		o.HealthLimit = 30 * time.Second
+	}
 	if o.InlineMax == 0 {
 		o.InlineMax = 4 << 10
 	}
@@ -95,6 +104,7 @@ type Store struct {
 	peers      Peers
 	cache      *meta.Cache
 	mountpaths []*mountpath
+	placings   atomic.Pointer[placing] // by the map that was asked for last
 	shards     []shard
 	marks      atomic.Int64    // of all shards
 	parts      [256]sync.Mutex // locks of parts, by upload and number; taken behind the lock of the upload's key
@@ -144,8 +154,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	for _, mp := range o.Mountpaths {
 		s.mountpaths = append(s.mountpaths, s.start(background, openMountpath(mp, &s.o, s.cache)))
 	}
+	s.placings.Store(s.newPlacing(nil))
 	s.work.Go(func() { s.sweep(background) })
 	s.work.Go(func() { s.repairDamages(background) })
+	s.work.Go(func() { s.watch(background) })
 	if s.council != nil {
 		s.work.Go(func() { s.settleShared(background) })
 		s.work.Go(func() { s.reconcile(background) })
@@ -176,11 +188,20 @@ func (s *Store) start(ctx context.Context, m *mountpath) *mountpath {
 	return m
 }
 
+// stuckWait is how long Close waits for operations when a disk does not answer.
+const stuckWait = 5 * time.Second
+
 // Close refuses new operations, waits for those that run, and closes the mountpaths. Objects must be closed before.
 func (s *Store) Close() error {
 	s.slots.closed.Store(true)
+	ctx := context.Background()
+	if slices.ContainsFunc(s.mountpaths, func(m *mountpath) bool { return m.stuck.Load() }) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, stuckWait)
+		defer cancel()
+	}
 	for _, g := range []*gate{s.operations, s.commits, s.readers} {
-		_ = g.wait(context.Background())
+		_ = g.wait(ctx)
 	}
 	for _, m := range s.mountpaths {
 		if m.cleaner != nil {
@@ -197,16 +218,11 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
-// mountpath returns the one that a key is on.
-func (s *Store) mountpath(n name) *mountpath {
-	return s.mountpaths[cluster.PlaceMountpath(n.bucket.ID, n.key, s.o.Mountpaths)]
-}
-
 // Mountpaths returns the state of every mountpath.
 func (s *Store) Mountpaths() []MountpathStatus {
 	all := make([]MountpathStatus, len(s.mountpaths))
 	for i, m := range s.mountpaths {
-		all[i] = MountpathStatus{Mountpath: m.Mountpath, Err: m.writeErr()}
+		all[i] = MountpathStatus{Mountpath: m.Mountpath, Err: m.writeErr(), Readable: m.err() == nil}
 		if m.failure.Load() != nil {
 			continue
 		}

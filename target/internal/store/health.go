@@ -1,0 +1,159 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/disk"
+)
+
+// failedChecks is how many checks in a row must fail until a disk takes no writes any more. Two, since one may fail for lack of
+// memory or descriptors.
+const failedChecks = 2
+
+// watch checks the mountpaths, and tells the cluster which of them cannot be used, until the context ends.
+func (s *Store) watch(ctx context.Context) {
+	tick := time.NewTicker(max(s.o.Health/10, time.Millisecond))
+	defer tick.Stop()
+	last := s.o.Clock()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := s.o.Clock()
+		due := now-last >= s.o.Health
+		if due {
+			last = now
+		}
+		for _, m := range s.mountpaths {
+			s.checkDisk(m, now, due)
+		}
+		if s.council == nil {
+			continue
+		}
+		if err := s.reportMountpaths(ctx); err != nil && ctx.Err() == nil && !cluster.Is(err, cluster.KindConflict) {
+			s.o.Events.background("", "report the state of mountpaths", err)
+		}
+	}
+}
+
+// checkDisk begins a check of a mountpath when one is due, and takes the mountpath out when the one before does not end.
+func (s *Store) checkDisk(m *mountpath, now time.Duration, due bool) {
+	if m.err() != nil {
+		return
+	}
+	if begun := m.checking.Load(); begun != 0 {
+		if now-time.Duration(begun) > s.o.HealthLimit {
+			m.stuck.Store(true)
+			m.takeOut(fmt.Errorf("the disk has not answered for %s", s.o.HealthLimit), s.o.Events)
+		}
+		return
+	}
+	if suspect := m.suspect.Swap(false); !due && !suspect && m.doubtful.Load() == 0 {
+		return
+	}
+	m.checking.Store(int64(max(now, 1)))
+	m.checks.Go(func() {
+		defer m.checking.Store(0)
+		m.check(s.o.Events)
+	})
+}
+
+// check looks whether the path leads to the disk that was opened, and whether that can be written.
+func (m *mountpath) check(events Events) {
+	if m.isElsewhere(events) {
+		return
+	}
+	err := m.disk.CheckWrites()
+	if err == nil {
+		m.doubtful.Store(0)
+		return
+	}
+	events.background(m.ID, "check", err)
+	if m.doubtful.Add(1) >= failedChecks && m.disk.Err() == nil {
+		m.disk.GiveUp(err)
+		if events.MountpathFailed != nil {
+			events.MountpathFailed(m.ID, err)
+		}
+	}
+}
+
+// isElsewhere reports whether the path leads to something else than the disk that was opened, and takes the mountpath out then: it
+// was unmounted, or something was mounted over it. Files that are open go on working, and what is opened by its name is gone.
+func (m *mountpath) isElsewhere(events Events) bool {
+	if m.failure.Load() != nil {
+		return false
+	}
+	err := m.disk.CheckIdentity()
+	if !errors.Is(err, disk.ErrMissing) && !errors.Is(err, disk.ErrUnformatted) && !errors.Is(err, disk.ErrForeign) {
+		return false
+	}
+	m.takeOut(err, events)
+	return true
+}
+
+// reportMountpaths tells the cluster which mountpaths cannot be used, and which can again, where the map says otherwise.
+func (s *Store) reportMountpaths(ctx context.Context) error {
+	m := s.council.Map()
+	self, ok := m.Node(s.o.Node)
+	if !ok || !s.namedIn(m) {
+		return nil
+	}
+	now := slices.Clone(self.Mountpaths)
+	lost, back := false, false
+	for i := range now {
+		at := slices.IndexFunc(s.mountpaths, func(mp *mountpath) bool { return mp.ID == now[i].ID })
+		if at < 0 {
+			continue
+		}
+		works := s.mountpaths[at].writeErr() == nil
+		switch {
+		case !works && now[i].State == cluster.MountpathEnabled:
+			now[i].State, lost = cluster.MountpathFailed, true
+		case works && now[i].State == cluster.MountpathFailed:
+			now[i].State, back = cluster.MountpathEnabled, true
+		}
+	}
+	switch {
+	case lost:
+		return s.council.SetMountpaths(ctx, failing(self.Mountpaths, now), true, nil)
+	case back:
+		kept, all := s.partialSlots(m)
+		if !all {
+			return nil // others have what was on it
+		}
+		return s.council.SetMountpaths(ctx, now, false, kept)
+	}
+	return nil
+}
+
+// failing returns the mountpaths of a map with those failed that have failed now.
+func failing(before, now []cluster.Mountpath) []cluster.Mountpath {
+	all := slices.Clone(before)
+	for i := range all {
+		if now[i].State == cluster.MountpathFailed {
+			all[i].State = cluster.MountpathFailed
+		}
+	}
+	return all
+}
+
+// partialSlots returns the slots in which this node is partial, and whether those are all that it holds.
+func (s *Store) partialSlots(m *cluster.Map) (partial *cluster.SlotSet, all bool) {
+	partial, all = &cluster.SlotSet{}, true
+	for i := range m.Slots {
+		h, holds := m.Slots[i].Holder(s.o.Node)
+		if h.Partial {
+			partial.Add(cluster.Slot(i))
+		} else if holds {
+			all = false
+		}
+	}
+	return partial, all
+}
