@@ -52,6 +52,7 @@ type Options struct {
 	Clock     func() time.Duration // for ages; never goes back, goes on while the machine sleeps; the machine's when nil
 	Logger    *slog.Logger         // silence when nil
 	Jobs      *xact.Registry       // where it reports its jobs; one of its own when nil
+	Scrub     func() ScrubSettings // asked while it runs; nothing is verified by itself when nil
 
 	RetryWindow   time.Duration // how long the outcome of a write is remembered
 	CacheBytes    int64         // of blocks of the index in memory
@@ -66,6 +67,7 @@ var _ control.Participant = (*Target)(nil)
 // Target is a storage node's part of a process. Its methods may be called at the same time.
 type Target struct {
 	node    cluster.Node
+	control Control
 	clock   func() time.Duration
 	store   *store.Store
 	front   *front.Front
@@ -104,7 +106,7 @@ func Open(ctx context.Context, o Options) (*Target, error) {
 		return nil, cluster.E(op, string(o.Node.ID), cluster.KindOther, err)
 	}
 	f := front.New(front.Options{Node: o.Node, Store: s, Control: o.Control, Peers: o.Peers, Tickets: o.Tickets, Now: o.Now})
-	return &Target{node: o.Node, clock: o.Clock, store: s, front: f, tickets: o.Tickets}, nil
+	return &Target{node: o.Node, control: o.Control, clock: o.Clock, store: s, front: f, tickets: o.Tickets}, nil
 }
 
 func (o *Options) storeOptions() store.Options {
@@ -112,7 +114,7 @@ func (o *Options) storeOptions() store.Options {
 		FS: o.FS, ClusterID: o.ClusterID, Node: o.Node.ID, Incarnation: o.Node.Incarnation, Mountpaths: o.Node.Mountpaths,
 		Authority: &authority{node: o.Node.ID, incarnation: o.Node.Incarnation, control: o.Control},
 		Now:       o.Now, Clock: o.Clock, RetryWindow: o.RetryWindow, CacheBytes: o.CacheBytes, InlineMax: o.InlineMax, Events: logged(o.Logger),
-		Jobs: o.Jobs,
+		Jobs: o.Jobs, Scrub: o.Scrub,
 	}
 	s.Disk.ExtentMax, s.Disk.SegmentSize, s.Disk.HighWatermark = o.SegmentMax, o.SegmentSize, float64(o.HighWatermark)/100
 	o.share(&s)
@@ -124,6 +126,9 @@ func logged(l *slog.Logger) store.Events {
 	return store.Events{
 		Corrupt: func(mp cluster.MountpathID, bucket cluster.BucketID, key cluster.ObjectKey, err error) {
 			l.Error("stored bytes do not have their checksum", "mountpath", mp, "bucket", uint64(bucket), "key", string(key), "error", err)
+		},
+		Repaired: func(mp cluster.MountpathID, bucket cluster.BucketID, key cluster.ObjectKey) {
+			l.Warn("damaged bytes were repaired from another holder", "mountpath", mp, "bucket", uint64(bucket), "key", string(key))
 		},
 		MountpathFailed: func(mp cluster.MountpathID, err error) {
 			l.Error("a mountpath has failed; its objects come from other targets, where there are copies", "mountpath", mp, "error", err)

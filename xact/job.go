@@ -15,6 +15,7 @@ type Kind string
 // The kinds of jobs.
 const (
 	Rebalance Kind = "rebalance" // brings what other holders of slots have to a target that lacks it
+	Scrub     Kind = "scrub"     // verifies what lies on a mountpath
 )
 
 // KindInfo describes a kind of job.
@@ -27,6 +28,7 @@ type KindInfo struct {
 func Kinds() []KindInfo {
 	return []KindInfo{
 		{Rebalance, "a target takes over what belongs on it and lacks: after a node joined, left, came back or was lost"},
+		{Scrub, "a target verifies the checksums of everything on a mountpath"},
 	}
 }
 

@@ -36,6 +36,7 @@ const (
 	WhatClusterConfig = "cluster_config"
 	WhatNodeStatus    = "node_status"
 	WhatJobs          = "qryxstats"
+	WhatScrub         = "scrub"
 )
 
 // The actions of an ActionMsg.

@@ -29,6 +29,10 @@ var (
 		Help: "size of a segment file"}, 1<<20, 4<<30)
 	HighWatermark = number(Setting{Name: "space.high-watermark", Scope: ScopeCluster, Default: "95", Restart: true,
 		Help: "writes are refused when a disk is filled to this percentage"}, 10, 100)
+	ScrubRate = size(Setting{Name: "scrub.rate", Scope: ScopeCluster, Default: "16MiB",
+		Help: "bytes a second that a target reads of each mountpath to verify what lies there"}, 64<<10, 1<<40)
+	ScrubInterval = duration(Setting{Name: "scrub.interval", Scope: ScopeCluster, Default: "168h",
+		Help: "how often everything is verified; 0s: only when `aisle scrub` asks for it"}, 0, 10000*time.Hour)
 	MaxConnections = number(Setting{Name: "http.max-connections", Scope: ScopeCluster, Default: "16384", Restart: true,
 		Help: "connections that one node accepts from clients at the same time"}, 16, 1<<20)
 	HeaderMax = size(Setting{Name: "http.header-max", Scope: ScopeCluster, Default: "64KiB", Restart: true,

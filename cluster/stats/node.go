@@ -38,6 +38,9 @@ type Mountpath struct {
 	CacheMisses  int64 // since start
 	Compactions  int64 // of the metadata store, since start
 	Stalls       int64 // of writes by the metadata store, since start
+	Verified     int64 // bytes that scrubs have read, since start
+	Damaged      int64 // places and records that are damaged and not repaired
+	Repaired     int64 // of them, repaired since start
 }
 
 // Jobs is what the jobs of one kind have done on a node since it started.
@@ -145,6 +148,9 @@ var mountpathMetrics = []metric[Mountpath]{
 	counter("aisle_mountpath_index_cache_misses_total", "Blocks of the metadata store read from disk.", byMountpath, func(m *Mountpath) float64 { return float64(m.CacheMisses) }),
 	counter("aisle_mountpath_index_compactions_total", "Compactions of the metadata store.", byMountpath, func(m *Mountpath) float64 { return float64(m.Compactions) }),
 	counter("aisle_mountpath_index_stalls_total", "Times that the metadata store made writes wait.", byMountpath, func(m *Mountpath) float64 { return float64(m.Stalls) }),
+	counter("aisle_mountpath_verified_bytes_total", "Bytes that scrubs have verified.", byMountpath, func(m *Mountpath) float64 { return float64(m.Verified) }),
+	gauge("aisle_mountpath_damaged", "Places and records that are damaged and not repaired yet; `aisle show scrub` names them.", byMountpath, func(m *Mountpath) float64 { return float64(m.Damaged) }),
+	counter("aisle_mountpath_repairs_total", "Damaged places that were repaired from other holders.", byMountpath, func(m *Mountpath) float64 { return float64(m.Repaired) }),
 }
 
 // labelled is a state with the values of its labels.

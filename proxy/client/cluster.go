@@ -50,6 +50,23 @@ func (c *Client) Jobs(ctx context.Context, id cluster.NodeID) ([]xact.Job, error
 	return jobs, err
 }
 
+// Scrub asks one node, through the gateway, how far it is with verifying what it has, and what is damaged.
+func (c *Client) Scrub(ctx context.Context, id cluster.NodeID) (api.Scrub, error) {
+	r := what("proxy/client.Scrub", api.Reverse, api.WhatScrub)
+	r.header = []Header{{"ais-node-id", string(id)}}
+	var s api.Scrub
+	err := c.call(ctx, r, &s)
+	return s, err
+}
+
+// StartScrub has one node verify what it has now.
+func (c *Client) StartScrub(ctx context.Context, id cluster.NodeID) error {
+	r := what("proxy/client.StartScrub", api.Reverse, api.WhatScrub)
+	r.method = http.MethodPut
+	r.header = []Header{{"ais-node-id", string(id)}}
+	return c.call(ctx, r, nil)
+}
+
 // Settings returns every cluster setting with its value.
 func (c *Client) Settings(ctx context.Context) (map[string]string, error) {
 	var body struct {

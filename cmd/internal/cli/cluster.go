@@ -21,7 +21,7 @@ func (a *app) show() *cobra.Command {
 	settings := &cobra.Command{Use: "config", Short: "Show settings", RunE: group}
 	settings.AddCommand(a.configShow("cluster"))
 	c.AddCommand(a.showCluster(), a.showSmap(), a.showBMD(), a.bucketShow("bucket"), a.objectShow("object"), settings,
-		a.showJob("job"), a.showRebalance("rebalance"))
+		a.showJob("job"), a.showRebalance("rebalance"), a.showScrub("scrub"))
 	return c
 }
 

@@ -224,7 +224,17 @@ func (f *fake) cluster(w http.ResponseWriter, r *http.Request) error {
 				Objects: xact.Progress{Done: 1000, Total: 4000}, Bytes: xact.Progress{Done: 1 << 30, Total: 4 << 30}, Rate: 64 << 20, Left: 48 * time.Second},
 			{ID: "rebalance-1-1", Kind: xact.Rebalance, Node: "n1", State: xact.Failed, Started: created, Ended: created.Add(time.Minute), Err: "disk"},
 		})
-	case what == api.WhatNodeStatus, what == api.WhatJobs:
+	case what == api.WhatScrub && r.Method == http.MethodPut:
+		return nil
+	case what == api.WhatScrub && r.Header.Get(api.HeaderNodeID) == "n1":
+		body = api.Scrub{
+			Mountpaths: []api.ScrubState{
+				{Path: "/mnt/1", Pass: 3, Began: created, Ended: created.Add(time.Hour), Entries: 1000, Bytes: 1 << 30, Found: 2, Damaged: 1, Repaired: 1},
+				{Path: "/mnt/2", Pass: 3, Began: created, Running: true, Entries: 500, Bytes: 1 << 29, Previous: 1 << 30},
+			},
+			Damages: []api.Damage{{Mountpath: "mp-1", Object: "ais://b/k", Since: created, Copies: 0, Attempts: 3, Error: "bad", Failed: "no other holder has it"}},
+		}
+	case what == api.WhatNodeStatus, what == api.WhatJobs, what == api.WhatScrub:
 		return cluster.Fail("fake", "n2", cluster.KindNotFound, "there is no answer")
 	case what == api.WhatClusterConfig:
 		body = api.ClusterConfig("c1", 1, config.Effective(f.settings))

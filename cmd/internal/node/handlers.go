@@ -12,6 +12,7 @@ import (
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/s3"
+	"github.com/aisle-store/aisle/target"
 )
 
 // readyPath is where a node says whether it may answer clients. A gateway knows of its lease; that the target in the same
@@ -92,7 +93,11 @@ func (n *node) serveState(req *httpd.Request, rep *httpd.Reply, what string) err
 	if _, err := n.tickets.Open(req); err != nil {
 		return cluster.E(op, "", cluster.KindOther, err)
 	}
-	if req.Method != http.MethodGet {
+	switch {
+	case req.Method == http.MethodPut && what == api.WhatScrub:
+		rep.Operation, rep.Status = "native.Begin", http.StatusOK
+		return n.begin(what)
+	case req.Method != http.MethodGet:
 		return cluster.Fail(op, "", cluster.KindMethod, "the state of a node is read by GET")
 	}
 	state, err := n.ownState(what)
@@ -108,6 +113,27 @@ func (n *node) serveState(req *httpd.Request, rep *httpd.Reply, what string) err
 	return nil
 }
 
+// begin begins a work at this node.
+func (n *node) begin(what string) error {
+	if what != api.WhatScrub {
+		return cluster.Fail("node.begin", what, cluster.KindNotImplemented, "a node does not know this work")
+	}
+	t, err := n.ownTarget()
+	if err != nil {
+		return err
+	}
+	t.StartScrub()
+	return nil
+}
+
+// ownTarget returns the target of this node, once its mountpaths are open.
+func (n *node) ownTarget() (*target.Target, error) {
+	if n.target == nil {
+		return nil, cluster.Fail("node.ownTarget", string(n.self.ID), cluster.KindNotImplemented, "this node is no target")
+	}
+	return n.target.get()
+}
+
 // ownState returns a part of the state of this node.
 func (n *node) ownState(what string) (any, error) {
 	switch what {
@@ -115,6 +141,12 @@ func (n *node) ownState(what string) (any, error) {
 		return n.status(), nil
 	case api.WhatJobs:
 		return api.NewSnaps(n.jobs.Jobs()), nil
+	case api.WhatScrub:
+		t, err := n.ownTarget()
+		if err != nil {
+			return nil, err
+		}
+		return t.Scrub(), nil
 	}
 	return nil, cluster.Fail("node.ownState", what, cluster.KindNotImplemented, "a node does not know this part of its state")
 }

@@ -50,6 +50,7 @@ func (n *node) mountpathMetrics() []stats.Mountpath {
 			Syncs: m.Disk.Syncs, Synced: m.Disk.Synced, Errors: m.Disk.Errors, Corruptions: m.Disk.Corruptions,
 			IndexBytes: m.Index.DiskBytes, CacheHits: m.Index.CacheHits, CacheMisses: m.Index.CacheMisses,
 			Compactions: m.Index.Compactions, Stalls: m.Index.Stalls,
+			Verified: m.Verified, Damaged: m.Damaged, Repaired: m.Repaired,
 		})
 	}
 	return all

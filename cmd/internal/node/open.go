@@ -247,12 +247,19 @@ func (n *node) openTarget(*closers) error {
 	}
 	get := func(name string) string { return n.settings[name] }
 	n.target = &lateTarget{state: n.state, log: n.log, options: target.Options{
-		Node: n.self, Control: target.Controlled(n.control), Tickets: n.tickets, Peers: n.client, Logger: n.log, Jobs: n.jobs,
+		Node: n.self, Control: target.Controlled(n.control), Tickets: n.tickets, Peers: n.client, Logger: n.log, Jobs: n.jobs, Scrub: n.scrubSettings,
 		RetryWindow: config.RetryWindow.Get(get), InlineMax: int(config.InlineMax.Get(get)), SegmentMax: config.SegmentMax.Get(get),
 		SegmentSize: config.SegmentSize.Get(get), HighWatermark: config.HighWatermark.Get(get),
 		CacheBytes: cmp.Or(n.options.Settings.MetadataCache, cacheFor(memoryLimit())),
 	}}
 	return nil
+}
+
+// scrubSettings returns what the cluster settings say of scrubs now.
+func (n *node) scrubSettings() target.ScrubSettings {
+	settings := n.control.View().Settings()
+	get := func(name string) string { return settings[name] }
+	return target.ScrubSettings{Rate: config.ScrubRate.Get(get), Interval: config.ScrubInterval.Get(get)}
 }
 
 // openServers makes the gateway and the two HTTP servers.
@@ -261,7 +268,7 @@ func (n *node) openServers(*closers) error {
 	o := proxy.Options{
 		Self: n.self.ID, Control: n.control, Relay: n.client,
 		Remote:  &intra.Client{HTTP: n.client, Tickets: n.tickets, Self: n.self.ID, Clocks: n.clocks},
-		Tickets: n.tickets, Clocks: n.clocks, Metrics: n.stats.Write, State: n.ownState, Region: "us-east-1", Now: time.Now, Logger: n.log,
+		Tickets: n.tickets, Clocks: n.clocks, Metrics: n.stats.Write, State: n.ownState, Begin: n.begin, Region: "us-east-1", Now: time.Now, Logger: n.log,
 	}
 	if n.target != nil {
 		o.Local = n.target

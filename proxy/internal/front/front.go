@@ -68,7 +68,8 @@ type Options struct {
 	Tickets Sealer
 	Clocks  *intra.Clocks                  // of the owners that this gateway relays to; its own is the one that Local goes by
 	Metrics func(w io.Writer) error        // the text exposition of the node's metrics
-	State   func(what string) (any, error) // of this node: what is api.WhatNodeStatus or api.WhatJobs
+	State   func(what string) (any, error) // of this node: what is api.WhatNodeStatus, api.WhatJobs or api.WhatScrub
+	Begin   func(what string) error        // begins work at this node: what is api.WhatScrub
 	Region  string                         // what GetBucketLocation and HeadBucket say
 	Now     func() time.Time               // the wall clock, for signatures
 	Logger  *slog.Logger

@@ -17,6 +17,8 @@ func (f *Front) nativeCluster(ctx context.Context, r *nativeRequest) error {
 	switch {
 	case method == http.MethodGet && r.action.Action == "":
 		return f.nativeWhat(ctx, r, path, what)
+	case method == http.MethodPut && what == api.WhatScrub && r.action.Action == "" && (path == api.Daemon || path == api.Reverse):
+		return f.begin(ctx, r, path, what)
 	case method == http.MethodPut && path == api.SetConfig:
 		values := make(map[string]string)
 		for name, all := range r.query {
@@ -52,14 +54,37 @@ func (f *Front) nativeWhat(ctx context.Context, r *nativeRequest, path, what str
 	case what == api.WhatClusterConfig && path == api.Cluster:
 		r.rep.Operation = "native.ClusterConfig"
 		return r.json(api.ClusterConfig(r.view.Map().ClusterID, r.view.Index(), config.Effective(r.view.Settings())))
-	case path == api.Daemon && (what == api.WhatNodeStatus || what == api.WhatJobs):
+	case path == api.Daemon && isState(what):
 		r.rep.Operation = "native.NodeStatus"
 		return f.ownState(r, what)
-	case path == api.Reverse && (what == api.WhatNodeStatus || what == api.WhatJobs):
+	case path == api.Reverse && isState(what):
 		r.rep.Operation = "native.NodeStatus"
-		return f.reverse(ctx, r, what)
+		if r.names(f.o.Self) {
+			return f.ownState(r, what)
+		}
+		return f.reverse(ctx, r)
 	}
 	return r.notImplemented()
+}
+
+// isState reports whether a node is asked for a part of its own state.
+func isState(what string) bool {
+	return what == api.WhatNodeStatus || what == api.WhatJobs || what == api.WhatScrub
+}
+
+// names reports whether the request is for this node.
+func (r *nativeRequest) names(self cluster.NodeID) bool {
+	return cluster.NodeID(r.req.Header.Get(api.HeaderNodeID)) == self
+}
+
+// begin has a node begin a work.
+func (f *Front) begin(ctx context.Context, r *nativeRequest, path, what string) error {
+	r.rep.Operation = "native.Begin"
+	if path == api.Reverse && !r.names(f.o.Self) {
+		return f.reverse(ctx, r)
+	}
+	r.rep.Status = http.StatusOK
+	return f.o.Begin(what)
 }
 
 // smap answers with the map. Who leads is told by the leader itself, or left open when it cannot be asked.
@@ -83,20 +108,17 @@ func (f *Front) ownState(r *nativeRequest, what string) error {
 	return r.json(state)
 }
 
-// reverse asks the node that the request names for a part of its state.
-func (f *Front) reverse(ctx context.Context, r *nativeRequest, what string) error {
+// reverse gives the request to the node that it names.
+func (f *Front) reverse(ctx context.Context, r *nativeRequest) error {
 	const op = "proxy/front.reverse"
 	id := cluster.NodeID(r.req.Header.Get(api.HeaderNodeID))
-	if id == f.o.Self {
-		return f.ownState(r, what)
-	}
 	node, ok := r.view.Map().Node(id)
 	if !ok {
 		return cluster.Fail(op, string(id), cluster.KindNotFound, "there is no such node; `aisle show smap` lists them")
 	}
 	g := &intra.Grant{
 		Request: r.req.ID, Identity: r.key.ID, Root: r.key.Root, Dialect: intra.Native, Operation: NodeStatus, Owner: id,
-		Gateway: f.o.Self, MapVersion: r.view.Map().Version, Payload: intra.Payload{Length: r.req.Length},
+		Gateway: f.o.Self, MapVersion: r.view.Map().Version, Write: r.req.Method != http.MethodGet, Payload: intra.Payload{Length: r.req.Length},
 	}
 	ticket := f.o.Tickets.Seal(g, r.req)
 	err := f.o.Relay.Relay(ctx, node.IntraAddr, r.req, r.rep, httpd.Field{Name: intra.HeaderTicket, Value: ticket})

@@ -30,7 +30,7 @@ type Damage struct {
 	Since     time.Time
 	Error     string // what is wrong
 	Copies    int    // other holders in sync: where a repair may find it
-	Attempts  int
+	Attempts  int    // since it was found, or everything was to be tried again
 	Failed    string // why the last attempt did not repair it
 }
 
@@ -119,7 +119,11 @@ func (g *damages) hurry() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, d := range g.all {
-		d.next = 0
+		d.next, d.attempts = 0, 0
+	}
+	select {
+	case g.wake <- struct{}{}:
+	default:
 	}
 }
 

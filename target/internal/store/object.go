@@ -151,6 +151,9 @@ type MountpathStatus struct {
 	cluster.Mountpath
 	Err      error      // why it does not serve, or takes no writes; nil when it does
 	Readable bool       // it serves reads
+	Verified int64      // bytes that scrubs have read since the process started
+	Damaged  int64      // what is damaged and not repaired
+	Repaired int64      // since the process started
 	Usage    disk.Usage // zero when the file system does not tell
 	Disk     disk.Stats
 	Index    meta.Metrics

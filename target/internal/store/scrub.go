@@ -10,6 +10,7 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/target/internal/disk"
 	"github.com/aisle-store/aisle/target/internal/meta"
+	"github.com/aisle-store/aisle/xact"
 )
 
 // The scrub of a mountpath reads every entry of its index and every place that one names, in the order of the index, at a
@@ -35,7 +36,9 @@ type ScrubSettings struct {
 // Scrub is how far the verification of one mountpath has come.
 type Scrub struct {
 	Mountpath cluster.Mountpath `json:"-"`
+	Asked     bool              `json:"-"` // a pass is about to begin
 	Running   bool              `json:"-"`
+	Err       error             `json:"-"` // why nothing can be verified
 	Damaged   int64             `json:"-"` // not repaired yet, whoever found it
 	Repaired  int64             `json:"-"` // since the process started
 	Read      int64             `json:"-"` // bytes verified since the process started
@@ -54,7 +57,6 @@ type Scrub struct {
 type scrubber struct {
 	mu    sync.Mutex
 	state Scrub // guarded by mu
-	asked bool  // guarded by mu: a pass is to begin now
 	owed  int64 // guarded by mu: bytes that were read and not waited for
 	wake  chan struct{}
 	saved time.Time // of the state, by its only user
@@ -82,22 +84,20 @@ func (s *Store) Scrubs() []Scrub {
 			continue
 		}
 		state := m.scrubber.snapshot()
-		state.Mountpath = m.Mountpath
+		state.Mountpath, state.Err = m.Mountpath, m.err()
 		state.Damaged, state.Repaired = s.damages.counts(m)
 		all = append(all, state)
 	}
 	return all
 }
 
-// StartScrub begins a pass over every mountpath now, or speeds nothing up where one runs, and has everything that could not be
-// repaired tried again.
+// StartScrub begins a pass over every mountpath where none runs, or goes on with one that was interrupted, and has everything
+// that could not be repaired tried again.
 func (s *Store) StartScrub() {
 	s.damages.hurry()
 	for _, m := range s.mountpaths {
 		if c := m.scrubber; c != nil {
-			c.mu.Lock()
-			c.asked = true
-			c.mu.Unlock()
+			c.update(func(state *Scrub) { state.Asked = !state.Running })
 			select {
 			case c.wake <- struct{}{}:
 			default:
@@ -171,7 +171,7 @@ func (c *scrubber) isDue(now time.Time, interval time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.state.Cursor != nil && (interval > 0 || c.asked), c.asked:
+	case c.state.Asked, c.state.Cursor != nil && interval > 0:
 		return true
 	case interval <= 0:
 		return false
@@ -184,8 +184,7 @@ func (c *scrubber) isDue(now time.Time, interval time.Duration) bool {
 func (c *scrubber) begin(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asked = false
-	c.state.Running = true
+	c.state.Asked, c.state.Running = false, true
 	if c.state.Cursor != nil {
 		return
 	}
@@ -200,12 +199,23 @@ func (c *scrubber) begin(now time.Time) {
 func (s *Store) scrubPass(ctx context.Context, m *mountpath) error {
 	c := m.scrubber
 	c.begin(s.o.Now())
-	defer c.update(func(state *Scrub) { state.Running = false })
+	job := s.o.Jobs.Start(xact.Scrub, m.Path)
+	job.Expect(0, c.snapshot().Previous)
+	err := s.scrubOn(ctx, m, job)
+	job.End(err)
+	c.update(func(state *Scrub) { state.Running = false })
+	return err
+}
+
+// scrubOn goes on with a pass until its end.
+func (s *Store) scrubOn(ctx context.Context, m *mountpath, job *xact.Run) error {
+	c := m.scrubber
 	for {
+		before := c.snapshot()
 		if err := m.err(); err != nil {
 			return err
 		}
-		page, err := m.index.Verify(ctx, c.snapshot().Cursor, scrubEntries)
+		page, err := m.index.Verify(ctx, before.Cursor, scrubEntries)
 		if err != nil && !cluster.Is(err, cluster.KindCorrupt) {
 			return err
 		}
@@ -218,6 +228,7 @@ func (s *Store) scrubPass(ctx context.Context, m *mountpath) error {
 				state.Found++
 			}
 		})
+		job.Add(int64(page.Count), c.snapshot().Bytes-before.Bytes)
 		if err != nil {
 			s.unreadableRecord(m, meta.Ref{}, err) // behind it nothing can be found: the pass is over
 		} else if page.Next == nil {

@@ -226,6 +226,8 @@ func (s *Store) Mountpaths() []MountpathStatus {
 		if m.failure.Load() != nil {
 			continue
 		}
+		all[i].Verified = m.scrubber.snapshot().Read
+		all[i].Damaged, all[i].Repaired = s.damages.counts(m)
 		all[i].Usage, _ = m.disk.Usage()
 		all[i].Disk, all[i].Index = m.disk.Stats(), m.index.Metrics()
 	}
