@@ -143,6 +143,9 @@ func logged(l *slog.Logger) store.Events {
 // and stop the control plane before.
 func (t *Target) Close() error { return t.store.Close() }
 
+// Full reports whether a mountpath takes no writes for lack of space.
+func (t *Target) Full() bool { return t.store.Full() }
+
 // Mountpaths returns the state of every mountpath.
 func (t *Target) Mountpaths() []MountpathStatus { return t.store.Mountpaths() }
 

@@ -40,6 +40,7 @@ func (t *term) note(p process, q renewal) {
 	}
 	h.contact, h.met, h.gone = now, true, h.gone || q.Last
 	h.applied = max(h.applied, q.Applied)
+	h.full = q.Full
 	if q.Ack.Map > h.ack.Map {
 		h.ack = q.Ack
 	}

@@ -27,6 +27,7 @@ type Options struct {
 	Clock       Clock             // what leases are measured on; nil means the machine's clock
 	Logger      *slog.Logger      // nil means silence
 
+	Full        func() bool   // says that a mountpath of this node takes no writes for lack of space; may be nil
 	RepairDelay time.Duration // how long a target may be away before others keep copies for it; zero means DefaultRepairDelay
 
 	rank    state.Rank                                        // nil means by cluster.RankTargets

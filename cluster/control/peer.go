@@ -36,6 +36,7 @@ type (
 		Applied     uint64              `json:"applied"`
 		Ack         acknowledgement     `json:"ack"`
 		GiveUp      bool                `json:"give_up,omitempty"` // the lease has ended, for the pending map is without this process
+		Full        bool                `json:"full,omitempty"`    // a mountpath is full: no slots are to come here
 		Last        bool                `json:"last,omitempty"`    // with GiveUp: the process stops and asks for no other
 	}
 	// acknowledgement says that a node has stopped what a pending map takes from it, but for the slots it keeps.

@@ -62,6 +62,7 @@ func (c *Control) sendRenewal(ctx context.Context, giveUp bool) (granted bool, e
 	question := renewal{
 		Version: messageVersion, Node: c.options.Node.ID, Incarnation: c.options.Node.Incarnation,
 		Applied: c.View().Index(), Ack: *c.ack.Load(), GiveUp: giveUp, Last: giveUp && c.renewal.Err() != nil,
+		Full: c.options.Full != nil && c.options.Full(),
 	}
 	var answer renewed
 	if err := c.callLeader(ctx, methodRenew, question, &answer); err != nil {

@@ -55,6 +55,7 @@ func (t *term) standings(m *cluster.Map) standings {
 		if h := t.mu.holders[p]; h != nil {
 			_, s.leased = h.leased(now)
 			s.leased = s.leased && !h.gone
+			s.barred = s.barred || h.full
 			seen = max(seen, h.contact)
 			s.dead = h.gone
 		}

@@ -83,6 +83,7 @@ type holder struct {
 	contact time.Duration // clock time of its last report
 	met     bool          // it has reported in this term
 	gone    bool          // it has said its last word
+	full    bool          // it has no space
 	grants  []grant       // leases that may last, by the leader's count; oldest first
 }
 

@@ -23,6 +23,7 @@ type Mountpath struct {
 	ID           string
 	Serving      bool  // it serves reads
 	Writable     bool  // it takes writes
+	Full         bool  // it takes none for lack of space
 	Capacity     int64 // bytes of the file system
 	Available    int64 // bytes free for us
 	Segments     int
@@ -133,6 +134,7 @@ var byMountpath = []string{"mountpath"}
 var mountpathMetrics = []metric[Mountpath]{
 	gauge("aisle_mountpath_serving", "1 while the mountpath serves reads.", byMountpath, func(m *Mountpath) float64 { return truth(m.Serving) }),
 	gauge("aisle_mountpath_writable", "1 while the mountpath takes writes.", byMountpath, func(m *Mountpath) float64 { return truth(m.Writable) }),
+	gauge("aisle_mountpath_full", "1 while the mountpath refuses writes for lack of space.", byMountpath, func(m *Mountpath) float64 { return truth(m.Full) }),
 	gauge("aisle_mountpath_capacity_bytes", "Bytes of the file system.", byMountpath, func(m *Mountpath) float64 { return float64(m.Capacity) }),
 	gauge("aisle_mountpath_available_bytes", "Bytes of the file system that are free for use.", byMountpath, func(m *Mountpath) float64 { return float64(m.Available) }),
 	gauge("aisle_mountpath_segments", "Segment files.", byMountpath, func(m *Mountpath) float64 { return float64(m.Segments) }),

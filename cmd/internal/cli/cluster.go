@@ -232,8 +232,11 @@ func alert(s api.NodeStatus) string {
 		alerts = append(alerts, "no lease")
 	}
 	for _, path := range slices.Sorted(maps.Keys(s.Capacity.Mountpaths)) {
-		if failed := s.Capacity.Mountpaths[path].Failed; failed != "" {
-			alerts = append(alerts, path+": "+failed)
+		switch mp := s.Capacity.Mountpaths[path]; {
+		case mp.Failed != "":
+			alerts = append(alerts, path+": "+mp.Failed)
+		case mp.State == "full":
+			alerts = append(alerts, path+": full")
 		}
 	}
 	return strings.Join(alerts, "; ")

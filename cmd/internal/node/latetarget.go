@@ -43,6 +43,12 @@ func (l *lateTarget) get() (*target.Target, error) {
 	return t, nil
 }
 
+// full reports whether a mountpath has no space for writes.
+func (l *lateTarget) full() bool {
+	t := l.opened.Load()
+	return t != nil && t.Full()
+}
+
 // open formats what is new and opens the mountpaths.
 func (l *lateTarget) open(ctx context.Context, clusterID string) (*target.Target, error) {
 	if err := l.state.format(clusterID); err != nil {

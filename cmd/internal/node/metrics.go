@@ -44,7 +44,7 @@ func (n *node) mountpathMetrics() []stats.Mountpath {
 	var all []stats.Mountpath
 	for _, m := range t.Mountpaths() {
 		all = append(all, stats.Mountpath{
-			ID: string(m.ID), Serving: m.Readable, Writable: m.Err == nil,
+			ID: string(m.ID), Serving: m.Readable, Writable: m.Err == nil && !m.Disk.Full, Full: m.Disk.Full,
 			Capacity: m.Usage.Total, Available: m.Usage.Available,
 			Segments: m.Disk.Segments, Extents: m.Disk.Extents, ExtentBytes: m.Disk.ExtentBytes, PendingFrees: int64(m.Disk.PendingFrees),
 			Syncs: m.Disk.Syncs, Synced: m.Disk.Synced, Errors: m.Disk.Errors, Corruptions: m.Disk.Corruptions,

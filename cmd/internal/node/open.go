@@ -211,6 +211,7 @@ func (n *node) openReplication(opened *closers, shared *secret.Secret, identity 
 	n.control = control.New(control.Options{
 		Node: n.self, Join: s.Join, Root: root, Settings: s.Initial, Keyring: keyring, Replication: replication,
 		Peers: n.caller, Gossip: gossip, Logger: n.log,
+		Full: func() bool { return n.target != nil && n.target.full() },
 	})
 	return nil
 }

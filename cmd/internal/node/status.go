@@ -52,15 +52,18 @@ func (n *node) capacity() api.Capacity {
 	t, err := n.target.get()
 	if err != nil {
 		for _, m := range n.self.Mountpaths {
-			c.Mountpaths[m.Path] = api.MountpathStatus{ID: string(m.ID), Failed: "starting"}
+			c.Mountpaths[m.Path] = api.MountpathStatus{ID: string(m.ID), State: "failed", Failed: "starting"}
 		}
 		return c
 	}
 	seen := make(map[uint64]bool)
 	for _, m := range t.Mountpaths() {
-		status := api.MountpathStatus{ID: string(m.ID), Used: uint64(max(0, m.Usage.Used)), Avail: uint64(max(0, m.Usage.Available))}
+		status := api.MountpathStatus{ID: string(m.ID), State: "available", Used: uint64(max(0, m.Usage.Used)), Avail: uint64(max(0, m.Usage.Available))}
 		if m.Err != nil {
-			status.Failed = cluster.KindOf(m.Err).String() + ": " + m.Err.Error()
+			status.State, status.Failed = "failed", cluster.KindOf(m.Err).String() + ": " + m.Err.Error()
+		}
+		if m.Err == nil && m.Disk.Full {
+			status.State = "full"
 		}
 		c.Mountpaths[m.Path] = status
 		var info syscall.Stat_t

@@ -399,6 +399,11 @@ func (m *mountpath) piece(ref meta.Ref, at int) (disk.Place, error) {
 // commit makes the records durable, in doubt.
 func (p *preparation) commit() error {
 	r := p.request
+	if n := p.inline(); n > 0 {
+		if err := p.m.disk.CheckSpace(n); err != nil {
+			return err
+		}
+	}
 	batch := p.m.index.NewBatch()
 	defer batch.Close()
 	for _, x := range p.records {
@@ -437,6 +442,17 @@ func (p *preparation) commit() error {
 		p.m.cleaner.add(cleanup{free: free})
 	}
 	return nil
+}
+
+// inline is how many bytes of data come in the records themselves. What is only deleted or completed needs no space.
+func (p *preparation) inline() int64 {
+	n := 0
+	for _, x := range p.records {
+		if x.Kind == meta.UploadPart || x.Kind == meta.Current && x.PartCount == 0 {
+			n += len(x.Inline)
+		}
+	}
+	return int64(n)
 }
 
 // end gives staged bytes back that no record names.

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/meta"
 )
 
 // quick has mountpaths checked all the time.
@@ -228,4 +229,61 @@ func TestSickDisk(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFullHolder: a holder in sync that is full refuses a write before it is prepared anywhere, and nobody is taken out; deletes and reads
+// go on. One that catches up is left out.
+func TestFullHolder(t *testing.T) {
+	full := &fullFS{}
+	s := newSeveral(t, 3, 2, func(o *Options) {
+		if o.Node == "t2" {
+			full.FS = o.FS
+			o.FS = full
+		}
+	})
+	key := s.owned("t1", 0)
+	s.put(key, []byte("small"))
+	other := s.owned("t1", 1)
+	s.put(other, pattern(1, 50_000))
+	full.used.Store(99)
+	for _, size := range []int{3000, 50_000, 3 << 20} {
+		before := s.active().Version
+		s.eventually("the disk is looked at", func() bool {
+			_, err := s.tryPut(key, pattern(2, size), "")
+			return cluster.Is(err, cluster.KindNoSpace)
+		})
+		if s.active().Version != before {
+			t.Fatal("the map has changed")
+		}
+	}
+	if got := s.get(other); !bytes.Equal(got, pattern(1, 50_000)) {
+		t.Fatal("other bytes")
+	}
+	s.remove(other)
+	s.wantAbsent(other)
+	s.reshape(func(_ cluster.Slot, st *cluster.SlotState) bool { // t2 catches up
+		for i, h := range st.Holders {
+			if i > 0 && h.Node == "t2" {
+				st.Holders[i] = cluster.Holder{Node: "t2"}
+				return true
+			}
+		}
+		return false
+	})
+	key = s.owned("t1", 2)
+	s.put(key, pattern(3, 3000))
+	if got := s.holders(key); len(got) != 1 {
+		t.Fatalf("held by %v", got)
+	}
+	full.used.Store(1)
+	s.admit("t2")
+	s.eventually("t2 is in sync", func() bool {
+		h, _ := s.active().Slot(s.slot(key)).Holder("t2")
+		return h.InSync
+	})
+	s.eventually("there is space again", func() bool {
+		_, err := s.tryPut(key, pattern(4, 50_000), "")
+		return err == nil
+	})
+	s.wantCopies(key, meta.Current)
 }

@@ -93,8 +93,13 @@ func (s *Store) receive(ctx context.Context, m *mountpath, n name, in incoming, 
 	others.end(record)
 	if b.place, err = w.Seal(ctx, record); err == nil {
 		b.tokens = others.finish()
+		err = others.full
 	}
-	return b, err
+	if err != nil {
+		b.discard()
+		return nil, err
+	}
+	return b, nil
 }
 
 // receiveInline reads a body that lies in its record when it is small enough. It returns nil when it is not; what was read by

@@ -124,6 +124,8 @@ func (r *rounds) round(ctx context.Context) (done bool, err error) {
 	}
 	t.m.written.raise(t.slot, uint64(t.epoch))
 	switch {
+	case cluster.Is(answers.refused, cluster.KindNoSpace):
+		return false, t.name.wrap(t.op, cluster.KindNoSpace, answers.refused)
 	case answers.refused != nil:
 		return false, t.name.wrap(t.op, cluster.KindUnavailable, answers.refused)
 	case len(answers.silent) > 0:
@@ -248,6 +250,9 @@ func (r *rounds) ask(ctx context.Context) *answers {
 	for _, h := range r.state.Holders[1:] {
 		a.work.Go(func() {
 			err := r.prepareAt(ctx, h.Node)
+			if !h.InSync && cluster.Is(err, cluster.KindNoSpace) {
+				err = errSilent // it can be done without, and another one can catch up in its place
+			}
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			switch {

@@ -26,11 +26,13 @@ type staging struct {
 	crc    uint32
 	size   int64
 	footer []byte // set before the lanes' bodies end
+	full   error  // a holder in sync has no space: the write cannot be made
 }
 
 // lane is one holder's part of a staging.
 type lane struct {
 	to     cluster.NodeID
+	inSync bool
 	in     *io.PipeWriter
 	out    *io.PipeReader
 	stall  *time.Timer
@@ -52,7 +54,7 @@ func (s *Store) stageBody(ctx context.Context, n name, size int64) *staging {
 	ctx, cancel := context.WithCancel(ctx)
 	g := &staging{cancel: cancel}
 	for _, h := range st.Holders[1:] {
-		l := &lane{to: h.Node}
+		l := &lane{to: h.Node, inSync: h.InSync}
 		l.out, l.in = io.Pipe()
 		l.stall = time.AfterFunc(laneStall, func() { l.out.CloseWithError(errStalled) })
 		g.lanes = append(g.lanes, l)
@@ -86,6 +88,9 @@ type tee struct {
 func (t *tee) Read(p []byte) (int, error) {
 	n, err := t.r.Read(p)
 	t.staging.write(p[:n])
+	if full := t.staging.full; full != nil {
+		return 0, full
+	}
 	return n, err
 }
 
@@ -102,8 +107,16 @@ func (g *staging) write(p []byte) {
 		l.stall.Reset(laneStall)
 		if _, err := l.in.Write(p); err != nil {
 			l.failed = true
+			g.refuse(l, err)
 		}
 		l.stall.Stop()
+	}
+}
+
+// refuse ends the write when a holder that must have it has no space: nothing is prepared yet, so it has not happened.
+func (g *staging) refuse(l *lane, err error) {
+	if g.full == nil && l.inSync && cluster.Is(err, cluster.KindNoSpace) {
+		g.full = cluster.E("target/store.stage", string(l.to), cluster.KindNoSpace, err)
 	}
 }
 
@@ -133,6 +146,7 @@ func (g *staging) finish() map[cluster.NodeID]Token {
 	g.cancel()
 	tokens := make(map[cluster.NodeID]Token, len(g.lanes))
 	for _, l := range g.lanes {
+		g.refuse(l, l.err)
 		if !l.failed && l.err == nil && l.staged.Length == g.size && l.staged.Sum == g.crc {
 			tokens[l.to] = l.staged.Token
 		}

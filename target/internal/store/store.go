@@ -218,6 +218,11 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
+// Full reports whether a mountpath takes no writes for lack of space.
+func (s *Store) Full() bool {
+	return slices.ContainsFunc(s.mountpaths, func(m *mountpath) bool { return m.failure.Load() == nil && m.disk.Stats().Full })
+}
+
 // Mountpaths returns the state of every mountpath.
 func (s *Store) Mountpaths() []MountpathStatus {
 	all := make([]MountpathStatus, len(s.mountpaths))
