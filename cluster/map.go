@@ -263,6 +263,35 @@ func (m *Map) LackedBy(id NodeID) (behind, partial int) {
 	return behind, partial
 }
 
+// Owners returns, for each layout, the targets that own slots of it, ordered by id.
+func (m *Map) Owners() [][]NodeID {
+	all := make([][]NodeID, len(m.Layouts))
+	for i := range m.Slots {
+		owner, of := m.Slots[i].Owner(), &all[Slot(i).Layout()]
+		if at, found := slices.BinarySearch(*of, owner); owner != "" && !found {
+			*of = slices.Insert(*of, at, owner)
+		}
+	}
+	return all
+}
+
+// Short returns how many slots, of all layouts, have fewer holders in sync than their layout asks for.
+func (m *Map) Short() int {
+	short := 0
+	for i := range m.Slots {
+		missing := m.Layouts[Slot(i).Layout()].Width()
+		for _, h := range m.Slots[i].Holders {
+			if h.InSync && !h.Partial {
+				missing--
+			}
+		}
+		if missing > 0 {
+			short++
+		}
+	}
+	return short
+}
+
 // String returns a line for logs and transcripts.
 func (m *Map) String() string {
 	counts := m.OwnedBy()

@@ -1,6 +1,9 @@
 package cluster
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestMapMembers(t *testing.T) {
 	m := &Map{Removed: map[NodeID]bool{}}
@@ -29,5 +32,31 @@ func TestMapMembers(t *testing.T) {
 	}
 	if counts := clone.OwnedBy(); len(counts) != 1 || counts["c"] != 1 {
 		t.Errorf("OwnedBy() = %v", counts)
+	}
+}
+
+// Short counts the slots that miss a copy, also of layouts that were never used.
+func TestShort(t *testing.T) {
+	m := Map{Layouts: []Layout{OneCopy(), {Copies: 2}}, Slots: make(SlotTable, 2*Slots)}
+	one, two, behind := []Holder{{Node: "a", InSync: true}}, []Holder{{Node: "a", InSync: true}, {Node: "b", InSync: true}}, []Holder{{Node: "a", InSync: true}, {Node: "b"}}
+	for i := range Slots {
+		m.Slots[i].Holders, m.Slots[Slots+i].Holders = one, two
+	}
+	if n := m.Short(); n != 0 {
+		t.Errorf("%d slots are short of a whole map", n)
+	}
+	m.Slots[5].Holders, m.Slots[Slots+5].Holders, m.Slots[Slots+6].Holders = nil, one, behind
+	if n := m.Short(); n != 3 {
+		t.Errorf("%d slots are short, want 3", n)
+	}
+}
+
+// Owners tells the owners of each layout apart: who lists a bucket must not wait for one that owns nothing of its layout.
+func TestOwners(t *testing.T) {
+	m := Map{Layouts: []Layout{OneCopy(), {Copies: 2}}, Slots: make(SlotTable, 2*Slots)}
+	m.Slots[3].Holders, m.Slots[1].Holders, m.Slots[2].Holders = []Holder{{Node: "a"}}, []Holder{{Node: "c"}, {Node: "b"}}, []Holder{{Node: "a"}}
+	m.Slots[Slots].Holders = []Holder{{Node: "b"}}
+	if got := m.Owners(); len(got) != 2 || !slices.Equal(got[0], []NodeID{"a", "c"}) || !slices.Equal(got[1], []NodeID{"b"}) {
+		t.Errorf("owners %v", got)
 	}
 }

@@ -2,7 +2,6 @@ package control
 
 import (
 	"maps"
-	"slices"
 	"sync"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -16,9 +15,9 @@ type View struct {
 	keys  sync.Map                    // by cluster.AccessKeyID: the Key of each that was opened
 	next  chan struct{}               // closed when a later view is published
 
-	owners struct { // of slots in the active map, found when they are first asked for
+	owners struct { // of the slots of each layout in the active map, found when they are first asked for
 		sync.Once
-		list []cluster.NodeID
+		of [][]cluster.NodeID
 	}
 }
 
@@ -35,10 +34,13 @@ func (v *View) Index() uint64 { return v.state.Index }
 // Map returns the active map, by which slots are served. Before the node has joined it is an empty one of version 0.
 func (v *View) Map() *cluster.Map { return v.state.Active }
 
-// Owners returns the targets that own slots in the active map, ordered by id. The caller must not change it.
-func (v *View) Owners() []cluster.NodeID {
-	v.owners.Do(func() { v.owners.list = slices.Sorted(maps.Keys(v.Map().OwnedBy())) })
-	return v.owners.list
+// Owners returns the targets that own slots of a layout in the active map, ordered by id. The caller must not change it.
+func (v *View) Owners(of cluster.LayoutID) []cluster.NodeID {
+	v.owners.Do(func() { v.owners.of = v.Map().Owners() })
+	if int(of) >= len(v.owners.of) {
+		return nil
+	}
+	return v.owners.of[of]
 }
 
 // Pending returns the map that is being changed to, or nil.
@@ -52,11 +54,6 @@ func (v *View) Bucket(b cluster.Bucket) (cluster.BucketEntry, bool) {
 // BucketByID returns the bucket of that id, deleting ones included.
 func (v *View) BucketByID(id cluster.BucketID) (cluster.BucketEntry, bool) {
 	return entry(v.state.BucketByID(id))
-}
-
-// BucketConfig returns the document of a kind that configures a bucket.
-func (v *View) BucketConfig(id cluster.BucketID, kind string) (*cluster.BucketConfig, bool) {
-	return v.state.BucketConfig(id, kind)
 }
 
 func entry(e *cluster.BucketEntry, ok bool) (cluster.BucketEntry, bool) {

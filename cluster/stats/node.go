@@ -15,6 +15,7 @@ type Node struct {
 	Owned      int    // slots that this node owns
 	Behind     int    // slots in which it catches up
 	Partial    int    // slots of which it has lost a part with a mountpath, and nobody has given it back
+	Short      int    // slots that have fewer copies in sync than they should
 	Buckets    int
 }
 
@@ -116,6 +117,7 @@ var nodeMetrics = []metric[Node]{
 	gauge("aisle_cluster_buckets", "Buckets in the bucket table.", nil, func(n *Node) float64 { return float64(n.Buckets) }),
 	gauge("aisle_node_behind_slots", "Slots in which the node catches up.", nil, func(n *Node) float64 { return float64(n.Behind) }),
 	gauge("aisle_node_partial_slots", "Slots of which the node has lost a part with a mountpath.", nil, func(n *Node) float64 { return float64(n.Partial) }),
+	gauge("aisle_map_short_slots", "Slots, of all layouts, that have fewer copies in sync than their buckets ask for.", nil, func(n *Node) float64 { return float64(n.Short) }),
 	gauge("aisle_node_owned_slots", "Slots, of 16384, that the node owns.", nil, func(n *Node) float64 { return float64(n.Owned) }),
 }
 

@@ -19,7 +19,7 @@ func full() *Registry {
 	h := reg.HTTP("public")
 	h.Begin()
 	h.Done("GetObject", 200, 5, 4096, 3*time.Millisecond)
-	reg.WatchNode(func() Node { return Node{Lease: true, MapVersion: 7, Owned: 5461} })
+	reg.WatchNode(func() Node { return Node{Lease: true, MapVersion: 7, Owned: 5461, Short: 12} })
 	reg.WatchMountpaths(func() []Mountpath {
 		return []Mountpath{{ID: "mp1", Serving: true, Capacity: 100}, {ID: "mp2"}}
 	})
@@ -49,6 +49,7 @@ func TestWrite(t *testing.T) {
 		`aisle_map_version 7`,
 		`aisle_job_bytes_total{kind="rebalance"} 4096`,
 		`aisle_node_owned_slots 5461`,
+		`aisle_map_short_slots 12`,
 		`aisle_mountpath_serving{mountpath="mp1"} 1`,
 		`aisle_mountpath_serving{mountpath="mp2"} 0`,
 		`aisle_mountpath_capacity_bytes{mountpath="mp1"} 100`,

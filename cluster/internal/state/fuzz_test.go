@@ -25,8 +25,6 @@ func FuzzApply(f *testing.F) {
 		{InSync: &InSync{Node: "a", Incarnation: 1, Slots: map[cluster.Epoch]*cluster.SlotSet{1: cluster.SetOf(1, cluster.SlotIn(1, 1))}}},
 		{Request: "r1", CreateBucket: &CreateBucket{Bucket: b}},
 		{Request: "r2", SetBucketProps: &SetBucketProps{Bucket: b}},
-		{Request: "r5", SetBucketConfig: &SetBucketConfig{Bucket: b, Config: &cluster.BucketConfig{Kind: "cors", Value: []byte("{}")}}},
-		{Request: "r6", CreateBucket: &CreateBucket{Bucket: cluster.Native("other"), Configs: []*cluster.BucketConfig{{Kind: "cors", Value: []byte("{}")}}}},
 		{Request: "r3", BeginDelete: &BeginDelete{Bucket: b}},
 		{EndDelete: &EndDelete{Deletion: 5}},
 		{Request: "r4", SetSettings: &SetSettings{Values: map[string]string{"a": "b"}}},

@@ -76,7 +76,7 @@ func (f *Front) mergedPage(ctx context.Context, caller listCaller, p place, b cl
 		return list.Page{}, nil
 	}
 	var sources []list.Source
-	for _, owner := range p.view.Owners() {
+	for _, owner := range p.view.Owners(in.BucketID.Layout()) {
 		g := &intra.Grant{
 			Request: caller.request, Identity: caller.key, Root: caller.root, Dialect: intra.Node, Operation: "List", Bucket: b,
 			BucketID: in.BucketID, Owner: owner, MapVersion: in.MapVersion, Gateway: f.o.Self,

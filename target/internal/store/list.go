@@ -100,8 +100,8 @@ func (s *Store) merge(ctx context.Context, op string, r *ListRequest, kind meta.
 	}
 }
 
-// mayList returns the activation under which every slot of this node is served, at the map that the caller lists at. It asks
-// for the lease first, as checkOwner does.
+// mayList returns the activation under which every slot that this node has in the layout of the bucket is served, at the map
+// that the caller lists at. It asks for the lease first, as checkOwner does.
 func (s *Store) mayList(op string, r *ListRequest) (*activation, error) {
 	subject := r.Bucket.Bucket.String()
 	if err := s.authority.CheckLease(); err != nil {
@@ -111,7 +111,7 @@ func (s *Store) mayList(op string, r *ListRequest) (*activation, error) {
 	switch {
 	case active == nil || active.version != r.Map:
 		return nil, cluster.Fail(op, subject, cluster.KindUnavailable, "the list is for another version of the map")
-	case active.stopped > 0:
+	case active.stopped[r.Bucket.ID.Layout()] > 0:
 		return nil, cluster.Fail(op, subject, cluster.KindUnavailable, "slots are moving")
 	case s.council != nil && s.council.Map().Version != active.version:
 		return nil, cluster.Fail(op, subject, cluster.KindUnavailable, "the map has changed")

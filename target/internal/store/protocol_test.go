@@ -453,6 +453,38 @@ func TestFence(t *testing.T) {
 	}
 }
 
+// A list waits for the slots of its bucket's layout only.
+func TestListWhileAnotherLayoutMoves(t *testing.T) {
+	b := newBed(t, vfs.NewMem(), 1, nil)
+	defer func() { b.close() }()
+	ctx := context.Background()
+	b.put("k", []byte("v"))
+	m := b.moved()
+	layout := m.AddLayout(cluster.Layout{Copies: 2})
+	for i := range cluster.Slots {
+		m.Slots[cluster.SlotIn(layout, i)] = m.Slots[i]
+	}
+	b.m = m
+	b.authority.set(func(a *authority) { a.m = m })
+	if err := b.store.Activate(ctx, m); err != nil {
+		t.Fatal(err)
+	}
+	pending := b.moved()
+	pending.Slots[cluster.SlotIn(layout, 7)].Holders = []cluster.Holder{{Node: "other", InSync: true}}
+	if _, err := b.store.Fence(ctx, pending); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.list(b.listRequest()); err != nil || !slices.Equal(got, []string{"k"}) {
+		t.Error(got, err)
+	}
+	pending.Slots[9].Holders = pending.Slots[cluster.SlotIn(layout, 7)].Holders
+	if _, err := b.store.Fence(ctx, pending); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.list(b.listRequest())
+	wantKind(t, err, cluster.KindUnavailable)
+}
+
 // Fence waits for commits and never for bodies; a body that ends behind it finds no slot, and its bytes are freed.
 func TestFenceAndWritesInFlight(t *testing.T) {
 	watch := &ops{}

@@ -236,15 +236,15 @@ func (s *Store) settleNow(ctx context.Context, slots map[cluster.Slot]uint64) er
 	}
 	s.slots.mu.Lock()
 	defer s.slots.mu.Unlock()
-	done := 0
+	var done []cluster.Slot
 	for slot, owned := range slots {
 		if s.slots.unsettled[slot] == owned {
 			delete(s.slots.unsettled, slot)
 			s.slots.serving.store(slot, s.slots.settled.load(slot))
-			done++
+			done = append(done, slot)
 		}
 	}
-	s.slots.hold(-done)
+	s.slots.hold(done, -1)
 	return nil
 }
 

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -37,8 +39,17 @@ type slotTable struct {
 type activation struct {
 	version cluster.MapVersion
 	m       *cluster.Map
-	stopped int  // slots that Fence stopped since, or that are not settled yet
-	partial bool // this node is partial in slots that it owns
+	stopped stopped // slots that Fence stopped since, or that are not settled yet
+	partial bool    // this node is partial in slots that it owns
+}
+
+// stopped counts slots of each layout.
+type stopped [cluster.MaxLayouts]int
+
+func (c *stopped) add(slots iter.Seq[cluster.Slot], n int) {
+	for slot := range slots {
+		c[slot.Layout()] += n
+	}
 }
 
 // check returns nil when this node may answer for a slot now, to a caller that saw the given epoch. Readers ask after they
@@ -116,7 +127,7 @@ func (s *Store) Fence(ctx context.Context, pending *cluster.Map) ([]cluster.Slot
 	if len(stopped) == 0 && !gains {
 		return kept, nil
 	}
-	s.slots.hold(len(stopped))
+	s.slots.hold(stopped, 1)
 	if err := s.commits.wait(ctx); err != nil {
 		s.slots.resume(stopped) // the next Fence must find them, for what is in flight may yet write into them
 		return nil, cluster.E(op, pending.String(), cluster.KindUnavailable, err)
@@ -150,13 +161,15 @@ func (t *slotTable) resume(slots []cluster.Slot) {
 	for _, slot := range slots {
 		t.serving.store(slot, t.settled.load(slot))
 	}
-	t.hold(-len(slots))
+	t.hold(slots, -1)
 }
 
-// hold counts slots that were stopped. It must be called with mu held.
-func (t *slotTable) hold(n int) {
-	if now := t.active.Load(); now != nil && n != 0 {
-		t.active.Store(&activation{version: now.version, m: now.m, stopped: now.stopped + n, partial: now.partial})
+// hold counts slots that were stopped, or with -1 for n go on. It must be called with mu held.
+func (t *slotTable) hold(slots []cluster.Slot, n int) {
+	if now := t.active.Load(); now != nil && len(slots) > 0 {
+		next := *now
+		next.stopped.add(slices.Values(slots), n)
+		t.active.Store(&next)
 	}
 }
 
@@ -237,7 +250,9 @@ func (s *Store) serve(m *cluster.Map, fresh, doubtful map[cluster.Slot]bool) {
 	if foreign {
 		t.foreign.Store(true)
 	}
-	t.active.Store(&activation{version: m.Version, m: m, stopped: len(t.unsettled), partial: partial})
+	next := &activation{version: m.Version, m: m, partial: partial}
+	next.stopped.add(maps.Keys(t.unsettled), 1)
+	t.active.Store(next)
 }
 
 // grant notes the epoch that a slot has here.
