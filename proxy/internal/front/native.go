@@ -64,18 +64,24 @@ func (f *Front) authenticate(r *nativeRequest) error {
 	const op = "proxy/front.authenticate"
 	var id cluster.AccessKeyID
 	if token, ok := strings.CutPrefix(r.req.Header.Get("Authorization"), "Bearer "); ok {
-		var err error
-		if id, err = api.VerifyToken(token, f.o.Now(), f.secret); err != nil {
-			return f.ifSure(err)
+		err := f.ifSure(func() (err error) {
+			id, err = api.VerifyToken(token, f.o.Now(), f.secret)
+			return err
+		})
+		if err != nil {
+			return err
 		}
 	} else {
 		params, err := s3.ParseQuery(r.req.Query)
 		if err != nil {
 			return err
 		}
-		r.auth, err = f.verifier.Verify(&s3.Call{Request: seen(r.req), Params: params}, f.o.Now())
+		err = f.ifSure(func() (err error) {
+			r.auth, err = f.verifier.Verify(&s3.Call{Request: seen(r.req), Params: params}, f.o.Now())
+			return err
+		})
 		if err != nil {
-			return f.ifSure(err)
+			return err
 		}
 		id = r.auth.AccessKey
 	}

@@ -41,9 +41,13 @@ func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Repl
 	call, parseErr := f.router().Parse(seen(req))
 	rep.Operation = call.Op.String()
 	// Without a key nobody learns more than that: also what is refused is refused only to those who may ask.
-	auth, err := f.verifier.Verify(call, f.o.Now())
+	var auth s3.Auth
+	err := f.ifSure(func() (err error) {
+		auth, err = f.verifier.Verify(call, f.o.Now())
+		return err
+	})
 	if err != nil {
-		return f.ifSure(err)
+		return err
 	}
 	rep.Identity = auth.AccessKey
 	if parseErr != nil {
@@ -69,12 +73,16 @@ func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Repl
 }
 
 // ifSure returns the refusal of a key or signature, unless this node may be behind the cluster, which knows more keys: a
-// node that has just started has applied none.
-func (f *Front) ifSure(refusal error) error {
+// node that has just started has applied none. It looks again when it has asked for the lease, which may have come just now
+// and says nothing about an earlier look.
+func (f *Front) ifSure(verify func() error) error {
+	if verify() == nil {
+		return nil
+	}
 	if err := f.o.Control.CheckLease(); err != nil {
 		return err
 	}
-	return refusal
+	return verify()
 }
 
 // s3Object takes an operation on one object to its owner.
