@@ -12,6 +12,9 @@ FUZZTIME  ?= 20s
 SEEDS     ?= 500
 E2E       ?= .
 TIMEOUT   ?= 30m
+TORTURE   ?= 10m
+SEED      ?=
+FAULTS    ?=
 BENCHARGS ?=
 VERSION   ?= $(shell git describe --always --dirty 2>/dev/null)
 
@@ -45,8 +48,17 @@ unit: # unit tests, simulated clusters and the seeds of every fuzz target
 	@mkdir -p .cache
 	AISLE_SIM_SEEDS=$(SEEDS) go test -timeout $(TIMEOUT) $$(go list ./... | grep -v /cmd/lint) 2>&1 | tee .cache/$@.log $(NAMES)
 
+.PHONY: faulty
+faulty: # the program with a layer of faults under its disks, for the end-to-end tests
+	@mkdir -p bin
+	go build -trimpath -tags e2e -ldflags "-X main.version=$(VERSION)" -o bin/aisle-faults ./cmd/aisle
+
+.PHONY: torture
+torture: build faulty ## break a real cluster of 5 nodes under load for TORTURE (10m), by SEED; what failed leaves its evidence
+	AISLE_TORTURE=$(TORTURE) AISLE_SEED=$(SEED) AISLE_FAULTS='$(FAULTS)' go test -tags e2e -count=1 -v -timeout 0 -run '^TestTorture$$' ./cmd/e2e
+
 .PHONY: e2e
-e2e: build # real processes, stock clients, faults; E2E=PATTERN picks tests
+e2e: build faulty # real processes, stock clients, faults; E2E=PATTERN picks tests
 	@mkdir -p .cache
 	go test -tags e2e -count=1 -timeout $(TIMEOUT) -run '$(E2E)' ./cmd/e2e 2>&1 | tee .cache/$@.log $(NAMES)
 
@@ -57,7 +69,7 @@ race: ## unit tests under the race detector (needs a C compiler)
 .PHONY: lint
 lint: $(CACHE)/golangci-lint ## formatting, vet, linters, house rules, NOTICE, generated code
 	go vet ./...
-	go vet -tags e2e ./cmd/...
+	go vet -tags e2e ./cmd/... ./target
 	$(CACHE)/golangci-lint run
 	go test -count=1 ./cmd/lint
 

@@ -47,7 +47,7 @@ type Options struct {
 	Control   Control
 	Tickets   *intra.Tickets
 	Peers     Peers
-	FS        vfs.FS               // vfs.Default when nil
+	FS        vfs.FS               // that of the machine when nil
 	Now       func() time.Time     // the wall clock; time.Now when nil
 	Clock     func() time.Duration // for ages; never goes back, goes on while the machine sleeps; the machine's when nil
 	Logger    *slog.Logger         // silence when nil
@@ -78,7 +78,7 @@ type Target struct {
 // anything.
 func Format(fs vfs.FS, path, clusterID string, node cluster.NodeID, id cluster.MountpathID) error {
 	if fs == nil {
-		fs = vfs.Default
+		fs = machine()
 	}
 	return store.Format(fs, path, clusterID, node, id)
 }
@@ -87,7 +87,7 @@ func Format(fs vfs.FS, path, clusterID string, node cluster.NodeID, id cluster.M
 func Open(ctx context.Context, o Options) (*Target, error) {
 	const op = "target.Open"
 	if o.FS == nil {
-		o.FS = vfs.Default
+		o.FS = machine()
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -19,6 +19,12 @@ const insideNamespaces = "AISLE_E2E_NAMESPACES" // set in the copy of this progr
 // networks touches nothing else and everything ends with it. It returns true in that process, which does the work.
 func inNamespaces(t *testing.T) bool {
 	t.Helper()
+	return isolated(t, 10*time.Minute, false)
+}
+
+// isolated is inNamespaces for a test of any length; what a watched one prints is seen while it runs.
+func isolated(t *testing.T, timeout time.Duration, watched bool) bool {
+	t.Helper()
 	if os.Getenv(insideNamespaces) != "" {
 		return true
 	}
@@ -26,9 +32,16 @@ func inNamespaces(t *testing.T) bool {
 	if os.Geteuid() != 0 {
 		args = append(args, "--user", "--map-root-user")
 	}
-	args = append(args, os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v", "-test.timeout", "10m")
+	args = append(args, os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v", "-test.timeout", fmt.Sprint(timeout))
 	cmd := exec.CommandContext(t.Context(), "unshare", args...)
 	cmd.Env = append(os.Environ(), insideNamespaces+"=1")
+	if watched {
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if err := cmd.Run(); err != nil {
+			t.Error(err)
+		}
+		return false
+	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v (needs root, or user namespaces, with iproute2 and nftables)\n%s", err, out)

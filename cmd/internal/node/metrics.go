@@ -23,7 +23,7 @@ func (n *node) nodeMetrics() stats.Node {
 	return stats.Node{
 		Lease: n.control.CheckLease() == nil, MapVersion: uint64(m.Version), MapPending: view.Pending() != nil, Applied: view.Index(),
 		Nodes: len(m.Nodes), Targets: len(m.Targets()), Owned: m.OwnedBy()[n.self.ID], Behind: behind, Partial: partial,
-		Buckets: len(view.Buckets()),
+		Short: m.Short(), Buckets: len(view.Buckets()),
 	}
 }
 

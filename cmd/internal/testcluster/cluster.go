@@ -31,6 +31,8 @@ type Options struct {
 	Wrap       func(node int) []string // what to put before the command, as "ip netns exec NAME"
 	Args       []string                // further arguments of every node
 	Env        []string                // further environment of every node
+	NodeEnv    func(node int) []string // and of one
+	Binary     string                  // the program; that of Binary when empty
 }
 
 // Cluster is a set of processes that form one cluster.
@@ -148,7 +150,11 @@ func (n *Node) Command() []string {
 	if c.options.Wrap != nil {
 		args = append(args, c.options.Wrap(n.Index)...)
 	}
-	args = append(args, Binary(c.t), "node", "--dir", n.Dir, "--listen", listen, "--intra-listen", n.Intra,
+	binary := c.options.Binary
+	if binary == "" {
+		binary = Binary(c.t)
+	}
+	args = append(args, binary, "node", "--dir", n.Dir, "--listen", listen, "--intra-listen", n.Intra,
 		"--gossip-listen", n.Gossip, "--public-url", n.Endpoint)
 	for _, m := range n.Mountpaths {
 		args = append(args, "--mountpath", m)
@@ -171,7 +177,7 @@ func (n *Node) Command() []string {
 // Launch starts the node's process and does not wait for it to serve.
 func (n *Node) Launch() {
 	n.cluster.t.Helper()
-	p, err := n.cluster.spawner.start(n.Command(), n.cluster.env(), n.Log)
+	p, err := n.cluster.spawner.start(n.Command(), n.env(), n.Log)
 	if err != nil {
 		n.cluster.t.Fatalf("start node %d: %v", n.Index, err)
 	}
@@ -277,7 +283,9 @@ func (c *Cluster) KillAll() {
 		n.signal(syscall.SIGKILL)
 	}
 	for _, n := range c.Nodes {
-		_ = n.process.wait(10 * time.Second)
+		if n.process != nil {
+			_ = n.process.wait(10 * time.Second)
+		}
 	}
 }
 
@@ -303,6 +311,14 @@ func (c *Cluster) env() []string {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + c.Dir,
 		"AISLE_ACCESS_KEY=" + AccessKey, "AISLE_SECRET_KEY=" + SecretKey,
 	}, c.options.Env...)
+}
+
+func (n *Node) env() []string {
+	all := n.cluster.env()
+	if of := n.cluster.options.NodeEnv; of != nil {
+		all = append(all, of(n.Index)...)
+	}
+	return all
 }
 
 func (c *Cluster) close() {
