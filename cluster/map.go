@@ -78,7 +78,33 @@ type Node struct {
 	Incarnation Incarnation `json:"incarnation,string"`
 	Mountpaths  []Mountpath `json:"mountpaths,omitempty"`
 	Remounted   uint64      `json:"remounted,omitempty"` // how often Mountpaths were changed since the node joined
+	Mode        NodeMode    `json:"mode,omitempty"`      // what an administrator wants of it; the node itself does not say
 }
+
+// NodeMode is what an administrator wants of a node.
+type NodeMode string
+
+// The modes of nodes.
+const (
+	NodeActive       NodeMode = ""             // it takes part
+	NodeMaintenance  NodeMode = "maintenance"  // it may go at any time and keeps its data: it owns nothing that another one can own
+	NodeShutdown     NodeMode = "shutdown"     // the same, its process ends, and with the next start it is active again
+	NodeDrained      NodeMode = "drained"      // it gives all that it holds to others, and stays a member
+	NodeDecommission NodeMode = "decommission" // it gives all that it holds to others, and then leaves for ever
+	NodeLost         NodeMode = "lost"         // it does not answer and never will: what nobody else has is lost; it leaves for ever
+)
+
+// Parked reports whether the node is out for a while with its data: nobody is to take its place meanwhile.
+func (m NodeMode) Parked() bool { return m == NodeMaintenance || m == NodeShutdown }
+
+// Leaving reports whether the node is to hold nothing.
+func (m NodeMode) Leaving() bool { return m == NodeDrained || m.Going() }
+
+// Going reports whether the node is to leave for ever.
+func (m NodeMode) Going() bool { return m == NodeDecommission || m == NodeLost }
+
+// Valid reports whether it is one of the modes.
+func (m NodeMode) Valid() bool { return m == NodeActive || m.Parked() || m.Leaving() }
 
 // Holder is a target that keeps a copy of a slot, or shards of what is in it.
 type Holder struct {
@@ -290,6 +316,17 @@ func (m *Map) Short() int {
 		}
 	}
 	return short
+}
+
+// HeldBy returns how many slots each target holds, those that it owns among them.
+func (m *Map) HeldBy() map[NodeID]int {
+	counts := make(map[NodeID]int)
+	for i := range m.Slots {
+		for _, h := range m.Slots[i].Holders {
+			counts[h.Node]++
+		}
+	}
+	return counts
 }
 
 // String returns a line for logs and transcripts.

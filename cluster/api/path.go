@@ -47,6 +47,11 @@ const (
 	ActionSetProps      = "set-bprops"
 	ActionSetConfig     = "set-config"
 	ActionResetConfig   = "reset-config"
+
+	ActionStartMaintenance = "start-maintenance"
+	ActionStopMaintenance  = "stop-maintenance"
+	ActionShutdownNode     = "shutdown-node"
+	ActionDecommissionNode = "decommission-node"
 )
 
 // Headers of requests and replies.

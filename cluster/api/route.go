@@ -42,6 +42,10 @@ func Routes() []Route {
 		{"PUT", Cluster, ActionSetConfig, "", "change cluster settings", "nothing"},
 		{"PUT", SetConfig, "", "", "change cluster settings given as query parameters", "nothing"},
 		{"PUT", Cluster, ActionResetConfig, "", "set all cluster settings back to their defaults", "nothing"},
+		{"PUT", Cluster, ActionStartMaintenance, "", "nodes may go for a while; the value is a NodesMsg", "text: what it costs, which was forced"},
+		{"PUT", Cluster, ActionStopMaintenance, "", "nodes take part again", "nothing"},
+		{"PUT", Cluster, ActionShutdownNode, "", "nodes end their processes, and take part again when they are started", "text: what it costs, which was forced"},
+		{"PUT", Cluster, ActionDecommissionNode, "", "nodes give away all that they hold, and leave for ever", "text: what it costs, which was forced"},
 		{"GET", Health, "", "", "200 when the node may answer, else 503; needs no key", "nothing"},
 	}
 }

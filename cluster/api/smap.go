@@ -2,6 +2,7 @@ package api
 
 import (
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -34,6 +35,56 @@ type Snode struct {
 	Incarnation  string  `json:"incarnation,omitempty"`
 	Mountpaths   int     `json:"mountpaths,omitempty"`
 	Slots        int     `json:"slots,omitempty"` // how many the target owns
+	Held         int     `json:"held,omitempty"`  // how many it owns or keeps a copy of
+	Mode         string  `json:"mode,omitempty"`  // what an administrator wants of it: see cluster.NodeMode
+}
+
+// Flags of an Snode.
+const (
+	SnodeMaintenance     = 4
+	SnodeDecommissioning = 8
+	SnodeDrained         = 16 // in maintenance, and what it held is with others
+)
+
+func snodeFlags(m cluster.NodeMode) uint64 {
+	switch m {
+	case cluster.NodeMaintenance, cluster.NodeShutdown:
+		return SnodeMaintenance
+	case cluster.NodeDrained:
+		return SnodeMaintenance | SnodeDrained
+	case cluster.NodeDecommission:
+		return SnodeDecommissioning
+	}
+	return 0
+}
+
+// NodesMsg is the value of the actions that take nodes away or bring them back.
+type NodesMsg struct {
+	Node          string   `json:"sid,omitempty"`
+	Nodes         []string `json:"sids,omitempty"`
+	SkipRebalance bool     `json:"skip_rebalance,omitempty"` // of maintenance: what the nodes hold stays with them
+	Force         bool     `json:"force,omitempty"`          // do it although it costs something
+}
+
+// Change returns the nodes that an action is about, and the mode that it gives them.
+func (n NodesMsg) Change(action string) ([]cluster.NodeID, cluster.NodeMode) {
+	var ids []cluster.NodeID
+	for _, id := range append(n.Nodes, n.Node) {
+		if id != "" && !slices.Contains(ids, cluster.NodeID(id)) {
+			ids = append(ids, cluster.NodeID(id))
+		}
+	}
+	switch {
+	case action == ActionShutdownNode:
+		return ids, cluster.NodeShutdown
+	case action == ActionDecommissionNode:
+		return ids, cluster.NodeDecommission
+	case action == ActionStopMaintenance:
+		return ids, cluster.NodeActive
+	case n.SkipRebalance:
+		return ids, cluster.NodeMaintenance
+	}
+	return ids, cluster.NodeDrained
 }
 
 // NetInfo is one address of a node.
@@ -55,7 +106,7 @@ func NewSmap(m, pending *cluster.Map, leader cluster.NodeID) Smap {
 	if pending != nil {
 		s.Pending = strconv.FormatUint(uint64(pending.Version), 10)
 	}
-	owned := m.OwnedBy()
+	owned, held := m.OwnedBy(), m.HeldBy()
 	for _, n := range m.Proxies() {
 		si := newSnode(n, "proxy")
 		s.Proxies[string(n.ID)] = si
@@ -65,7 +116,7 @@ func NewSmap(m, pending *cluster.Map, leader cluster.NodeID) Smap {
 	}
 	for _, n := range m.Targets() {
 		si := newSnode(n, "target")
-		si.Mountpaths, si.Slots = len(n.Mountpaths), owned[n.ID]
+		si.Mountpaths, si.Slots, si.Held = len(n.Mountpaths), owned[n.ID], held[n.ID]
 		s.Targets[string(n.ID)] = si
 	}
 	return s
@@ -76,6 +127,7 @@ func newSnode(n cluster.Node, kind string) Snode {
 	return Snode{
 		Public: publicNet(n), IntraControl: intra, IntraData: intra, Type: kind, ID: string(n.ID), Zone: n.Zone,
 		Digest: xxhash.Checksum64S([]byte(n.ID), digestSeed), Incarnation: n.Incarnation.String(),
+		Flags: snodeFlags(n.Mode), Mode: string(n.Mode),
 	}
 }
 

@@ -32,7 +32,7 @@ func (t *term) enter(ctx context.Context, n cluster.Node) error {
 	switch {
 	case !v.state.Formed():
 		return cluster.Fail(op, string(n.ID), cluster.KindUnavailable, "the cluster is not formed yet")
-	case v.Map().Removed[n.ID]:
+	case v.Map().Removed[n.ID], isLost(v.Map(), n.ID):
 		return cluster.Fail(op, string(n.ID), cluster.KindDenied, "this node has left the cluster for ever; start it with an empty directory to get a new id")
 	case names(v.Map(), processOf(n)):
 		return nil
@@ -103,6 +103,12 @@ func (t *term) stillAsks(id cluster.NodeID) error {
 	l.asked = max(l.asked, now)
 	t.mu.leaving[id] = l
 	return l.refused
+}
+
+// isLost reports whether a node was given up.
+func isLost(m *cluster.Map, id cluster.NodeID) bool {
+	n, _ := m.Node(id)
+	return n.Mode == cluster.NodeLost
 }
 
 // member returns what raft says of a node, if it is a member.
@@ -226,14 +232,17 @@ func (t *term) proposal(v *View, p plan, now time.Duration) (*state.Command, tim
 // readyToLeave returns a node that wants to leave and holds nothing any more, if there is one, and refuses those that never
 // will come so far.
 func (t *term) readyToLeave(active *cluster.Map) cluster.NodeID {
-	for _, id := range slices.Sorted(maps.Keys(t.mu.leaving)) {
-		l := t.mu.leaving[id]
+	for _, id := range t.leavers(active) {
+		l, asks := t.mu.leaving[id]
 		n, inMap := active.Node(id)
 		if m, _ := t.member(id); !inMap || m.Voter || l.refused != nil {
 			continue
 		}
 		if !n.Roles.Has(cluster.Target) || !active.Holds(id) {
 			return id
+		}
+		if !asks {
+			continue // it goes when it has been freed of everything
 		}
 		if l.refused = t.needed(active, id); l.refused != nil {
 			t.mu.leaving[id] = l
@@ -308,6 +317,8 @@ func (t *term) stays(active, pending *cluster.Map, late bool) (id cluster.NodeID
 		h := t.mu.holders[processOf(n)]
 		acknowledged := h != nil && h.ack.Map == pending.Version
 		switch {
+		case !active.Holds(n.ID):
+			return "", nil, false // there is nothing that it could take away; its lease has to end
 		case acknowledged && h.ack.Kept.Len() > 0:
 			return n.ID, cluster.Fail(op, string(n.ID), cluster.KindConflict,
 				fmt.Sprintf("the node holds the only copy of what is in %d slots, which would be lost", h.ack.Kept.Len())), true
@@ -345,7 +356,7 @@ func (t *term) unacknowledged(active, pending *cluster.Map, now time.Duration) (
 		}
 	}
 	for _, n := range active.Nodes {
-		if _, ok := pending.Node(n.ID); !ok {
+		if _, ok := pending.Node(n.ID); !ok && active.Holds(n.ID) {
 			wants(n)
 		}
 	}
@@ -379,7 +390,7 @@ func (t *term) heldUp(pending *cluster.Map, now time.Duration) (wait time.Durati
 }
 
 // keptSlots are those that stay: what the owners keep, and all that an owner did not acknowledge to lose, but for those that
-// go to a holder which is in sync.
+// go to a holder which is in sync, and what is lost with its owner.
 func (t *term) keptSlots(active, pending *cluster.Map) *cluster.SlotSet {
 	var kept cluster.SlotSet
 	for _, n := range active.Targets() {
@@ -394,7 +405,7 @@ func (t *term) keptSlots(active, pending *cluster.Map) *cluster.SlotSet {
 			}
 		case t.options.bug != bugMoveUnacknowledged:
 			for slot := range taken.All() {
-				if !active.Promotes(pending, slot) {
+				if n.Mode != cluster.NodeLost && !active.Promotes(pending, slot) {
 					kept.Add(slot)
 				}
 			}

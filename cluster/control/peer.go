@@ -22,6 +22,7 @@ const (
 	methodAccuse  = "control.accuse"
 	methodSynced  = "control.synced"
 	methodDisks   = "control.mountpaths"
+	methodModes   = "control.modes"
 	methodEnter   = "control.enter"   // answered by everybody; the leader takes it further
 	methodSeal    = "control.seal"    // answered by a target
 	methodConfirm = "control.confirm" // answered by a voter
@@ -152,6 +153,8 @@ func (c *Control) HandlePeer(ctx context.Context, method string, body []byte) ([
 		return answer(ctx, body, c.handleSyncing)
 	case methodDisks:
 		return answer(ctx, body, c.handleMounting)
+	case methodModes:
+		return answer(ctx, body, c.handleModes)
 	case methodEnter:
 		return answer(ctx, body, c.handleEntering)
 	case methodSeal:

@@ -30,7 +30,9 @@ type standing struct {
 	dead    bool // its lease has ended and it is not heard of, or it has stopped
 	barred  bool // it is not admitted anywhere for now
 	suspect bool // what it owns goes to others
-	leaving bool
+	leaving bool // what it holds goes to others
+	lost    bool // it will never answer
+	parked  bool // it is out for a while with its data: what it owns goes to others, and nobody takes its place
 }
 
 // standings are those of all targets of a map.
@@ -46,8 +48,9 @@ func (t *term) standings(m *cluster.Map) standings {
 		p := processOf(n)
 		s := standing{suspect: t.mu.suspects[p] > now}
 		l, leaving := t.mu.leaving[n.ID]
-		s.leaving = leaving && l.refused == nil
-		s.barred = s.suspect || s.leaving
+		s.leaving, s.parked = leaving && l.refused == nil || n.Mode.Leaving(), n.Mode.Parked()
+		s.barred = s.suspect || s.leaving || s.parked
+		s.lost = n.Mode == cluster.NodeLost
 		for _, a := range t.mu.accusations {
 			s.barred = s.barred || a.accused == p && now-a.at <= accuseWindow
 		}
@@ -60,7 +63,7 @@ func (t *term) standings(m *cluster.Map) standings {
 			s.dead = h.gone
 		}
 		s.dead = !s.leased && (s.dead || now-seen > t.leaseEnd(0))
-		s.near = s.leased || now-seen <= t.options.RepairDelay
+		s.near = s.leased || s.parked || now-seen <= t.options.RepairDelay
 		all[n.ID] = s
 	}
 	return all
@@ -69,7 +72,7 @@ func (t *term) standings(m *cluster.Map) standings {
 // heir returns the holder that takes over from an owner which cannot or must not go on, or nobody.
 func (s standings) heir(holders []cluster.Holder) cluster.NodeID {
 	for i, h := range holders {
-		if at := s[h.Node]; i > 0 && h.Whole() && at.leased && !at.suspect {
+		if at := s[h.Node]; i > 0 && h.Whole() && at.leased && !at.suspect && !at.parked {
 			return h.Node
 		}
 	}
@@ -80,6 +83,7 @@ func (s standings) heir(holders []cluster.Holder) cluster.NodeID {
 type ranking struct {
 	active    *cluster.Map
 	standings standings
+	least     map[cluster.Layout]int              // on how many targets writes must be, by the buckets that there are
 	rank      func(cluster.Slot) []cluster.NodeID // of those that are to hold slots
 }
 
@@ -89,7 +93,19 @@ func (t *term) ranking(m *cluster.Map, s standings) *ranking {
 		at := s[n.ID]
 		return !at.near || at.leaving || at.suspect
 	})
-	return &ranking{active: m, standings: s, rank: t.ranks.of(targets, t.options.rank)}
+	return &ranking{active: m, standings: s, least: leastOf(t.View()), rank: t.ranks.of(targets, t.options.rank)}
+}
+
+// leastOf returns, for each layout that has buckets, on how many targets writes to the most demanding of them must be.
+func leastOf(v *View) map[cluster.Layout]int {
+	least := make(map[cluster.Layout]int)
+	for _, b := range v.state.Buckets {
+		if id := int(b.ID.Layout()); id < len(v.Map().Layouts) {
+			l := v.Map().Layouts[id]
+			least[l] = max(least[l], b.Props.LeastCopies(), min(l.Data+1, l.Width()))
+		}
+	}
+	return least
 }
 
 // plan is what is to be done about the holders of slots.
@@ -165,19 +181,22 @@ func (r *ranking) decision(holders []cluster.Holder, ranked []cluster.NodeID, la
 		return d
 	}
 	owner := holders[0].Node
-	if at := r.standings[owner]; at.dead || at.suspect || holders[0].Partial {
+	if at := r.standings[owner]; at.dead || at.suspect || at.parked || holders[0].Partial {
 		d.heir = r.standings.heir(holders)
+		if d.heir == "" && at.dead {
+			d.heir = r.finder(holders, ranked)
+		}
 	}
 	if d.heir != "" || !r.standings[owner].leased {
 		return d // nobody can catch up with an owner that does not answer
 	}
 	wanted := ranked[:min(layout.Width(), len(ranked))]
-	next := r.filled(holders, wanted, ranked, layout)
+	next := r.filled(holders, wanted, wanted, ranked, layout)
 	whole := len(wanted) > 0
 	for _, id := range wanted {
 		i := slices.IndexFunc(next, func(p state.Place) bool { return p.Node == id })
 		h, _ := cluster.SlotState{Holders: holders}.Holder(id)
-		whole = whole && i >= 0 && next[i].InSync && !h.Partial && r.standings[id].leased
+		whole = whole && i >= 0 && next[i].InSync && !h.Partial && r.standings[id].leased && !r.standings[id].parked
 	}
 	if whole {
 		few := slices.DeleteFunc(slices.Clone(next), func(p state.Place) bool { return p.Node != owner && !slices.Contains(wanted, p.Node) })
@@ -200,8 +219,29 @@ func (r *ranking) decision(holders []cluster.Holder, ranked []cluster.NodeID, la
 	return d
 }
 
-// filled adds to the holders of a slot those that belong there, and others for as long as too few answer.
-func (r *ranking) filled(holders []cluster.Holder, wanted, ranked []cluster.NodeID, layout cluster.Layout) []state.Place {
+// finder returns who takes over a slot of which nobody is left that has it all: a holder that was catching up, else the one that
+// should own it; nobody, unless everybody who had it all is lost.
+func (r *ranking) finder(holders []cluster.Holder, ranked []cluster.NodeID) cluster.NodeID {
+	for _, h := range holders {
+		if at := r.standings[h.Node]; h.InSync && (!at.lost || at.leased) {
+			return ""
+		}
+	}
+	able := func(id cluster.NodeID) bool { at := r.standings[id]; return at.leased && !at.barred }
+	for _, h := range holders {
+		if able(h.Node) {
+			return h.Node
+		}
+	}
+	if i := slices.IndexFunc(ranked, able); i >= 0 {
+		return ranked[i]
+	}
+	return ""
+}
+
+// filled adds to the holders of a slot those that are wanted, and others for as long as too few answer. Who is parked is
+// missed only when writes are refused without it: ideal are those that belong there.
+func (r *ranking) filled(holders []cluster.Holder, wanted, ideal, ranked []cluster.NodeID, layout cluster.Layout) []state.Place {
 	next, width := placesOf(holders), layout.Width()
 	admit := func(id cluster.NodeID) bool {
 		at := r.standings[id]
@@ -214,15 +254,23 @@ func (r *ranking) filled(holders []cluster.Holder, wanted, ranked []cluster.Node
 	for _, id := range wanted {
 		admit(id)
 	}
-	there := 0
+	there, awake := 0, 0
 	for _, p := range next {
-		if r.standings[p.Node].near && !r.standings[p.Node].leaving {
+		if at := r.standings[p.Node]; at.near && !at.leaving {
+			there++
+			if !at.parked {
+				awake++
+			}
+		}
+	}
+	for _, id := range ideal {
+		if r.standings[id].parked && !slices.ContainsFunc(next, func(p state.Place) bool { return p.Node == id }) {
 			there++
 		}
 	}
 	for _, id := range ranked {
-		if there < width && admit(id) {
-			there++
+		if (there < width || awake < r.least[layout]) && admit(id) {
+			there, awake = there+1, awake+1
 		}
 	}
 	if layout.Data > 0 {
@@ -318,7 +366,7 @@ func (r *ranking) without(ids []cluster.NodeID, ok func(cluster.SlotState) bool)
 		enough := layout.Whole(rest) >= layout.Needed() || layout.Whole(holders) < layout.Needed()
 		if len(rest) < len(holders) && enough && suffice(layout, placesOf(rest)) {
 			others := slices.DeleteFunc(slices.Clone(ranked), func(id cluster.NodeID) bool { return slices.Contains(ids, id) })
-			d.places = r.filled(rest, nil, others, layout)
+			d.places = r.filled(rest, nil, ranked[:min(layout.Width(), len(ranked))], others, layout)
 		}
 		return d
 	})
@@ -391,8 +439,8 @@ func (t *term) planned(v *View) plan {
 	}
 	m := v.Map()
 	s := t.standings(m)
-	if t.plans.version != m.Version || !maps.Equal(t.plans.standings, s) {
-		t.plans.version, t.plans.standings, t.plans.plan = m.Version, s, t.ranking(m, s).plan()
+	if t.plans.version != m.Version || t.plans.buckets != v.BMDVersion() || !maps.Equal(t.plans.standings, s) {
+		t.plans.version, t.plans.buckets, t.plans.standings, t.plans.plan = m.Version, v.BMDVersion(), s, t.ranking(m, s).plan()
 	}
 	return t.plans.plan
 }

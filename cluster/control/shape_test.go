@@ -10,15 +10,15 @@ import (
 )
 
 // parseStandings reads "a b:D c:B": all targets, with what is the matter with them. D is dead, A away for less than the repair
-// delay (and its lease has ended), F away for longer, B barred, S suspect, L leaving.
+// delay (and its lease has ended), F away for longer, B barred, S suspect, L leaving, P parked, X lost.
 func parseStandings(list string) standings {
 	all := make(standings)
 	for w := range strings.FieldsSeq(list) {
 		id, flags, _ := strings.Cut(w, ":")
 		has := func(f string) bool { return strings.Contains(flags, f) }
 		all[cluster.NodeID(id)] = standing{
-			leased: !has("A") && !has("D") && !has("F"), near: !has("F"), dead: has("D") || has("F"),
-			barred: has("B") || has("S") || has("L"), suspect: has("S"), leaving: has("L"),
+			leased: !has("A") && !has("D") && !has("F"), near: !has("F") || has("P"), dead: has("D") || has("F"),
+			barred: has("B") || has("S") || has("L") || has("P"), suspect: has("S"), leaving: has("L"), parked: has("P"), lost: has("X"),
 		}
 	}
 	return all
@@ -136,6 +136,39 @@ func TestShape(t *testing.T) {
 	f(2, "a b!", "a:D b c", "-")
 	f(1, "a!", "a b", "-")
 	f(1, "b!", "a b", "b a~")
+	// A target is in maintenance: it owns nothing that another one can own, and nobody takes its place.
+	f(2, "a b", "a:P b c", "heir b")
+	f(2, "b a", "a:P b c", "-")
+	f(2, "b a", "a:PF b c", "-")
+	f(2, "b", "a:PF b c", "-")
+	f(2, "b", "a:P b c", "-")
+	f(1, "a", "a:P b", "-")
+	f(3, "b a c", "a:PF b:F c d", "heir c")
+	f(3, "c a b", "a:PF b:F c d", "c a b d~")
+	f(2, "b c", "a:P b c", "-")
+	f(2, "b c", "a b c", "b c a~")
+	// A target is lost, and with it what nobody else has.
+	f(1, "a", "a:FLX b c", "heir b")
+	f(1, "a c~", "a:FLX b c", "heir c")
+	f(2, "a b", "a:FLX b c", "heir b")
+	f(2, "a b", "a:FLX b:F c", "-")
+	f(2, "a b", "a:FLX b:FLX c", "heir c")
+	f(1, "a", "a:LX b c", "a b~")
+	// Who is in maintenance is replaced when writes would be refused without it.
+	g := func(holders, targets, want string) {
+		t.Helper()
+		r, ranked := testRanking(targets)
+		layout := cluster.Layout{Copies: 2}
+		r.least = map[cluster.Layout]int{layout: 2}
+		if got := r.decision(parseHolders(holders), ranked, layout).show(layout); got != want {
+			t.Errorf("%s in %s, two awake: %s, want %s", holders, targets, got, want)
+		}
+	}
+	g("a b", "a:P b c", "heir b")
+	g("b a", "a:P b c", "b a c~")
+	g("b a c", "a:P b c", "-")
+	g("b", "a:PF b c", "b c~")
+	g("b a c", "a b c", "b a")
 }
 
 // TestShapeOfShards: of those that are to hold a slot each keeps another shard, and does not change it without need.

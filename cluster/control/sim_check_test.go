@@ -36,6 +36,13 @@ type checks struct {
 	}
 }
 
+// lose forgets what was acknowledged of a key: an administrator was told that it would be lost.
+func (c *checks) lose(k simKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.mu.objects, k)
+}
+
 // promise is the outcome that a client was told.
 type promise struct {
 	index uint64

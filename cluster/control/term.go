@@ -67,6 +67,7 @@ type term struct {
 	shaped time.Duration // clock time of the last change of holders
 	plans  struct {
 		version   cluster.MapVersion
+		buckets   uint64
 		standings standings
 		plan      plan
 	}

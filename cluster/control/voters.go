@@ -63,6 +63,7 @@ type voterCandidate struct {
 	proxy    bool
 	inMap    bool // and not about to leave
 	leaving  bool // or about to
+	parked   bool // in maintenance: it may go at any time
 	gone     bool // it left for ever, or never got into the map
 }
 
@@ -80,11 +81,12 @@ func (t *term) candidates() []voterCandidate {
 		}
 		_, entering := t.mu.entering[m.ID]
 		l, leaving := t.mu.leaving[m.ID]
-		leaving = leaving && l.refused == nil || v.Map().Removed[m.ID]
+		leaving = leaving && l.refused == nil || v.Map().Removed[m.ID] || n.Mode.Going()
 		all = append(all, voterCandidate{
 			id: m.ID, voter: m.Voter, caughtUp: m.CaughtUp, zone: n.Zone, proxy: n.Roles.Has(cluster.Proxy), inMap: ok && !leaving, leaving: leaving,
-			alive: m.ID == t.options.Node.ID || silence < deadAfter,
-			gone:  v.Map().Removed[m.ID] || !ok && v.Pending() == nil && !entering && silence > strangerLife,
+			parked: n.Mode.Parked(),
+			alive:  m.ID == t.options.Node.ID || silence < deadAfter,
+			gone:   v.Map().Removed[m.ID] || !ok && v.Pending() == nil && !entering && silence > strangerLife,
 		})
 	}
 	return all
@@ -140,7 +142,9 @@ func planVoters(all []voterCandidate, leader cluster.NodeID) voterAction {
 			return voterAction{addVoter, m.id}
 		}
 	}
-	if slices.ContainsFunc(all, func(m voterCandidate) bool { return m.leaving && m.id == leader }) && len(ideal) > 0 {
+	if slices.ContainsFunc(all, func(m voterCandidate) bool {
+		return m.id == leader && (m.leaving || m.parked && othersAwake(all, leader))
+	}) && len(ideal) > 0 {
 		return voterAction{handOver, leader}
 	}
 	if voters <= wanted {
@@ -158,8 +162,13 @@ func planVoters(all []voterCandidate, leader cluster.NodeID) voterAction {
 	return voterAction{demoteVoter, rest[0].id}
 }
 
-// idealVoters chooses among the nodes that are alive: the leader, then always the best of the rest, which is one in a zone
-// without a voter yet, a proxy, one that votes already.
+// othersAwake reports whether somebody else could lead who is not in maintenance.
+func othersAwake(all []voterCandidate, leader cluster.NodeID) bool {
+	return slices.ContainsFunc(all, func(m voterCandidate) bool { return m.id != leader && m.voter && m.alive && m.inMap && !m.parked })
+}
+
+// idealVoters chooses among the nodes that are alive: the leader, then always the best of the rest, which is one
+// that is not in maintenance, in a zone without a voter yet, a proxy, one that votes already.
 func idealVoters(all []voterCandidate, leader cluster.NodeID, wanted int) []voterCandidate {
 	var chosen []voterCandidate
 	rest := slices.DeleteFunc(slices.Clone(all), func(m voterCandidate) bool {
@@ -170,7 +179,7 @@ func idealVoters(all []voterCandidate, leader cluster.NodeID, wanted int) []vote
 	for len(chosen) < wanted && len(rest) > 0 {
 		best := slices.MinFunc(rest, func(a, b voterCandidate) int {
 			return cmp.Or(
-				compareBool(b.id == leader, a.id == leader), compareBool(fresh(b), fresh(a)),
+				compareBool(b.id == leader, a.id == leader), compareBool(a.parked, b.parked), compareBool(fresh(b), fresh(a)),
 				compareBool(b.proxy, a.proxy), compareBool(b.voter, a.voter), cmp.Compare(a.id, b.id),
 			)
 		})

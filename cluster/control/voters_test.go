@@ -9,7 +9,7 @@ import (
 )
 
 // parseMembers reads "a:VP/z1 b:C/z2": id, flags and zone. Flags: V votes, C has caught up, P proxy, D dead, L leaving,
-// G gone, X not in the map.
+// G gone, X not in the map, M in maintenance.
 func parseMembers(list string) []voterCandidate {
 	var all []voterCandidate
 	for w := range strings.FieldsSeq(list) {
@@ -18,7 +18,7 @@ func parseMembers(list string) []voterCandidate {
 		has := func(f string) bool { return strings.Contains(flags, f) }
 		all = append(all, voterCandidate{
 			id: cluster.NodeID(id), voter: has("V"), caughtUp: has("C"), proxy: has("P"), alive: !has("D"), zone: zone,
-			leaving: has("L") || has("G"), gone: has("G"), inMap: !has("L") && !has("G") && !has("X"),
+			parked: has("M"), leaving: has("L") || has("G"), gone: has("G"), inMap: !has("L") && !has("G") && !has("X"),
 		})
 	}
 	return all
@@ -44,6 +44,12 @@ func TestPlanVoters(t *testing.T) {
 	f("a:V b:V c:V d:C e:C", "add d")
 	f("a:V b:V c:V d:V e:V f:C", "-")
 	f("a:V b:V c:V d:V e:V f:V", "demote f")
+	// Who is in maintenance votes only where nobody else can.
+	f("a:V b:VM c:V", "-")
+	f("a:V b:VM c:V d:C", "add d")
+	f("a:V b:VM c:V d:V", "demote b")
+	f("a:VM b:V c:V", "hand over a")
+	f("a:VM b:VM c:VM", "-")
 	// Not before it has caught up.
 	f("a:V b: c:C", "add c")
 	f("a:V b: c:", "-")

@@ -2,8 +2,10 @@ package client
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/api"
@@ -83,6 +85,28 @@ func (c *Client) SetSettings(ctx context.Context, changes map[string]string) err
 		return err
 	}
 	return c.call(ctx, r, nil)
+}
+
+// SetModes takes nodes away, or brings them back: action is one of api.ActionStartMaintenance and those that follow it. It returns
+// what the change costs when that was forced.
+func (c *Client) SetModes(ctx context.Context, name string, msg api.NodesMsg) (costs []string, err error) {
+	r, err := action("proxy/client.SetModes", http.MethodPut, api.Cluster, nil, name, msg)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer drain(res)
+	text, err := io.ReadAll(io.LimitReader(res.Body, api.MaxBody))
+	if err != nil {
+		return nil, cluster.E(r.op, "", cluster.KindUnavailable, err)
+	}
+	if len(text) == 0 {
+		return nil, nil
+	}
+	return strings.Split(string(text), "\n"), nil
 }
 
 // ResetSettings sets every cluster setting back to its default.

@@ -88,6 +88,8 @@ func (s *State) run(c Command) Result {
 		return s.beginDelete(*c.BeginDelete, c.Request)
 	case c.EndDelete != nil:
 		return s.endDelete(*c.EndDelete)
+	case c.SetModes != nil:
+		return s.setModes(*c.SetModes)
 	default:
 		return s.setSettings(*c.SetSettings)
 	}

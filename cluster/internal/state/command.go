@@ -34,6 +34,7 @@ type Command struct {
 	BeginDelete    *BeginDelete    `json:"begin_delete,omitempty"`
 	EndDelete      *EndDelete      `json:"end_delete,omitempty"`
 	SetSettings    *SetSettings    `json:"set_settings,omitempty"`
+	SetModes       *SetModes       `json:"set_modes,omitempty"`
 }
 
 type (
@@ -50,7 +51,8 @@ type (
 	}
 	// Propose makes a pending map out of the active one. Moves gives slots to new owners; it was computed by the proposer,
 	// since floating point may differ between machines. A slot goes to a holder that is in sync with its owner, which stays
-	// one, too; a slot of one copy that has no such holder goes to any target, and stays where it is if it was ever written.
+	// one, too; a slot of one copy that has no such holder goes to any target, and stays where it is if it was ever written. A
+	// slot of which only nodes that are lost are in sync goes to any other target, and what is in it is lost.
 	Propose struct {
 		Base  cluster.MapVersion                  `json:"base"`            // the active map that it was made for
 		Nodes []cluster.Node                      `json:"nodes,omitempty"` // that join, or come back with another incarnation
@@ -132,6 +134,10 @@ type (
 	SetSettings struct {
 		Values map[string]string `json:"values"`
 	}
+	// SetModes sets what an administrator wants of nodes, in the active map, in one step. It cancels the pending map.
+	SetModes struct {
+		Modes map[cluster.NodeID]cluster.NodeMode `json:"modes"`
+	}
 )
 
 // FatalError says that this build cannot apply a command or read a snapshot. Whoever skipped it would hold another state
@@ -181,7 +187,7 @@ func (c Command) actions() int {
 	for _, set := range []bool{
 		c.TakeOffice != nil, c.Form != nil, c.Propose != nil, c.Activate != nil, c.Cancel != nil, c.AddLayout != nil, c.Reshape != nil,
 		c.InSync != nil, c.SetMountpaths != nil, c.CreateBucket != nil,
-		c.SetBucketProps != nil, c.BeginDelete != nil, c.EndDelete != nil, c.SetSettings != nil,
+		c.SetBucketProps != nil, c.BeginDelete != nil, c.EndDelete != nil, c.SetSettings != nil, c.SetModes != nil,
 	} {
 		if set {
 			n++

@@ -27,6 +27,7 @@ func FuzzApply(f *testing.F) {
 		{Request: "r2", SetBucketProps: &SetBucketProps{Bucket: b}},
 		{Request: "r3", BeginDelete: &BeginDelete{Bucket: b}},
 		{EndDelete: &EndDelete{Deletion: 5}},
+		{Request: "r5", SetModes: &SetModes{Modes: map[cluster.NodeID]cluster.NodeMode{"a": cluster.NodeMaintenance}}},
 		{Request: "r4", SetSettings: &SetSettings{Values: map[string]string{"a": "b"}}},
 	} {
 		f.Add(mustEncode(f, c))

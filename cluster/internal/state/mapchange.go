@@ -14,7 +14,7 @@ func (s *State) propose(p Propose) Result {
 		return refusal
 	}
 	for _, n := range p.Nodes {
-		if s.Active.Removed[n.ID] {
+		if old, ok := s.Active.Node(n.ID); s.Active.Removed[n.ID] || ok && old.Mode == cluster.NodeLost {
 			return Refuse(cluster.KindDenied, string(n.ID), "this node has left the cluster for ever; start it with an empty directory to get a new id")
 		}
 	}
@@ -33,6 +33,34 @@ func (s *State) propose(p Propose) Result {
 	return Result{Version: m.Version}
 }
 
+// setModes changes the modes of nodes. What follows from that is up to the leader.
+func (s *State) setModes(c SetModes) Result {
+	if len(c.Modes) == 0 {
+		return Refuse(cluster.KindInvalid, "", "no node is named")
+	}
+	m := s.Active.Clone()
+	changed := false
+	for _, id := range slices.Sorted(maps.Keys(c.Modes)) {
+		mode := c.Modes[id]
+		n, ok := m.Node(id)
+		switch {
+		case !ok:
+			return Refuse(cluster.KindNotFound, string(id), "there is no such node; `aisle show smap` lists them")
+		case !mode.Valid():
+			return Refuse(cluster.KindInvalid, string(mode), "this is not a mode of nodes")
+		case n.Mode == cluster.NodeLost && mode != n.Mode:
+			return Refuse(cluster.KindConflict, string(id), "the node is lost for ever")
+		}
+		changed = changed || n.Mode != mode
+		n.Mode = mode
+		m.SetNode(n)
+	}
+	if !changed {
+		return Result{Version: s.Active.Version}
+	}
+	return s.replaceActive(m)
+}
+
 // enter registers nodes that join or come back. A new incarnation gets new epochs for the slots that its node holds.
 func enter(m *cluster.Map, nodes []cluster.Node) {
 	reborn := make(map[cluster.NodeID]bool)
@@ -42,6 +70,9 @@ func enter(m *cluster.Map, nodes []cluster.Node) {
 			reborn[n.ID] = true
 		}
 		n.Mountpaths, n.Remounted = withStates(n.Mountpaths, old.Mountpaths), old.Remounted
+		if n.Mode = old.Mode; n.Mode == cluster.NodeShutdown && reborn[n.ID] {
+			n.Mode = cluster.NodeActive
+		}
 		m.SetNode(n)
 	}
 	if len(reborn) == 0 {
@@ -82,6 +113,9 @@ func move(m *cluster.Map, moves map[cluster.NodeID]*cluster.SlotSet) Result {
 			if h, known := old.Holder(id); !ok && known && h.InSync && id != old.Owner() {
 				holders = ownedBy(id, old.Holders, epoch, m.Layouts[slot.Layout()])
 				shared[key] = holders
+			} else if !ok && isLost(m, old) && id != old.Owner() {
+				holders = begunAnew(id, epoch, m, old)
+				shared[key] = holders
 			} else if !ok {
 				if refusal := checkSole(m, slot, old, id); refusal.Refused() {
 					return refusal
@@ -111,6 +145,33 @@ func ownedBy(id cluster.NodeID, old []cluster.Holder, epoch cluster.Epoch, layou
 			h = cluster.Holder{Node: h.Node, Admitted: epoch, Shard: h.Shard}
 		}
 		holders = append(holders, h)
+	}
+	return holders
+}
+
+// isLost reports whether every holder that is in sync is lost, and there is one.
+func isLost(m *cluster.Map, s cluster.SlotState) bool {
+	lost := false
+	for _, h := range s.Holders {
+		if n, _ := m.Node(h.Node); h.InSync {
+			if n.Mode != cluster.NodeLost {
+				return false
+			}
+			lost = true
+		}
+	}
+	return lost
+}
+
+// begunAnew returns the holders of a slot whose content is lost, but for what its new owner has of it: those that were catching
+// up do so from there.
+func begunAnew(id cluster.NodeID, epoch cluster.Epoch, m *cluster.Map, old cluster.SlotState) []cluster.Holder {
+	h, _ := old.Holder(id)
+	holders := []cluster.Holder{{Node: id, InSync: true, Admitted: epoch, Shard: h.Shard}}
+	for _, h := range old.Holders {
+		if n, _ := m.Node(h.Node); h.Node != id && n.Mode != cluster.NodeLost {
+			holders = append(holders, cluster.Holder{Node: h.Node, Admitted: epoch, Shard: h.Shard})
+		}
 	}
 	return holders
 }

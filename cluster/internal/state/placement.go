@@ -1,6 +1,8 @@
 package state
 
 import (
+	"slices"
+
 	"github.com/aisle-store/aisle/cluster"
 )
 
@@ -15,10 +17,11 @@ func Moves(active *cluster.Map, nodes []cluster.Node, rank Rank) map[cluster.Nod
 	joining := make(map[cluster.NodeID]bool)
 	for _, n := range nodes {
 		old, known := active.Node(n.ID)
+		n.Mode = old.Mode
 		joining[n.ID] = n.Roles.Has(cluster.Target) && (!known || !old.Roles.Has(cluster.Target))
 		m.SetNode(n)
 	}
-	targets := m.Targets()
+	targets := slices.DeleteFunc(m.Targets(), func(n cluster.Node) bool { return n.Mode != cluster.NodeActive })
 	moves := make(map[cluster.NodeID]*cluster.SlotSet)
 	if len(targets) == 0 || !anyMove(active, joining) {
 		return moves

@@ -149,6 +149,11 @@ func (in *interpreter) run(words []string) string {
 		}
 	case "set":
 		c.SetSettings = &SetSettings{Values: map[string]string{arg["name"]: arg["value"]}}
+	case "mode":
+		c.SetModes = &SetModes{Modes: make(map[cluster.NodeID]cluster.NodeMode)}
+		for _, id := range list(arg["nodes"], ",") {
+			c.SetModes.Modes[cluster.NodeID(id)] = cluster.NodeMode(arg["mode"])
+		}
 	default:
 		in.t.Fatalf("unknown command %q", words[0])
 	}
@@ -333,6 +338,9 @@ func showMap(b *strings.Builder, name string, m *cluster.Map) {
 	fmt.Fprintf(b, "  %s v%d:", name, m.Version)
 	for _, n := range m.Nodes {
 		fmt.Fprintf(b, " %s/%d", n.ID, n.Incarnation)
+		if n.Mode != cluster.NodeActive {
+			fmt.Fprintf(b, "!%s", n.Mode)
+		}
 		for _, mp := range n.Mountpaths {
 			fmt.Fprintf(b, " [%s %s]", mp.ID, cmp.Or(mp.State, "enabled"))
 		}

@@ -180,12 +180,28 @@ func (o *overview) name(n api.Snode) string {
 	return text
 }
 
+// state prints whether a node answers, and what an administrator wants of it.
+func (o *overview) state(n api.Snode) string {
+	state := o.Status[n.ID].Status
+	switch {
+	case n.Mode == string(cluster.NodeDrained) && n.Held > 0:
+		return fmt.Sprintf("%s, maintenance: %d slots to move", state, n.Held)
+	case n.Mode == string(cluster.NodeDrained):
+		return state + ", maintenance: drained"
+	case n.Mode == string(cluster.NodeDecommission):
+		return fmt.Sprintf("%s, decommission: %d slots to move", state, n.Held)
+	case n.Mode != "":
+		return state + ", " + n.Mode
+	}
+	return state
+}
+
 func (a *app) printProxies(o overview) error {
 	t := a.table("PROXY", "MEM USED(%)", "MEM AVAIL", "SYS CPU(%)", "UPTIME", "STATUS", "ALERT")
 	for _, id := range slices.Sorted(maps.Keys(o.Smap.Proxies)) {
 		s := o.Status[id]
 		t.row(o.name(o.Smap.Proxies[id]), percent(s, s.System.MemPercent), a.available(s, s.System.MemAvail), percent(s, s.System.CPUPercent),
-			uptime(s), s.Status, alert(s))
+			uptime(s), o.state(o.Smap.Proxies[id]), alert(s))
 	}
 	return t.end()
 }
@@ -199,7 +215,7 @@ func (a *app) printTargets(o overview) error {
 	for _, id := range slices.Sorted(maps.Keys(o.Smap.Targets)) {
 		s := o.Status[id]
 		t.row(o.name(o.Smap.Targets[id]), percent(s, s.System.MemPercent), a.available(s, s.System.MemAvail), percent(s, s.Capacity.Percent),
-			a.available(s, s.Capacity.Avail), percent(s, s.System.CPUPercent), uptime(s), s.Status, alert(s))
+			a.available(s, s.Capacity.Avail), percent(s, s.System.CPUPercent), uptime(s), o.state(o.Smap.Targets[id]), alert(s))
 	}
 	return t.end()
 }

@@ -35,7 +35,7 @@ var outcomes = map[cluster.Kind]struct {
 	cluster.KindNotFound:           {exitNotFound, ""},
 	cluster.KindBucketExists:       {exitConflict, "show it with: aisle bucket show BUCKET"},
 	cluster.KindBucketNotEmpty:     {exitConflict, "delete its objects too with: aisle rmb --force BUCKET"},
-	cluster.KindConflict:           {exitConflict, "try again"},
+	cluster.KindConflict:           {exitConflict, ""},
 	cluster.KindPreconditionFailed: {exitConflict, ""},
 	cluster.KindNotModified:        {exitConflict, ""},
 	cluster.KindRange:              {exitUsage, "see its size with: aisle object show BUCKET/OBJECT"},

@@ -199,6 +199,24 @@ func (f *fake) object(w http.ResponseWriter, r *http.Request, path string) error
 	return nil
 }
 
+// modes refuses to park n1, unless it is forced to.
+func (f *fake) modes(w http.ResponseWriter, msg api.ActionMsg) error {
+	var nodes api.NodesMsg
+	if err := msg.Decode(&nodes); err != nil {
+		return err
+	}
+	ids, mode := nodes.Change(msg.Action)
+	if mode == cluster.NodeActive || ids[0] != "n1" {
+		return nil
+	}
+	const cost = "9 of 16384 slots are kept by nobody else"
+	if !nodes.Force {
+		return cluster.Fail("", "n1", cluster.KindConflict, cost)
+	}
+	_, err := io.WriteString(w, cost)
+	return err
+}
+
 func (f *fake) cluster(w http.ResponseWriter, r *http.Request) error {
 	m := &cluster.Map{Version: 7, ClusterID: "c1", Created: created}
 	m.AddLayout(cluster.OneCopy())
@@ -241,6 +259,9 @@ func (f *fake) cluster(w http.ResponseWriter, r *http.Request) error {
 	case r.Method == http.MethodPut:
 		text, _ := io.ReadAll(r.Body)
 		msg, _ := api.ParseAction(text)
+		if strings.HasSuffix(msg.Action, "maintenance") || strings.HasSuffix(msg.Action, "-node") {
+			return f.modes(w, msg)
+		}
 		changes, _ := msg.Props()
 		if msg.Action == api.ActionResetConfig {
 			clear(f.settings)

@@ -121,6 +121,12 @@ func (n *node) reach(ctx context.Context, addr string) error {
 
 // wait returns when the node is told to stop, or has to.
 func (n *node) wait(ctx context.Context, failed <-chan error) error {
+	shut := make(chan struct{})
+	n.work.Go(func() {
+		if n.control.AwaitShutdown(n.life) == nil {
+			close(shut)
+		}
+	})
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
@@ -128,6 +134,9 @@ func (n *node) wait(ctx context.Context, failed <-chan error) error {
 		select {
 		case <-ctx.Done():
 			n.log.Info("the node was told to stop")
+			return nil
+		case <-shut:
+			n.log.Info("the cluster wants this node to shut down; it takes part again when it is started")
 			return nil
 		case err := <-n.control.Fatal():
 			return err

@@ -31,6 +31,7 @@ type Control interface {
 	SetBucketProps(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps) (cluster.BucketEntry, error)
 	DeleteBucket(ctx context.Context, req cluster.RequestID, b cluster.Bucket) error
 	SetSettings(ctx context.Context, req cluster.RequestID, values map[string]string) error
+	SetModes(ctx context.Context, req cluster.RequestID, nodes []cluster.NodeID, mode cluster.NodeMode, force bool) (costs []string, err error)
 	Status(ctx context.Context) (control.Status, error)
 }
 

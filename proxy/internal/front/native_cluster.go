@@ -3,6 +3,7 @@ package front
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/api"
@@ -39,7 +40,33 @@ func (f *Front) nativeCluster(ctx context.Context, r *nativeRequest) error {
 		r.rep.Operation, r.rep.Status = "native.SetConfig", http.StatusOK
 		return f.o.Control.SetSettings(ctx, r.req.ID, values)
 	}
+	if method == http.MethodPut && path == api.Cluster {
+		switch r.action.Action {
+		case api.ActionStartMaintenance, api.ActionStopMaintenance, api.ActionShutdownNode, api.ActionDecommissionNode:
+			return f.setModes(ctx, r)
+		}
+	}
 	return r.notImplemented()
+}
+
+// setModes takes nodes away, or brings them back.
+func (f *Front) setModes(ctx context.Context, r *nativeRequest) error {
+	const op = "proxy/front.setModes"
+	r.rep.Operation = "native.SetModes"
+	var msg api.NodesMsg
+	if err := r.action.Decode(&msg); err != nil {
+		return err
+	}
+	nodes, mode := msg.Change(r.action.Action)
+	if len(nodes) == 0 {
+		return cluster.Fail(op, "", cluster.KindInvalid, "no node is named")
+	}
+	costs, err := f.o.Control.SetModes(ctx, r.req.ID, nodes, mode, msg.Force)
+	if err != nil {
+		return err
+	}
+	r.rep.Bytes("text/plain; charset=utf-8", []byte(strings.Join(costs, "\n")))
+	return nil
 }
 
 func (f *Front) nativeWhat(ctx context.Context, r *nativeRequest, path, what string) error {
