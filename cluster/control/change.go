@@ -14,15 +14,23 @@ const changeTimeout = 15 * time.Second
 
 // CreateBucket makes a bucket and returns when it exists at every node that may answer. A copy of the same request gets
 // the same answer. Without a clear outcome within the context's time the error is KindUnavailable.
-func (c *Control) CreateBucket(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps, creator cluster.AccessKeyID) (cluster.BucketEntry, error) {
+func (c *Control) CreateBucket(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps, creator cluster.AccessKeyID, configs ...*cluster.BucketConfig) (cluster.BucketEntry, error) {
 	const op = "control.CreateBucket"
-	return c.changeBucket(ctx, op, b, state.Command{Request: req, CreateBucket: &state.CreateBucket{Bucket: b, Props: p, Creator: creator}})
+	return c.changeBucket(ctx, op, b, state.Command{Request: req, CreateBucket: &state.CreateBucket{Bucket: b, Props: p, Creator: creator, Configs: configs}})
 }
 
 // SetBucketProps replaces the properties of a bucket; see CreateBucket.
 func (c *Control) SetBucketProps(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps) (cluster.BucketEntry, error) {
 	const op = "control.SetBucketProps"
 	return c.changeBucket(ctx, op, b, state.Command{Request: req, SetBucketProps: &state.SetBucketProps{Bucket: b, Props: p}})
+}
+
+// SetBucketConfig replaces the document of a kind that configures a bucket; no value removes it. See CreateBucket.
+func (c *Control) SetBucketConfig(ctx context.Context, req cluster.RequestID, b cluster.Bucket, kind string, value []byte) error {
+	const op = "control.SetBucketConfig"
+	set := &state.SetBucketConfig{Bucket: b, Config: &cluster.BucketConfig{Kind: kind, Value: value}}
+	_, err := c.changeBucket(ctx, op, b, state.Command{Request: req, SetBucketConfig: set})
+	return err
 }
 
 // DeleteBucket removes a bucket that is empty: the targets stop its writes and prove it empty, then it is removed

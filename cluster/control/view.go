@@ -56,6 +56,11 @@ func (v *View) BucketByID(id cluster.BucketID) (cluster.BucketEntry, bool) {
 	return entry(v.state.BucketByID(id))
 }
 
+// BucketConfig returns the document of a kind that configures a bucket.
+func (v *View) BucketConfig(id cluster.BucketID, kind string) (*cluster.BucketConfig, bool) {
+	return v.state.BucketConfig(id, kind)
+}
+
 func entry(e *cluster.BucketEntry, ok bool) (cluster.BucketEntry, bool) {
 	if !ok {
 		return cluster.BucketEntry{}, false

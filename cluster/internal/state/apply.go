@@ -84,6 +84,8 @@ func (s *State) run(c Command) Result {
 		return s.createBucket(*c.CreateBucket)
 	case c.SetBucketProps != nil:
 		return s.setBucketProps(*c.SetBucketProps)
+	case c.SetBucketConfig != nil:
+		return s.setBucketConfig(*c.SetBucketConfig)
 	case c.BeginDelete != nil:
 		return s.beginDelete(*c.BeginDelete, c.Request)
 	case c.EndDelete != nil:

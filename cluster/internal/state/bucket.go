@@ -26,9 +26,17 @@ func (s *State) createBucket(c CreateBucket) Result {
 		return Refuse(cluster.KindConflict, c.Bucket.String(),
 			fmt.Sprintf("%s of each object need %d targets, and the cluster has %d", layout, layout.Width(), len(s.Active.Targets())))
 	}
+	for _, config := range c.Configs {
+		if refusal := checkConfig(c.Bucket, config); refusal.Refused() {
+			return refusal
+		}
+	}
 	s.LastBucket++
 	e := &cluster.BucketEntry{ID: cluster.NewBucketID(id, s.LastBucket), Bucket: c.Bucket, Props: c.Props, Created: s.Time, Creator: c.Creator}
 	s.setBucket(e)
+	for _, config := range c.Configs {
+		s.setConfig(e.ID, config)
+	}
 	return Result{Bucket: e}
 }
 
@@ -124,6 +132,7 @@ func (s *State) removeBucket(e *cluster.BucketEntry) {
 	same := func(other *cluster.BucketEntry) bool { return other.ID == e.ID }
 	s.Buckets = slices.DeleteFunc(slices.Clone(s.Buckets), same)
 	s.byID = slices.DeleteFunc(slices.Clone(s.byID), same)
+	s.dropConfigs(e.ID)
 	s.BMDVersion++
 }
 

@@ -20,21 +20,22 @@ type Command struct {
 	Term    uint64            `json:"term"`              // of that leader
 	Request cluster.RequestID `json:"request,omitempty"` // the request of a user that it carries out
 
-	TakeOffice     *TakeOffice     `json:"take_office,omitempty"`
-	Form           *Form           `json:"form,omitempty"`
-	Propose        *Propose        `json:"propose,omitempty"`
-	Activate       *Activate       `json:"activate,omitempty"`
-	Cancel         *Cancel         `json:"cancel,omitempty"`
-	AddLayout      *AddLayout      `json:"add_layout,omitempty"`
-	Reshape        *Reshape        `json:"reshape,omitempty"`
-	InSync         *InSync         `json:"in_sync,omitempty"`
-	SetMountpaths  *SetMountpaths  `json:"set_mountpaths,omitempty"`
-	CreateBucket   *CreateBucket   `json:"create_bucket,omitempty"`
-	SetBucketProps *SetBucketProps `json:"set_bucket_props,omitempty"`
-	BeginDelete    *BeginDelete    `json:"begin_delete,omitempty"`
-	EndDelete      *EndDelete      `json:"end_delete,omitempty"`
-	SetSettings    *SetSettings    `json:"set_settings,omitempty"`
-	SetModes       *SetModes       `json:"set_modes,omitempty"`
+	TakeOffice      *TakeOffice      `json:"take_office,omitempty"`
+	Form            *Form            `json:"form,omitempty"`
+	Propose         *Propose         `json:"propose,omitempty"`
+	Activate        *Activate        `json:"activate,omitempty"`
+	Cancel          *Cancel          `json:"cancel,omitempty"`
+	AddLayout       *AddLayout       `json:"add_layout,omitempty"`
+	Reshape         *Reshape         `json:"reshape,omitempty"`
+	InSync          *InSync          `json:"in_sync,omitempty"`
+	SetMountpaths   *SetMountpaths   `json:"set_mountpaths,omitempty"`
+	CreateBucket    *CreateBucket    `json:"create_bucket,omitempty"`
+	SetBucketProps  *SetBucketProps  `json:"set_bucket_props,omitempty"`
+	SetBucketConfig *SetBucketConfig `json:"set_bucket_config,omitempty"`
+	BeginDelete     *BeginDelete     `json:"begin_delete,omitempty"`
+	EndDelete       *EndDelete       `json:"end_delete,omitempty"`
+	SetSettings     *SetSettings     `json:"set_settings,omitempty"`
+	SetModes        *SetModes        `json:"set_modes,omitempty"`
 }
 
 type (
@@ -112,14 +113,20 @@ type (
 	}
 	// CreateBucket makes a bucket. Its properties tell the layout, which the map must have.
 	CreateBucket struct {
-		Bucket  cluster.Bucket      `json:"bucket"`
-		Props   cluster.BucketProps `json:"props"`
-		Creator cluster.AccessKeyID `json:"creator"`
+		Bucket  cluster.Bucket          `json:"bucket"`
+		Props   cluster.BucketProps     `json:"props"`
+		Creator cluster.AccessKeyID     `json:"creator"`
+		Configs []*cluster.BucketConfig `json:"configs,omitempty"` // that it has from the beginning
 	}
 	// SetBucketProps replaces the properties of a bucket.
 	SetBucketProps struct {
 		Bucket cluster.Bucket      `json:"bucket"`
 		Props  cluster.BucketProps `json:"props"`
+	}
+	// SetBucketConfig replaces one document that configures a bucket; a document without a value is none.
+	SetBucketConfig struct {
+		Bucket cluster.Bucket        `json:"bucket"`
+		Config *cluster.BucketConfig `json:"config"`
 	}
 	// BeginDelete makes a bucket refuse writes, so that the targets can prove it empty.
 	BeginDelete struct {
@@ -187,7 +194,7 @@ func (c Command) actions() int {
 	for _, set := range []bool{
 		c.TakeOffice != nil, c.Form != nil, c.Propose != nil, c.Activate != nil, c.Cancel != nil, c.AddLayout != nil, c.Reshape != nil,
 		c.InSync != nil, c.SetMountpaths != nil, c.CreateBucket != nil,
-		c.SetBucketProps != nil, c.BeginDelete != nil, c.EndDelete != nil, c.SetSettings != nil, c.SetModes != nil,
+		c.SetBucketProps != nil, c.SetBucketConfig != nil, c.BeginDelete != nil, c.EndDelete != nil, c.SetSettings != nil, c.SetModes != nil,
 	} {
 		if set {
 			n++

@@ -25,6 +25,8 @@ func FuzzApply(f *testing.F) {
 		{InSync: &InSync{Node: "a", Incarnation: 1, Slots: map[cluster.Epoch]*cluster.SlotSet{1: cluster.SetOf(1, cluster.SlotIn(1, 1))}}},
 		{Request: "r1", CreateBucket: &CreateBucket{Bucket: b}},
 		{Request: "r2", SetBucketProps: &SetBucketProps{Bucket: b}},
+		{Request: "r5", SetBucketConfig: &SetBucketConfig{Bucket: b, Config: &cluster.BucketConfig{Kind: "cors", Value: []byte("{}")}}},
+		{Request: "r6", CreateBucket: &CreateBucket{Bucket: cluster.Native("other"), Configs: []*cluster.BucketConfig{{Kind: "cors", Value: []byte("{}")}}}},
 		{Request: "r3", BeginDelete: &BeginDelete{Bucket: b}},
 		{EndDelete: &EndDelete{Deletion: 5}},
 		{Request: "r5", SetModes: &SetModes{Modes: map[cluster.NodeID]cluster.NodeMode{"a": cluster.NodeMaintenance}}},

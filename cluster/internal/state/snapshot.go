@@ -40,6 +40,11 @@ func Restore(data []byte) (*State, error) {
 	if in.State == nil || !whole(in.State.Active) || in.State.Pending != nil && !whole(in.State.Pending) || slices.Contains(in.State.Buckets, nil) {
 		return nil, errors.New("read snapshot: it is not whole")
 	}
+	for _, c := range in.State.Configs {
+		if len(c.List) == 0 || slices.Contains(c.List, nil) {
+			return nil, errors.New("read snapshot: a bucket's configuration is not whole")
+		}
+	}
 	if in.State.Format > Format {
 		return nil, newerFormat(in.State.Format)
 	}

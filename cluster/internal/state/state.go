@@ -21,6 +21,7 @@ type State struct {
 	Pending     *cluster.Map           // the map that is being changed to, or nil
 	LastVersion cluster.MapVersion     // the highest map version ever given out
 	Buckets     []*cluster.BucketEntry // ordered by name
+	Configs     []BucketConfigs        `json:",omitempty"` // of buckets that have any, ordered by their id
 	LastBucket  uint64                 // the sequence number of the last bucket
 	BMDVersion  uint64                 // grows with every change of the bucket table
 	Deletions   []Deletion             // under way, ordered by index

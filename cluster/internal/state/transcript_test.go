@@ -138,8 +138,21 @@ func (in *interpreter) run(words []string) string {
 		c.Cancel = &Cancel{Version: cluster.MapVersion(number(in.t, arg["version"]))}
 	case "create":
 		c.CreateBucket = &CreateBucket{Bucket: in.bucket(arg), Props: props(arg), Creator: "root"}
+		for _, w := range list(arg["configs"], ";") {
+			kind, value, _ := strings.Cut(w, ":")
+			c.CreateBucket.Configs = append(c.CreateBucket.Configs, &cluster.BucketConfig{Kind: kind, Value: []byte(value)})
+		}
 	case "props":
 		c.SetBucketProps = &SetBucketProps{Bucket: in.bucket(arg), Props: props(arg)}
+	case "config":
+		set := &SetBucketConfig{Bucket: in.bucket(arg), Config: &cluster.BucketConfig{Kind: arg["kind"]}}
+		if value, ok := arg["value"]; ok {
+			set.Config.Value = []byte(value)
+		}
+		if n := arg["size"]; n != "" {
+			set.Config.Value = make([]byte, number(in.t, n))
+		}
+		c.SetBucketConfig = set
 	case "begin-delete":
 		c.BeginDelete = &BeginDelete{Bucket: in.bucket(arg)}
 	case "end-delete":
@@ -322,6 +335,13 @@ func (in *interpreter) show() string {
 	}
 	for _, e := range in.s.Buckets {
 		fmt.Fprintf(&b, "  bucket %d %s %s %s\n", e.ID, e.Bucket, e.Props.Checksum, e.State)
+	}
+	for _, c := range in.s.Configs {
+		fmt.Fprintf(&b, "  configs of bucket %d:", c.Bucket)
+		for _, config := range c.List {
+			fmt.Fprintf(&b, " %s=%s", config.Kind, config.Value)
+		}
+		fmt.Fprintln(&b)
 	}
 	for _, d := range in.s.Deletions {
 		fmt.Fprintf(&b, "  deletion %d of bucket %d\n", d.Index, d.Bucket)
