@@ -53,6 +53,10 @@ const (
 	NoSuchConfiguration               Code = "NoSuchConfiguration"
 	NoSuchKey                         Code = "NoSuchKey"
 	NoSuchUpload                      Code = "NoSuchUpload"
+	AccessForbidden                   Code = "AccessForbidden"
+	BadRequest                        Code = "BadRequest"
+	NoSuchCORSConfiguration           Code = "NoSuchCORSConfiguration"
+	NoSuchTagSet                      Code = "NoSuchTagSet"
 	NotImplemented                    Code = "NotImplemented"
 	NotModified                       Code = "NotModified"
 	OperationAborted                  Code = "OperationAborted"
@@ -116,6 +120,10 @@ var codes = map[Code]codeInfo{
 	NoSuchConfiguration:               {404, cluster.KindNotFound, "The specified configuration does not exist."},
 	NoSuchKey:                         {404, cluster.KindObjectNotFound, "The specified key does not exist."},
 	NoSuchUpload:                      {404, cluster.KindUploadNotFound, "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed."},
+	AccessForbidden:                   {403, cluster.KindDenied, "CORSResponse: This CORS request is not allowed."},
+	BadRequest:                        {400, cluster.KindInvalid, "Bad Request"},
+	NoSuchCORSConfiguration:           {404, cluster.KindNotFound, "The CORS configuration does not exist"},
+	NoSuchTagSet:                      {404, cluster.KindNotFound, "The TagSet does not exist"},
 	NotImplemented:                    {501, cluster.KindNotImplemented, "A header or query you provided implies functionality that is not implemented."},
 	NotModified:                       {304, cluster.KindNotModified, "Not Modified"},
 	OperationAborted:                  {409, cluster.KindConflict, "A conflicting conditional operation is currently in progress against this resource. Please try again."},
@@ -255,7 +263,8 @@ func errorXML(err error, code Code, c ErrorContext) []byte {
 		}
 	}
 	switch code {
-	case NoSuchBucket, BucketNotEmpty, BucketAlreadyExists, BucketAlreadyOwnedByYou, InvalidBucketName:
+	case NoSuchBucket, BucketNotEmpty, BucketAlreadyExists, BucketAlreadyOwnedByYou, InvalidBucketName, NoSuchConfiguration,
+		NoSuchCORSConfiguration, NoSuchTagSet:
 		w.text("BucketName", string(c.Bucket))
 	case NoSuchKey:
 		w.text("Key", string(c.Key))

@@ -23,6 +23,23 @@ const (
 	ListObjectsV2
 	ListMultipartUploads
 	DeleteObjects
+	GetBucketTagging
+	PutBucketTagging
+	DeleteBucketTagging
+	GetBucketCors
+	PutBucketCors
+	DeleteBucketCors
+	GetBucketRequestPayment
+	PutBucketRequestPayment
+	GetBucketAccelerateConfiguration
+	GetBucketAnalyticsConfiguration
+	ListBucketAnalyticsConfigurations
+	GetBucketIntelligentTieringConfiguration
+	ListBucketIntelligentTieringConfigurations
+	GetBucketInventoryConfiguration
+	ListBucketInventoryConfigurations
+	GetBucketMetricsConfiguration
+	ListBucketMetricsConfigurations
 	PutObject
 	GetObject
 	HeadObject
@@ -42,31 +59,48 @@ const (
 )
 
 var operationNames = [...]string{
-	NoOperation:             "Unknown",
-	ListBuckets:             "ListBuckets",
-	CreateBucket:            "CreateBucket",
-	HeadBucket:              "HeadBucket",
-	DeleteBucket:            "DeleteBucket",
-	GetBucketLocation:       "GetBucketLocation",
-	ListObjects:             "ListObjects",
-	ListObjectsV2:           "ListObjectsV2",
-	ListMultipartUploads:    "ListMultipartUploads",
-	DeleteObjects:           "DeleteObjects",
-	PutObject:               "PutObject",
-	GetObject:               "GetObject",
-	HeadObject:              "HeadObject",
-	DeleteObject:            "DeleteObject",
-	CopyObject:              "CopyObject",
-	CreateMultipartUpload:   "CreateMultipartUpload",
-	UploadPart:              "UploadPart",
-	UploadPartCopy:          "UploadPartCopy",
-	ListParts:               "ListParts",
-	CompleteMultipartUpload: "CompleteMultipartUpload",
-	AbortMultipartUpload:    "AbortMultipartUpload",
-	GetObjectTagging:        "GetObjectTagging",
-	PutObjectTagging:        "PutObjectTagging",
-	DeleteObjectTagging:     "DeleteObjectTagging",
-	GetObjectAttributes:     "GetObjectAttributes",
+	NoOperation:                                "Unknown",
+	ListBuckets:                                "ListBuckets",
+	CreateBucket:                               "CreateBucket",
+	HeadBucket:                                 "HeadBucket",
+	DeleteBucket:                               "DeleteBucket",
+	GetBucketLocation:                          "GetBucketLocation",
+	ListObjects:                                "ListObjects",
+	ListObjectsV2:                              "ListObjectsV2",
+	ListMultipartUploads:                       "ListMultipartUploads",
+	DeleteObjects:                              "DeleteObjects",
+	GetBucketTagging:                           "GetBucketTagging",
+	PutBucketTagging:                           "PutBucketTagging",
+	DeleteBucketTagging:                        "DeleteBucketTagging",
+	GetBucketCors:                              "GetBucketCors",
+	PutBucketCors:                              "PutBucketCors",
+	DeleteBucketCors:                           "DeleteBucketCors",
+	GetBucketRequestPayment:                    "GetBucketRequestPayment",
+	PutBucketRequestPayment:                    "PutBucketRequestPayment",
+	GetBucketAccelerateConfiguration:           "GetBucketAccelerateConfiguration",
+	GetBucketAnalyticsConfiguration:            "GetBucketAnalyticsConfiguration",
+	ListBucketAnalyticsConfigurations:          "ListBucketAnalyticsConfigurations",
+	GetBucketIntelligentTieringConfiguration:   "GetBucketIntelligentTieringConfiguration",
+	ListBucketIntelligentTieringConfigurations: "ListBucketIntelligentTieringConfigurations",
+	GetBucketInventoryConfiguration:            "GetBucketInventoryConfiguration",
+	ListBucketInventoryConfigurations:          "ListBucketInventoryConfigurations",
+	GetBucketMetricsConfiguration:              "GetBucketMetricsConfiguration",
+	ListBucketMetricsConfigurations:            "ListBucketMetricsConfigurations",
+	PutObject:                                  "PutObject",
+	GetObject:                                  "GetObject",
+	HeadObject:                                 "HeadObject",
+	DeleteObject:                               "DeleteObject",
+	CopyObject:                                 "CopyObject",
+	CreateMultipartUpload:                      "CreateMultipartUpload",
+	UploadPart:                                 "UploadPart",
+	UploadPartCopy:                             "UploadPartCopy",
+	ListParts:                                  "ListParts",
+	CompleteMultipartUpload:                    "CompleteMultipartUpload",
+	AbortMultipartUpload:                       "AbortMultipartUpload",
+	GetObjectTagging:                           "GetObjectTagging",
+	PutObjectTagging:                           "PutObjectTagging",
+	DeleteObjectTagging:                        "DeleteObjectTagging",
+	GetObjectAttributes:                        "GetObjectAttributes",
 }
 
 // String returns AWS's name of the operation.
@@ -83,7 +117,7 @@ func (o Operation) OnObject() bool { return o >= PutObject && o < operationEnd }
 // Writes reports whether the operation changes anything.
 func (o Operation) Writes() bool {
 	switch o {
-	case CreateBucket, DeleteBucket, DeleteObjects, PutObject, DeleteObject, CopyObject, CreateMultipartUpload,
+	case CreateBucket, DeleteBucket, DeleteObjects, PutBucketTagging, DeleteBucketTagging, PutBucketCors, DeleteBucketCors, PutBucketRequestPayment, PutObject, DeleteObject, CopyObject, CreateMultipartUpload,
 		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, PutObjectTagging, DeleteObjectTagging:
 		return true
 	}
@@ -125,17 +159,30 @@ func notBuilt(methods ...string) map[string]Operation {
 	return m
 }
 
+// readOnly is a kind of configuration of which a bucket can have several, and here has none: they can be asked for.
+func readOnly(list Operation) map[string]Operation {
+	return map[string]Operation{"GET": list, "PUT": NoOperation, "DELETE": NoOperation}
+}
+
+// singleConfiguration is what a request that lists configurations asks for when it names one.
+var singleConfiguration = map[Operation]Operation{
+	ListBucketAnalyticsConfigurations:          GetBucketAnalyticsConfiguration,
+	ListBucketIntelligentTieringConfigurations: GetBucketIntelligentTieringConfiguration,
+	ListBucketInventoryConfigurations:          GetBucketInventoryConfiguration,
+	ListBucketMetricsConfigurations:            GetBucketMetricsConfiguration,
+}
+
 // bucketResources are the sub-resources of a bucket in AWS's API reference.
 var bucketResources = []resource{
 	{"abac", "ABAC", notBuilt("GET", "PUT")},
-	{"accelerate", "ACCELERATE", notBuilt("GET", "PUT")},
+	{"accelerate", "ACCELERATE", map[string]Operation{"GET": GetBucketAccelerateConfiguration, "PUT": NoOperation}},
 	{"acl", "ACL", notBuilt("GET", "PUT")},
-	{"analytics", "ANALYTICS", notBuilt("GET", "PUT", "DELETE")},
-	{"cors", "CORS", notBuilt("GET", "PUT", "DELETE")},
+	{"analytics", "ANALYTICS", readOnly(ListBucketAnalyticsConfigurations)},
+	{"cors", "CORS", map[string]Operation{"GET": GetBucketCors, "PUT": PutBucketCors, "DELETE": DeleteBucketCors}},
 	{"delete", "MULTI_OBJECT_REQUEST", map[string]Operation{"POST": DeleteObjects}},
 	{"encryption", "ENCRYPTION", notBuilt("GET", "PUT", "DELETE")},
-	{"intelligent-tiering", "INTELLIGENT_TIERING", notBuilt("GET", "PUT", "DELETE")},
-	{"inventory", "INVENTORY", notBuilt("GET", "PUT", "DELETE")},
+	{"intelligent-tiering", "INTELLIGENT_TIERING", readOnly(ListBucketIntelligentTieringConfigurations)},
+	{"inventory", "INVENTORY", readOnly(ListBucketInventoryConfigurations)},
 	{"lifecycle", "LIFECYCLE", notBuilt("GET", "PUT", "DELETE")},
 	{"location", "LOCATION", map[string]Operation{"GET": GetBucketLocation}},
 	{"logging", "LOGGING_STATUS", notBuilt("GET", "PUT")},
@@ -144,7 +191,7 @@ var bucketResources = []resource{
 	{"metadataInventoryTable", "METADATA_INVENTORY_TABLE", notBuilt("PUT")},
 	{"metadataJournalTable", "METADATA_JOURNAL_TABLE", notBuilt("PUT")},
 	{"metadataTable", "METADATA_TABLE", notBuilt("GET", "POST", "DELETE")},
-	{"metrics", "METRICS", notBuilt("GET", "PUT", "DELETE")},
+	{"metrics", "METRICS", readOnly(ListBucketMetricsConfigurations)},
 	{"notification", "NOTIFICATION", notBuilt("GET", "PUT")},
 	{"object-lock", "OBJECT_LOCK", notBuilt("GET", "PUT")},
 	{"ownershipControls", "OWNERSHIP_CONTROLS", notBuilt("GET", "PUT", "DELETE")},
@@ -152,9 +199,9 @@ var bucketResources = []resource{
 	{"policyStatus", "POLICY_STATUS", notBuilt("GET")},
 	{"publicAccessBlock", "PUBLIC_ACCESS_BLOCK", notBuilt("GET", "PUT", "DELETE")},
 	{"replication", "REPLICATION", notBuilt("GET", "PUT", "DELETE")},
-	{"requestPayment", "REQUEST_PAYMENT", notBuilt("GET", "PUT")},
+	{"requestPayment", "REQUEST_PAYMENT", map[string]Operation{"GET": GetBucketRequestPayment, "PUT": PutBucketRequestPayment}},
 	{"session", "SESSION", notBuilt("GET")},
-	{"tagging", "TAGGING", notBuilt("GET", "PUT", "DELETE")},
+	{"tagging", "TAGGING", map[string]Operation{"GET": GetBucketTagging, "PUT": PutBucketTagging, "DELETE": DeleteBucketTagging}},
 	{"uploads", "UPLOADS", map[string]Operation{"GET": ListMultipartUploads}},
 	{"versioning", "VERSIONING", notBuilt("GET", "PUT")},
 	{"versions", "VERSIONS", notBuilt("GET")},
@@ -216,15 +263,23 @@ var overrideNames = func() []string {
 // operationParams are the query names, beside its sub-resource, that an operation takes. A name that is neither here nor
 // harmless is refused: it may be a sub-resource of a later S3, and such a request must not touch the object.
 var operationParams = map[Operation][]string{
-	ListBuckets:          {"bucket-region", "continuation-token", "max-buckets", "prefix"},
-	ListObjects:          {"delimiter", "encoding-type", "marker", "max-keys", "prefix", "start-after", "continuation-token", "fetch-owner", "list-type"},
-	ListObjectsV2:        {"continuation-token", "delimiter", "encoding-type", "fetch-owner", "list-type", "marker", "max-keys", "prefix", "start-after"},
-	ListMultipartUploads: {"delimiter", "encoding-type", "key-marker", "max-uploads", "prefix", "upload-id-marker"},
-	GetObject:            slices.Concat(overrideNames, []string{"partNumber"}),
-	HeadObject:           slices.Concat(overrideNames, []string{"partNumber"}),
-	UploadPart:           {"partNumber"},
-	UploadPartCopy:       {"partNumber"},
-	ListParts:            {"encoding-type", "max-parts", "part-number-marker"},
+	ListBuckets:                       {"bucket-region", "continuation-token", "max-buckets", "prefix"},
+	ListObjects:                       {"delimiter", "encoding-type", "marker", "max-keys", "prefix", "start-after", "continuation-token", "fetch-owner", "list-type"},
+	ListObjectsV2:                     {"continuation-token", "delimiter", "encoding-type", "fetch-owner", "list-type", "marker", "max-keys", "prefix", "start-after"},
+	ListMultipartUploads:              {"delimiter", "encoding-type", "key-marker", "max-uploads", "prefix", "upload-id-marker"},
+	GetObject:                         slices.Concat(overrideNames, []string{"partNumber"}),
+	HeadObject:                        slices.Concat(overrideNames, []string{"partNumber"}),
+	UploadPart:                        {"partNumber"},
+	UploadPartCopy:                    {"partNumber"},
+	ListBucketAnalyticsConfigurations: {"continuation-token"},
+	ListBucketIntelligentTieringConfigurations: {"continuation-token"},
+	ListBucketInventoryConfigurations:          {"continuation-token"},
+	ListBucketMetricsConfigurations:            {"continuation-token"},
+	GetBucketAnalyticsConfiguration:            {"id"},
+	GetBucketIntelligentTieringConfiguration:   {"id"},
+	GetBucketInventoryConfiguration:            {"id"},
+	GetBucketMetricsConfiguration:              {"id"},
+	ListParts:                                  {"encoding-type", "max-parts", "part-number-marker"},
 }
 
 // knownUnbuiltParams are query names of S3 that Aisle knows but has not built; the refusal can say so.
@@ -291,6 +346,9 @@ func refine(o Operation, c *Call) Operation {
 		if c.hasAmz("x-amz-copy-source") {
 			return UploadPartCopy
 		}
+	}
+	if single, ok := singleConfiguration[o]; ok && c.Params.Has("id") {
+		return single
 	}
 	return o
 }

@@ -1,6 +1,8 @@
 """Tags and configurations with boto3. Arguments: bucket, endpoints separated by commas."""
 import itertools
 import sys
+import urllib.error
+import urllib.request
 
 import boto3
 import botocore.exceptions
@@ -48,3 +50,59 @@ refused("InvalidTag", s3().put_object_tagging, Tagging=tag_set(k="v" * 257), **o
 refused("NoSuchKey", s3().put_object_tagging, Bucket=bucket, Key="nothing", Tagging=tag_set(a="b"))
 assert s3().delete_object_tagging(**of)["ResponseMetadata"]["HTTPStatusCode"] == 204
 assert s3().get_object_tagging(**of)["TagSet"] == []
+
+# tags of buckets, and who pays
+refused("NoSuchTagSet", s3().get_bucket_tagging, Bucket=bucket)
+s3().put_bucket_tagging(Bucket=bucket, Tagging=tag_set(**{"k%d" % i: "v" for i in range(50)}))
+for _ in endpoints:
+    assert len(s3().get_bucket_tagging(Bucket=bucket)["TagSet"]) == 50
+refused("InvalidTag", s3().put_bucket_tagging, Bucket=bucket, Tagging=tag_set(**{"k%d" % i: "v" for i in range(51)}))
+s3().delete_bucket_tagging(Bucket=bucket)
+refused("NoSuchTagSet", s3().get_bucket_tagging, Bucket=bucket)
+refused("NoSuchBucket", s3().get_bucket_tagging, Bucket=bucket + "-not")
+refused("NoSuchBucket", s3().put_bucket_tagging, Bucket=bucket + "-not", Tagging=tag_set(a="b"))
+assert s3().get_bucket_request_payment(Bucket=bucket)["Payer"] == "BucketOwner"
+s3().put_bucket_request_payment(Bucket=bucket, RequestPaymentConfiguration={"Payer": "Requester"})
+assert s3().get_bucket_request_payment(Bucket=bucket)["Payer"] == "Requester"
+
+# what no bucket has
+assert "Status" not in s3().get_bucket_accelerate_configuration(Bucket=bucket)
+for kind in ("analytics", "inventory", "metrics", "intelligent_tiering"):
+    assert getattr(s3(), "list_bucket_%s_configurations" % kind)(Bucket=bucket)["IsTruncated"] is False
+    refused("NoSuchConfiguration", getattr(s3(), "get_bucket_%s_configuration" % kind), Bucket=bucket, Id="x")
+
+# CORS
+refused("NoSuchCORSConfiguration", s3().get_bucket_cors, Bucket=bucket)
+rule = {"AllowedMethods": ["GET", "PUT"], "AllowedOrigins": ["https://*.example.com"], "AllowedHeaders": ["x-amz-*"], "ExposeHeaders": ["ETag"], "MaxAgeSeconds": 60}
+s3().put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+for _ in endpoints:
+    assert s3().get_bucket_cors(Bucket=bucket)["CORSRules"] == [rule]
+refused("InvalidRequest", s3().put_bucket_cors, Bucket=bucket, CORSConfiguration={"CORSRules": [dict(rule, AllowedMethods=["OPTIONS"])]})
+
+
+def http(method, url, body=None, **headers):
+    """Sends a request that boto3 would not; names of headers are written with '_'."""
+    r = urllib.request.Request(url, data=body, method=method, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    try:
+        with urllib.request.urlopen(r) as reply:
+            return reply.status, reply.headers, reply.read()
+    except urllib.error.HTTPError as e:
+        return e.code, e.headers, e.read()
+
+
+for e in endpoints:
+    url = "%s/%s/tagged" % (e, bucket)
+    status, headers, _ = http("OPTIONS", url, Origin="https://a.example.com", Access_Control_Request_Method="PUT", Access_Control_Request_Headers="x-amz-date")
+    assert status == 200 and headers["Access-Control-Allow-Origin"] == "https://a.example.com", (status, headers)
+    assert headers["Access-Control-Allow-Methods"] == "GET, PUT" and headers["Access-Control-Allow-Headers"] == "x-amz-date"
+    status, headers, body = http("OPTIONS", url, Origin="https://other", Access_Control_Request_Method="PUT")
+    assert status == 403 and b"AccessForbidden" in body, (status, body)
+    assert http("OPTIONS", url)[0] == 400
+    assert http("OPTIONS", "%s/%s-not/x" % (e, bucket), Origin="https://a.example.com", Access_Control_Request_Method="PUT")[0] == 404
+    status, headers, _ = http("GET", s3().generate_presigned_url("get_object", Params=of), Origin="https://a.example.com")
+    assert status == 200 and headers["Access-Control-Allow-Origin"] == "https://a.example.com" and headers["Access-Control-Expose-Headers"] == "ETag"
+    status, headers, _ = http("GET", url, Origin="https://a.example.com")
+    assert status == 403 and headers["Access-Control-Allow-Origin"] == "https://a.example.com", (status, headers)
+    assert http("GET", url, Origin="https://other")[1]["Access-Control-Allow-Origin"] is None
+s3().delete_bucket_cors(Bucket=bucket)
+refused("NoSuchCORSConfiguration", s3().get_bucket_cors, Bucket=bucket)

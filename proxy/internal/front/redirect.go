@@ -21,7 +21,8 @@ var getFollowers = []string{"object_store/"}
 
 // redirects decides whether the client is sent to the owner. It never is when the cluster says never, for then clients cannot
 // reach the targets; when the owner has no public URL of the client's scheme; when the body may not be replayed; or when this
-// is already a second attempt: the first may have been redirected and the client may be one that cannot follow. Else the
+// is already a second attempt: the first may have been redirected and the client may be one that cannot follow; nor when a page
+// of another origin asks, for only gateways know the CORS rules. Else the
 // first that says something decides: the request's header, the bucket, the cluster.
 func redirects(byCluster, byBucket string, g *intra.Grant, owner cluster.Node, req *httpd.Request) bool {
 	scheme := "http://"
@@ -31,7 +32,7 @@ func redirects(byCluster, byBucket string, g *intra.Grant, owner cluster.Node, r
 	if !strings.HasPrefix(owner.PublicURL, scheme) || byCluster == "never" || req.Method == http.MethodPost {
 		return false
 	}
-	if strings.HasPrefix(g.Payload.Mode, "STREAMING-") || isRetry(req) {
+	if strings.HasPrefix(g.Payload.Mode, "STREAMING-") || isRetry(req) || req.Header.Get("Origin") != "" {
 		return false
 	}
 	for _, mode := range [...]string{req.Header.Get(HeaderRedirect), byBucket, byCluster} {

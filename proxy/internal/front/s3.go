@@ -34,11 +34,32 @@ var s3Handlers = map[s3.Operation]s3Handler{
 	s3.ListObjectsV2:        (*Front).listObjects,
 	s3.ListMultipartUploads: (*Front).listUploads,
 	s3.DeleteObjects:        (*Front).deleteObjects,
+
+	s3.GetBucketTagging:                           bucketTagging.get,
+	s3.PutBucketTagging:                           bucketTagging.put,
+	s3.DeleteBucketTagging:                        bucketTagging.delete,
+	s3.GetBucketCors:                              bucketCORS.get,
+	s3.PutBucketCors:                              bucketCORS.put,
+	s3.DeleteBucketCors:                           bucketCORS.delete,
+	s3.GetBucketRequestPayment:                    bucketPayment.get,
+	s3.PutBucketRequestPayment:                    bucketPayment.put,
+	s3.GetBucketAccelerateConfiguration:           (*Front).noDocuments,
+	s3.ListBucketAnalyticsConfigurations:          (*Front).noDocuments,
+	s3.ListBucketIntelligentTieringConfigurations: (*Front).noDocuments,
+	s3.ListBucketInventoryConfigurations:          (*Front).noDocuments,
+	s3.ListBucketMetricsConfigurations:            (*Front).noDocuments,
+	s3.GetBucketAnalyticsConfiguration:            (*Front).noDocument,
+	s3.GetBucketIntelligentTieringConfiguration:   (*Front).noDocument,
+	s3.GetBucketInventoryConfiguration:            (*Front).noDocument,
+	s3.GetBucketMetricsConfiguration:              (*Front).noDocument,
 }
 
 func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "proxy/front.serveS3"
 	call, parseErr := f.router().Parse(seen(req))
+	if req.Method == http.MethodOptions && call.Bucket != "" {
+		return f.preflight(ctx, call, rep)
+	}
 	rep.Operation = call.Op.String()
 	// Without a key nobody learns more than that: also what is refused is refused only to those who may ask.
 	var auth s3.Auth
@@ -67,9 +88,14 @@ func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Repl
 	}
 	r := &s3Request{call: call, auth: auth, key: key.ID, root: key.Root, req: req, rep: rep}
 	if call.Op.OnObject() {
-		return f.s3Object(ctx, r)
+		err = f.s3Object(ctx, r)
+	} else {
+		err = s3Handlers[call.Op](f, ctx, r)
 	}
-	return s3Handlers[call.Op](f, ctx, r)
+	if err == nil {
+		f.allowOrigin(call, rep)
+	}
+	return err
 }
 
 // ifSure returns the refusal of a key or signature, unless this node may be behind the cluster, which knows more keys: a
@@ -111,6 +137,9 @@ func (f *Front) writeS3Error(req *httpd.Request, rep *httpd.Reply, err error) {
 		c.Bucket, c.Key, c.UploadID = call.Bucket, call.Key, cluster.UploadID(call.Params.Get("uploadId"))
 	}
 	setS3Reply(rep, s3.ErrorReply(err, c))
+	if call != nil {
+		f.allowOrigin(call, rep)
+	}
 }
 
 // setS3Reply turns a reply of package s3 into one of the server.
