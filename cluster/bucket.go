@@ -163,6 +163,9 @@ func ParseChecksumType(s string) (ChecksumType, error) {
 type BucketProps struct {
 	Checksum ChecksumType `json:"checksum.type"`
 	Replicas int          `json:"replicas"` // copies of each object, on as many targets; zero, while it is being made, leaves it to the cluster
+	// Data and Parity are the shards of each object, in place of copies; zero for none.
+	Data   int `json:"ec_data,omitempty"`
+	Parity int `json:"ec_parity,omitempty"`
 	// Redirect says who is sent to the owner of an object: "auto", "always" or "never"; empty is what the cluster's setting says.
 	Redirect string `json:"redirect,omitempty"`
 	// MinCopies is on how many targets a write must be durable before it is acknowledged; zero: see LeastCopies.
@@ -170,23 +173,35 @@ type BucketProps struct {
 }
 
 // Layout returns how the bucket's objects are to be kept.
-func (p BucketProps) Layout() Layout { return Layout{Copies: max(p.Replicas, 1)} }
+func (p BucketProps) Layout() Layout {
+	if p.Data > 0 {
+		return Layout{Data: p.Data, Parity: p.Parity}
+	}
+	return Layout{Copies: max(p.Replicas, 1)}
+}
 
 // Validate reports properties that contradict each other.
 func (p BucketProps) Validate() error {
-	if p.Replicas > 0 && p.MinCopies > p.Replicas {
-		return fmt.Errorf("min_copies is %d, and the bucket keeps %s of each object", p.MinCopies, p.Layout())
+	layout := p.Layout()
+	switch {
+	case p.Data > 0 && p.Replicas > 0:
+		return fmt.Errorf("a bucket keeps replicas or shards (ec), not both")
+	case (p.Data > 0 || p.Replicas > 0) && p.MinCopies > layout.Width():
+		return fmt.Errorf("min_copies is %d, and the bucket keeps %s of each object", p.MinCopies, layout)
+	case p.MinCopies > 0 && p.MinCopies < p.Data:
+		return fmt.Errorf("min_copies is %d, and %d shards are needed to read an object", p.MinCopies, p.Data)
 	}
 	return nil
 }
 
-// LeastCopies returns on how many targets a write must be durable before it is acknowledged: two, or one when there is one
-// copy, unless MinCopies says otherwise.
+// LeastCopies returns on how many targets a write must be durable before it is acknowledged: one more than are needed to read
+// it, where the bucket keeps as many, unless MinCopies says otherwise.
 func (p BucketProps) LeastCopies() int {
 	if p.MinCopies > 0 {
 		return p.MinCopies
 	}
-	return min(2, max(p.Replicas, 1))
+	layout := p.Layout()
+	return min(layout.Needed()+1, layout.Width())
 }
 
 // BucketState says whether a bucket takes requests.

@@ -118,7 +118,7 @@ func (c *Control) handleChange(ctx context.Context, q change) (changed, error) {
 		return changed{}, cluster.Fail(op, "", cluster.KindInvalid, "a control change needs a request id")
 	}
 	if create := q.Command.CreateBucket; create != nil {
-		if create.Props.Replicas == 0 {
+		if create.Props.Replicas == 0 && create.Props.Data == 0 {
 			decided, v := *create, t.View()
 			decided.Props.Replicas = config.NewReplicas(v.Setting, weighed(v.Map().Targets()))
 			create, q.Command.CreateBucket = &decided, &decided

@@ -14,7 +14,7 @@ import (
 //msgp:shim cluster.RequestID as:string using:string/cluster.RequestID
 //msgp:ignore Record
 //msgp:limit arrays:262144 maps:256 marshal:true
-//msgp:tuple Sum Pair
+//msgp:tuple Sum Pair Coding
 
 // Record is what the index knows of one generation of an object, an upload, a part or a tombstone. Ref is its key; the rest
 // is its value.
@@ -38,9 +38,10 @@ type Fields struct {
 	Headers     []Pair                 `msg:"h,omitempty"` // content headers, as "Content-Type"
 	Metadata    []Pair                 `msg:"u,omitempty"` // x-amz-meta-*, without that prefix
 	Tags        []Pair                 `msg:"t,omitempty"`
-	Custom      []Pair                 `msg:"x,omitempty"` // AIStore's custom properties
-	Request     cluster.RequestID      `msg:"r,omitempty"` // that made this generation
-	Place       disk.Place             `msg:"p"`
+	Custom      []Pair                 `msg:"x,omitempty"`  // AIStore's custom properties
+	Request     cluster.RequestID      `msg:"r,omitempty"`  // that made this generation
+	Place       disk.Place             `msg:"p"`            // with Coding, of a shard
+	Coding      *Coding                `msg:"ec,omitempty"` // the data lie in shards; nil: whole, here
 	Inline      []byte                 `msg:"-"`            // the data itself, when it has no place: lies behind the msgpack
 	Parts       []Part                 `msg:"n,omitempty"`  // of an object made by an upload, in order; see Index.Parts
 	PartCount   int                    `msg:"nc,omitempty"` // how many parts there are, also when the manifest holds them
@@ -53,6 +54,15 @@ type Sum struct {
 	Value []byte
 }
 
+// Coding says how data were cut into shards, and which one lies here. Each holder has its own Shard; the rest is the same
+// everywhere.
+type Coding struct {
+	Data   int // shards that are enough
+	Parity int
+	Block  int // bytes of a block in a whole stripe
+	Shard  int // that lies here; Data+Parity or more: none
+}
+
 // Pair is one name and value.
 type Pair struct{ Name, Value string }
 
@@ -63,7 +73,8 @@ type Part struct {
 	ETag     string     `msg:"e,omitempty"`
 	Modified time.Time  `msg:"m,omitempty"`
 	Sums     []Sum      `msg:"k,omitempty"`
-	Place    disk.Place `msg:"p"`
+	Place    disk.Place `msg:"p"` // with Coding, of a shard
+	Coding   *Coding    `msg:"ec,omitempty"`
 	Inline   []byte     `msg:"d,omitempty"`
 }
 

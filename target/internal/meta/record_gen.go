@@ -16,6 +16,129 @@ const (
 )
 
 // DecodeMsg implements msgp.Decodable
+func (z *Coding) DecodeMsg(dc *msgp.Reader) (err error) {
+	var zb0001 uint32
+	zb0001, err = dc.ReadArrayHeader()
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	if zb0001 > z89264a71limitArrays {
+		err = msgp.ErrLimitExceeded
+		return
+	}
+	if zb0001 != 4 {
+		err = msgp.ArrayError{Wanted: 4, Got: zb0001}
+		return
+	}
+	z.Data, err = dc.ReadInt()
+	if err != nil {
+		err = msgp.WrapError(err, "Data")
+		return
+	}
+	z.Parity, err = dc.ReadInt()
+	if err != nil {
+		err = msgp.WrapError(err, "Parity")
+		return
+	}
+	z.Block, err = dc.ReadInt()
+	if err != nil {
+		err = msgp.WrapError(err, "Block")
+		return
+	}
+	z.Shard, err = dc.ReadInt()
+	if err != nil {
+		err = msgp.WrapError(err, "Shard")
+		return
+	}
+	return
+}
+
+// EncodeMsg implements msgp.Encodable
+func (z *Coding) EncodeMsg(en *msgp.Writer) (err error) {
+	// array header, size 4
+	err = en.Append(0x94)
+	if err != nil {
+		return
+	}
+	err = en.WriteInt(z.Data)
+	if err != nil {
+		err = msgp.WrapError(err, "Data")
+		return
+	}
+	err = en.WriteInt(z.Parity)
+	if err != nil {
+		err = msgp.WrapError(err, "Parity")
+		return
+	}
+	err = en.WriteInt(z.Block)
+	if err != nil {
+		err = msgp.WrapError(err, "Block")
+		return
+	}
+	err = en.WriteInt(z.Shard)
+	if err != nil {
+		err = msgp.WrapError(err, "Shard")
+		return
+	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *Coding) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// array header, size 4
+	o = append(o, 0x94)
+	o = msgp.AppendInt(o, z.Data)
+	o = msgp.AppendInt(o, z.Parity)
+	o = msgp.AppendInt(o, z.Block)
+	o = msgp.AppendInt(o, z.Shard)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *Coding) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadArrayHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	if zb0001 != 4 {
+		err = msgp.ArrayError{Wanted: 4, Got: zb0001}
+		return
+	}
+	z.Data, bts, err = msgp.ReadIntBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Data")
+		return
+	}
+	z.Parity, bts, err = msgp.ReadIntBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Parity")
+		return
+	}
+	z.Block, bts, err = msgp.ReadIntBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Block")
+		return
+	}
+	z.Shard, bts, err = msgp.ReadIntBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Shard")
+		return
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *Coding) Msgsize() (s int) {
+	s = 1 + msgp.IntSize + msgp.IntSize + msgp.IntSize + msgp.IntSize
+	return
+}
+
+// DecodeMsg implements msgp.Decodable
 func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 	var field []byte
 	_ = field
@@ -343,6 +466,24 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				err = msgp.WrapError(err, "Place")
 				return
 			}
+		case "ec":
+			if dc.IsNil() {
+				err = dc.ReadNil()
+				if err != nil {
+					err = msgp.WrapError(err, "Coding")
+					return
+				}
+				z.Coding = nil
+			} else {
+				if z.Coding == nil {
+					z.Coding = new(Coding)
+				}
+				err = z.Coding.DecodeMsg(dc)
+				if err != nil {
+					err = msgp.WrapError(err, "Coding")
+					return
+				}
+			}
 		case "n":
 			var zb0017 uint32
 			zb0017, err = dc.ReadArrayHeader()
@@ -392,8 +533,8 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 // EncodeMsg implements msgp.Encodable
 func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 	// check for omitted fields
-	zb0001Len := uint32(18)
-	var zb0001Mask uint32 /* 18 bits */
+	zb0001Len := uint32(19)
+	var zb0001Mask uint32 /* 19 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -451,17 +592,21 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 		zb0001Len--
 		zb0001Mask |= 0x2000
 	}
-	if z.Parts == nil {
+	if z.Coding == nil {
 		zb0001Len--
 		zb0001Mask |= 0x8000
 	}
-	if z.PartCount == 0 {
+	if z.Parts == nil {
 		zb0001Len--
 		zb0001Mask |= 0x10000
 	}
-	if z.HasManifest == false {
+	if z.PartCount == 0 {
 		zb0001Len--
 		zb0001Mask |= 0x20000
+	}
+	if z.HasManifest == false {
+		zb0001Len--
+		zb0001Mask |= 0x40000
 	}
 	// variable map header, size zb0001Len
 	err = en.WriteMapHeader(zb0001Len)
@@ -766,6 +911,25 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 			return
 		}
 		if (zb0001Mask & 0x8000) == 0 { // if not omitted
+			// write "ec"
+			err = en.Append(0xa2, 0x65, 0x63)
+			if err != nil {
+				return
+			}
+			if z.Coding == nil {
+				err = en.WriteNil()
+				if err != nil {
+					return
+				}
+			} else {
+				err = z.Coding.EncodeMsg(en)
+				if err != nil {
+					err = msgp.WrapError(err, "Coding")
+					return
+				}
+			}
+		}
+		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// write "n"
 			err = en.Append(0xa1, 0x6e)
 			if err != nil {
@@ -788,7 +952,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x10000) == 0 { // if not omitted
+		if (zb0001Mask & 0x20000) == 0 { // if not omitted
 			// write "nc"
 			err = en.Append(0xa2, 0x6e, 0x63)
 			if err != nil {
@@ -800,7 +964,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x20000) == 0 { // if not omitted
+		if (zb0001Mask & 0x40000) == 0 { // if not omitted
 			// write "nm"
 			err = en.Append(0xa2, 0x6e, 0x6d)
 			if err != nil {
@@ -820,8 +984,8 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(18)
-	var zb0001Mask uint32 /* 18 bits */
+	zb0001Len := uint32(19)
+	var zb0001Mask uint32 /* 19 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -879,17 +1043,21 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 		zb0001Len--
 		zb0001Mask |= 0x2000
 	}
-	if z.Parts == nil {
+	if z.Coding == nil {
 		zb0001Len--
 		zb0001Mask |= 0x8000
 	}
-	if z.PartCount == 0 {
+	if z.Parts == nil {
 		zb0001Len--
 		zb0001Mask |= 0x10000
 	}
-	if z.HasManifest == false {
+	if z.PartCount == 0 {
 		zb0001Len--
 		zb0001Mask |= 0x20000
+	}
+	if z.HasManifest == false {
+		zb0001Len--
+		zb0001Mask |= 0x40000
 	}
 	// variable map header, size zb0001Len
 	o = msgp.AppendMapHeader(o, zb0001Len)
@@ -1025,6 +1193,19 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			return
 		}
 		if (zb0001Mask & 0x8000) == 0 { // if not omitted
+			// string "ec"
+			o = append(o, 0xa2, 0x65, 0x63)
+			if z.Coding == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Coding.MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Coding")
+					return
+				}
+			}
+		}
+		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// string "n"
 			o = append(o, 0xa1, 0x6e)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Parts)))
@@ -1039,12 +1220,12 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x10000) == 0 { // if not omitted
+		if (zb0001Mask & 0x20000) == 0 { // if not omitted
 			// string "nc"
 			o = append(o, 0xa2, 0x6e, 0x63)
 			o = msgp.AppendInt(o, z.PartCount)
 		}
-		if (zb0001Mask & 0x20000) == 0 { // if not omitted
+		if (zb0001Mask & 0x40000) == 0 { // if not omitted
 			// string "nm"
 			o = append(o, 0xa2, 0x6e, 0x6d)
 			o = msgp.AppendBool(o, z.HasManifest)
@@ -1374,6 +1555,23 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Place")
 				return
 			}
+		case "ec":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Coding = nil
+			} else {
+				if z.Coding == nil {
+					z.Coding = new(Coding)
+				}
+				bts, err = z.Coding.UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Coding")
+					return
+				}
+			}
 		case "n":
 			var zb0018 uint32
 			zb0018, bts, err = msgp.ReadArrayHeaderBytes(bts)
@@ -1447,7 +1645,13 @@ func (z *Fields) Msgsize() (s int) {
 	for za0006 := range z.Custom {
 		s += 1 + msgp.StringPrefixSize + len(z.Custom[za0006].Name) + msgp.StringPrefixSize + len(z.Custom[za0006].Value)
 	}
-	s += 2 + msgp.StringPrefixSize + len(string(z.Request)) + 2 + z.Place.Msgsize() + 2 + msgp.ArrayHeaderSize
+	s += 2 + msgp.StringPrefixSize + len(string(z.Request)) + 2 + z.Place.Msgsize() + 3
+	if z.Coding == nil {
+		s += msgp.NilSize
+	} else {
+		s += z.Coding.Msgsize()
+	}
+	s += 2 + msgp.ArrayHeaderSize
 	for za0007 := range z.Parts {
 		s += z.Parts[za0007].Msgsize()
 	}
@@ -1647,6 +1851,24 @@ func (z *Part) DecodeMsg(dc *msgp.Reader) (err error) {
 				err = msgp.WrapError(err, "Place")
 				return
 			}
+		case "ec":
+			if dc.IsNil() {
+				err = dc.ReadNil()
+				if err != nil {
+					err = msgp.WrapError(err, "Coding")
+					return
+				}
+				z.Coding = nil
+			} else {
+				if z.Coding == nil {
+					z.Coding = new(Coding)
+				}
+				err = z.Coding.DecodeMsg(dc)
+				if err != nil {
+					err = msgp.WrapError(err, "Coding")
+					return
+				}
+			}
 		case "d":
 			z.Inline, err = dc.ReadBytesLimit(z.Inline, z89264a71limitArrays)
 			if err == nil && z.Inline == nil {
@@ -1670,8 +1892,8 @@ func (z *Part) DecodeMsg(dc *msgp.Reader) (err error) {
 // EncodeMsg implements msgp.Encodable
 func (z *Part) EncodeMsg(en *msgp.Writer) (err error) {
 	// check for omitted fields
-	zb0001Len := uint32(7)
-	var zb0001Mask uint8 /* 7 bits */
+	zb0001Len := uint32(8)
+	var zb0001Mask uint8 /* 8 bits */
 	_ = zb0001Mask
 	if z.ETag == "" {
 		zb0001Len--
@@ -1685,9 +1907,13 @@ func (z *Part) EncodeMsg(en *msgp.Writer) (err error) {
 		zb0001Len--
 		zb0001Mask |= 0x10
 	}
-	if z.Inline == nil {
+	if z.Coding == nil {
 		zb0001Len--
 		zb0001Mask |= 0x40
+	}
+	if z.Inline == nil {
+		zb0001Len--
+		zb0001Mask |= 0x80
 	}
 	// variable map header, size zb0001Len
 	err = en.Append(0x80 | uint8(zb0001Len))
@@ -1785,6 +2011,25 @@ func (z *Part) EncodeMsg(en *msgp.Writer) (err error) {
 			return
 		}
 		if (zb0001Mask & 0x40) == 0 { // if not omitted
+			// write "ec"
+			err = en.Append(0xa2, 0x65, 0x63)
+			if err != nil {
+				return
+			}
+			if z.Coding == nil {
+				err = en.WriteNil()
+				if err != nil {
+					return
+				}
+			} else {
+				err = z.Coding.EncodeMsg(en)
+				if err != nil {
+					err = msgp.WrapError(err, "Coding")
+					return
+				}
+			}
+		}
+		if (zb0001Mask & 0x80) == 0 { // if not omitted
 			// write "d"
 			err = en.Append(0xa1, 0x64)
 			if err != nil {
@@ -1804,8 +2049,8 @@ func (z *Part) EncodeMsg(en *msgp.Writer) (err error) {
 func (z *Part) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(7)
-	var zb0001Mask uint8 /* 7 bits */
+	zb0001Len := uint32(8)
+	var zb0001Mask uint8 /* 8 bits */
 	_ = zb0001Mask
 	if z.ETag == "" {
 		zb0001Len--
@@ -1819,9 +2064,13 @@ func (z *Part) MarshalMsg(b []byte) (o []byte, err error) {
 		zb0001Len--
 		zb0001Mask |= 0x10
 	}
-	if z.Inline == nil {
+	if z.Coding == nil {
 		zb0001Len--
 		zb0001Mask |= 0x40
+	}
+	if z.Inline == nil {
+		zb0001Len--
+		zb0001Mask |= 0x80
 	}
 	// variable map header, size zb0001Len
 	o = append(o, 0x80|uint8(zb0001Len))
@@ -1866,6 +2115,19 @@ func (z *Part) MarshalMsg(b []byte) (o []byte, err error) {
 			return
 		}
 		if (zb0001Mask & 0x40) == 0 { // if not omitted
+			// string "ec"
+			o = append(o, 0xa2, 0x65, 0x63)
+			if z.Coding == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Coding.MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Coding")
+					return
+				}
+			}
+		}
+		if (zb0001Mask & 0x80) == 0 { // if not omitted
 			// string "d"
 			o = append(o, 0xa1, 0x64)
 			o = msgp.AppendBytes(o, z.Inline)
@@ -1984,6 +2246,23 @@ func (z *Part) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Place")
 				return
 			}
+		case "ec":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Coding = nil
+			} else {
+				if z.Coding == nil {
+					z.Coding = new(Coding)
+				}
+				bts, err = z.Coding.UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Coding")
+					return
+				}
+			}
 		case "d":
 			var zb0006 uint32
 			zb0006, bts, err = msgp.ReadBytesHeader(bts)
@@ -2024,7 +2303,13 @@ func (z *Part) Msgsize() (s int) {
 	for za0001 := range z.Sums {
 		s += 1 + msgp.StringPrefixSize + len(string(z.Sums[za0001].Type)) + msgp.BytesPrefixSize + len(z.Sums[za0001].Value)
 	}
-	s += 2 + z.Place.Msgsize() + 2 + msgp.BytesPrefixSize + len(z.Inline)
+	s += 2 + z.Place.Msgsize() + 3
+	if z.Coding == nil {
+		s += msgp.NilSize
+	} else {
+		s += z.Coding.Msgsize()
+	}
+	s += 2 + msgp.BytesPrefixSize + len(z.Inline)
 	return
 }
 

@@ -144,7 +144,7 @@ func (c *Client) Fetch(ctx context.Context, to cluster.NodeID, r *store.FetchReq
 	if err != nil {
 		return nil, err
 	}
-	return c.messenger.Open(ctx, n, pathFetch, &fetch{Sender: sender(r.Sender), Ref: toRef(r.Ref), Piece: r.Piece})
+	return c.messenger.Open(ctx, n, pathFetch, &fetch{Sender: sender(r.Sender), Ref: toRef(r.Ref), Piece: r.Piece, Range: toRange(r.Range)})
 }
 
 // refs converts what a message names.

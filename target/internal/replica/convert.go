@@ -127,3 +127,18 @@ func fromCursor(mountpath, kind int, after []ref) store.Cursor {
 	}
 	return c
 }
+
+func toRange(r *store.ShardRange) []shardRange {
+	if r == nil {
+		return nil
+	}
+	return []shardRange{shardRange(*r)}
+}
+
+func fromRange(of []shardRange) *store.ShardRange {
+	if len(of) == 0 {
+		return nil
+	}
+	r := store.ShardRange(of[0])
+	return &r
+}

@@ -20,7 +20,7 @@ import (
 //msgp:replace store.Token with:uint64
 //msgp:replace meta.Kind with:uint8
 //msgp:tuple sender standing record generation ref source piece decision staged
-//msgp:tuple prepare prepared decide doubts doubtsReply forget pull pulled compare compared fetch keyName
+//msgp:tuple prepare prepared decide doubts doubtsReply forget pull pulled compare compared fetch shardRange keyName
 
 // The messages as they are on the wire. Both ends of a connection have the same version of them: a node of another version
 // fails to decode, and is an unanswering holder.
@@ -153,8 +153,14 @@ type compared struct {
 	Visible  []bool
 }
 
+type shardRange struct {
+	Shard          int
+	Offset, Length int64
+}
+
 type fetch struct {
 	Sender sender
 	Ref    ref
 	Piece  int
+	Range  []shardRange // none or one
 }

@@ -710,8 +710,8 @@ func (z *doubtsReply) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *fetch) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 3
-	o = append(o, 0x93)
+	// array header, size 4
+	o = append(o, 0x94)
 	// array header, size 3
 	o = append(o, 0x93)
 	o = msgp.AppendString(o, string(z.Sender.Node))
@@ -723,6 +723,17 @@ func (z *fetch) MarshalMsg(b []byte) (o []byte, err error) {
 		return
 	}
 	o = msgp.AppendInt(o, z.Piece)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Range)))
+	if uint32(len(z.Range)) > z2c18a699limitArrays {
+		return nil, msgp.ErrLimitExceeded
+	}
+	for za0001 := range z.Range {
+		// array header, size 3
+		o = append(o, 0x93)
+		o = msgp.AppendInt(o, z.Range[za0001].Shard)
+		o = msgp.AppendInt64(o, z.Range[za0001].Offset)
+		o = msgp.AppendInt64(o, z.Range[za0001].Length)
+	}
 	return
 }
 
@@ -734,8 +745,8 @@ func (z *fetch) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 3 {
-		err = msgp.ArrayError{Wanted: 3, Got: zb0001}
+	if zb0001 != 4 {
+		err = msgp.ArrayError{Wanted: 4, Got: zb0001}
 		return
 	}
 	var zb0002 uint32
@@ -785,13 +796,55 @@ func (z *fetch) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Piece")
 		return
 	}
+	var zb0006 uint32
+	zb0006, bts, err = msgp.ReadArrayHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Range")
+		return
+	}
+	if zb0006 > z2c18a699limitArrays {
+		err = msgp.ErrLimitExceeded
+		return
+	}
+	if cap(z.Range) >= int(zb0006) {
+		z.Range = (z.Range)[:zb0006]
+	} else {
+		z.Range = make([]shardRange, zb0006)
+	}
+	for za0001 := range z.Range {
+		var zb0007 uint32
+		zb0007, bts, err = msgp.ReadArrayHeaderBytes(bts)
+		if err != nil {
+			err = msgp.WrapError(err, "Range", za0001)
+			return
+		}
+		if zb0007 != 3 {
+			err = msgp.ArrayError{Wanted: 3, Got: zb0007}
+			return
+		}
+		z.Range[za0001].Shard, bts, err = msgp.ReadIntBytes(bts)
+		if err != nil {
+			err = msgp.WrapError(err, "Range", za0001, "Shard")
+			return
+		}
+		z.Range[za0001].Offset, bts, err = msgp.ReadInt64Bytes(bts)
+		if err != nil {
+			err = msgp.WrapError(err, "Range", za0001, "Offset")
+			return
+		}
+		z.Range[za0001].Length, bts, err = msgp.ReadInt64Bytes(bts)
+		if err != nil {
+			err = msgp.WrapError(err, "Range", za0001, "Length")
+			return
+		}
+	}
 	o = bts
 	return
 }
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *fetch) Msgsize() (s int) {
-	s = 1 + 1 + msgp.StringPrefixSize + len(string(z.Sender.Node)) + msgp.Uint64Size + msgp.Uint64Size + z.Ref.Msgsize() + msgp.IntSize
+	s = 1 + 1 + msgp.StringPrefixSize + len(string(z.Sender.Node)) + msgp.Uint64Size + msgp.Uint64Size + z.Ref.Msgsize() + msgp.IntSize + msgp.ArrayHeaderSize + (len(z.Range) * (21 + msgp.IntSize + msgp.Int64Size + msgp.Int64Size))
 	return
 }
 
@@ -2052,6 +2105,54 @@ func (z *sender) UnmarshalMsg(bts []byte) (o []byte, err error) {
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z sender) Msgsize() (s int) {
 	s = 1 + msgp.StringPrefixSize + len(string(z.Node)) + msgp.Uint64Size + msgp.Uint64Size
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z shardRange) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// array header, size 3
+	o = append(o, 0x93)
+	o = msgp.AppendInt(o, z.Shard)
+	o = msgp.AppendInt64(o, z.Offset)
+	o = msgp.AppendInt64(o, z.Length)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *shardRange) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadArrayHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	if zb0001 != 3 {
+		err = msgp.ArrayError{Wanted: 3, Got: zb0001}
+		return
+	}
+	z.Shard, bts, err = msgp.ReadIntBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Shard")
+		return
+	}
+	z.Offset, bts, err = msgp.ReadInt64Bytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Offset")
+		return
+	}
+	z.Length, bts, err = msgp.ReadInt64Bytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Length")
+		return
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z shardRange) Msgsize() (s int) {
+	s = 1 + msgp.IntSize + msgp.Int64Size + msgp.Int64Size
 	return
 }
 

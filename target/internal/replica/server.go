@@ -186,7 +186,7 @@ func serveFetch(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Reques
 	if err != nil {
 		return err
 	}
-	body, err := h.Fetch(ctx, &store.FetchRequest{Sender: s, Ref: fromRef(in.Ref), Piece: in.Piece})
+	body, err := h.Fetch(ctx, &store.FetchRequest{Sender: s, Ref: fromRef(in.Ref), Piece: in.Piece, Range: fromRange(in.Range)})
 	if err != nil {
 		return err
 	}

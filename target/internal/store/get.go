@@ -153,16 +153,22 @@ type Object struct {
 	ranged bool
 	part   *PartInfo // that was asked for
 	pieces []piece   // what is left to give; the reader of the first one is open once it gave something
-	runs   *disk.Runs
+	runs   runs
+
+	life context.Context // of what is read at other holders; nil until something is
+	end  context.CancelFunc
 }
 
-// piece is a range of one place, or bytes that were in a record.
+// runs gives bytes run by run, each valid until the next call.
+type runs interface{ Next() ([]byte, error) }
+
+// piece is a range of one datum.
 type piece struct {
-	number int // of the record's pieces
-	place  disk.Place
-	mended bool         // its bytes were bad, and are repaired
-	pinned bool         // in the mountpath; else the reader was opened at once
-	reader *disk.Reader // nil until the piece is reached
+	number int // of the datum in its record
+	datum
+	mended bool      // its bytes were bad, and are repaired
+	pinned bool      // the place, in the mountpath; else the reader was opened at once
+	reader io.Closer // nil until the piece is reached
 	inline []byte
 	offset int64
 	length int64
@@ -200,62 +206,99 @@ func (o *Object) pin(r *meta.Record, parts []meta.Part) error {
 		return nil
 	}
 	if r.PartCount == 0 {
-		if err := o.add(0, r.Place, r.Inline, 0, r.Size); err != nil || r.Place.Kind == disk.Nowhere {
+		if err := o.add(0, datumOf(r, 0), r.Inline, 0); err != nil || len(r.Inline) > 0 {
 			return err
 		}
-		if err := o.open(&o.pieces[0]); !cluster.Is(err, cluster.KindCorrupt) {
-			return err
-		}
-		return nil // Next finds it again, where it can be repaired: nobody waits for a repair inside the gate
 	}
 	at := int64(0)
 	for i := range parts {
 		p := &parts[i]
-		if err := o.add(i+1, p.Place, p.Inline, at, p.Size); err != nil {
+		if err := o.add(i+1, datum{&p.Place, &p.Coding, p.Size}, p.Inline, at); err != nil {
 			return err
-		}
-		if last := len(o.pieces) - 1; last >= 0 && p.Place.Kind != disk.Nowhere && o.pieces[last].place == p.Place {
-			o.m.pin(p.Place)
-			o.pieces[last].pinned = true
 		}
 		at += p.Size
 	}
+	for i := range o.pieces {
+		// What is read at other holders is opened before anybody is told that it can be read; here it is pinned, too, for when
+		// others fail.
+		p := &o.pieces[i]
+		if p.place.Kind != disk.Nowhere && (r.PartCount > 0 || *p.coding != nil) {
+			o.m.pin(*p.place)
+			p.pinned = true
+		}
+		if i == 0 && !p.isEmpty() && (r.PartCount == 0 || *p.coding != nil) {
+			// Next finds again what is corrupt, where it can be repaired: nobody waits for a repair inside the gate.
+			if err := o.open(p); err != nil && !cluster.Is(err, cluster.KindCorrupt) {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
-// add takes in a piece whose bytes are those of the object from at to at+size, when the range touches it.
-func (o *Object) add(number int, place disk.Place, inline []byte, at, size int64) error {
-	begin, end := max(o.offset, at), min(o.offset+o.length, at+size)
+// add takes in a datum whose bytes are those of the object from at on, when the range touches it.
+func (o *Object) add(number int, d datum, inline []byte, at int64) error {
+	begin, end := max(o.offset, at), min(o.offset+o.length, at+d.size)
 	if begin >= end {
 		return nil
 	}
-	have := place.Length
-	if place.Kind == disk.Nowhere {
+	have := d.place.Length
+	switch {
+	case *d.coding != nil:
+		have = d.size
+	case d.place.Kind == disk.Nowhere:
 		have = int64(len(inline))
 	}
-	if have != size {
-		return cluster.Fail("", "", cluster.KindCorrupt, fmt.Sprintf("the record names %d bytes of data, not %d", have, size))
+	if have != d.size {
+		return cluster.Fail("", "", cluster.KindCorrupt, fmt.Sprintf("the record names %d bytes of data, not %d", have, d.size))
 	}
-	o.pieces = append(o.pieces, piece{number: number, place: place, inline: inline, offset: begin - at, length: end - begin})
+	o.pieces = append(o.pieces, piece{number: number, datum: d, inline: inline, offset: begin - at, length: end - begin})
 	return nil
 }
 
-// open opens the place of a piece. The index was read and the place is opened, or was pinned, inside the readers' gate, for
-// which frees wait: a place that is gone is lost.
+// open opens a piece. The index was read and the place is opened, or was pinned, inside the readers' gate, for which frees
+// wait: a place that is gone is lost.
 func (o *Object) open(p *piece) error {
-	reader, err := o.m.disk.Open(p.place)
+	if *p.coding != nil {
+		return o.openShards(p)
+	}
+	reader, err := o.m.disk.Open(*p.place)
 	if errors.Is(err, disk.ErrGone) {
 		return cluster.E("", "", cluster.KindCorrupt, err)
 	}
-	p.reader = reader
+	if err == nil {
+		p.reader, o.runs = reader, reader.Runs(p.offset, p.length)
+	}
 	return err
+}
+
+// openShards opens a piece that lies in shards, here and at the other holders of now.
+func (o *Object) openShards(p *piece) error {
+	code, err := o.store.codes.of(*p.coding)
+	if err != nil {
+		return err
+	}
+	if o.life == nil {
+		o.life, o.end = context.WithCancel(o.store.life)
+	}
+	m := o.store.council.Map()
+	from := &spread{
+		store: o.store, ctx: o.life, m: m, holders: m.Slot(o.name.slot()).Holders, records: []datumRef{{o.ref, p.number}},
+		here: o.m, place: *p.place, shard: (*p.coding).Shard, key: o.name,
+	}
+	reader, err := code.Open(p.size, p.offset, p.length, from.open)
+	if err != nil {
+		return lost(err)
+	}
+	p.reader, o.runs = reader, reader
+	return nil
 }
 
 // Next returns the next bytes, checked, or io.EOF. They are valid until the next call.
 func (o *Object) Next() ([]byte, error) {
 	for len(o.pieces) > 0 {
 		p := &o.pieces[0]
-		if p.place.Kind == disk.Nowhere {
+		if p.isEmpty() {
 			o.pieces = o.pieces[1:]
 			return p.inline[p.offset : p.offset+p.length], nil
 		}
@@ -286,10 +329,8 @@ func (o *Object) read(p *piece) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if o.runs == nil {
-		o.runs = p.reader.Runs(p.offset, p.length)
-	}
-	return o.runs.Next()
+	b, err := o.runs.Next()
+	return b, lost(err)
 }
 
 // leave lets go of a piece.
@@ -298,7 +339,7 @@ func (o *Object) leave(p *piece) {
 		_ = p.reader.Close() // reading only: there is nothing to lose
 	}
 	if p.pinned {
-		o.m.unpin(p.place)
+		o.m.unpin(*p.place)
 	}
 	p.reader, p.pinned = nil, false
 	o.runs = nil
@@ -310,6 +351,9 @@ func (o *Object) Close() error {
 		o.leave(&o.pieces[i])
 	}
 	o.pieces = nil
+	if o.end != nil {
+		o.end()
+	}
 	return nil
 }
 

@@ -149,12 +149,12 @@ func (s *Store) holding(m *cluster.Map, slot cluster.Slot) (cluster.Holder, bool
 // standing says whether a message about a slot is from its owner, under the epoch of now, to this process as a holder. Under
 // the lock of the key's copies it holds until the lock is left: whoever settles the slot later waits for the commits in
 // flight.
-func (s *Store) standing(from *Sender, slot cluster.Slot, epoch cluster.Epoch) Standing {
+func (s *Store) standing(from *Sender, slot cluster.Slot, epoch cluster.Epoch) (cluster.Holder, Standing) {
 	m := s.council.Map()
 	owner, now := m.Owner(slot)
-	_, holds := s.holding(m, slot)
+	h, holds := s.holding(m, slot)
 	fits := holds && owner == from.Node && now == epoch && from.Incarnation == s.o.Incarnation
-	return Standing{Refused: !fits, Version: m.Version}
+	return h, Standing{Refused: !fits, Version: m.Version}
 }
 
 // Prepare makes the records of one generation durable and hidden, with places of this node's own.
@@ -175,7 +175,7 @@ func (s *Store) Prepare(_ context.Context, r *PrepareRequest) (*PrepareReply, er
 	shard := s.shard(n.bucket.ID, n.key)
 	shard.copies.Lock()
 	defer shard.copies.Unlock()
-	st := s.standing(&r.Sender, r.Slot, r.Epoch)
+	h, st := s.standing(&r.Sender, r.Slot, r.Epoch)
 	m := s.mountpath(n)
 	if st.Refused {
 		return &PrepareReply{Standing: st}, nil
@@ -189,7 +189,7 @@ func (s *Store) Prepare(_ context.Context, r *PrepareRequest) (*PrepareReply, er
 	if known, err := m.knows(r); known || err != nil {
 		return &PrepareReply{}, n.wrapRead(op, err)
 	}
-	p := &preparation{store: s, m: m, request: r}
+	p := &preparation{store: s, m: m, request: r, shard: h.Shard}
 	defer p.end()
 	if err := p.find(); err != nil {
 		return nil, n.wrap(op, cluster.KindOther, err)
@@ -301,16 +301,19 @@ func (m *mountpath) sameContent(have, want *meta.Record) error {
 	return nil
 }
 
-// bare encodes a record without its places.
+// bare encodes a record without its places and shards.
 func bare(r *meta.Record) ([]byte, error) {
-	c := *r
-	c.Place = disk.Place{Length: r.Place.Length}
-	c.Parts = slices.Clone(r.Parts)
-	for i := range c.Parts {
-		c.Parts[i].Place = disk.Place{Length: c.Parts[i].Place.Length}
+	c := asHolder(r, 0)
+	for i := range datumCount(c) {
+		d := datumOf(c, i)
+		length := d.place.Length
+		if *d.coding != nil {
+			length = 0 // some holders have a shard, and others none
+		}
+		*d.place = disk.Place{Length: length}
 	}
 	c.PartCount = len(c.Parts)
-	return meta.EncodeFooter(&c)
+	return meta.EncodeFooter(c)
 }
 
 // preparation is a prepare that is being carried out.
@@ -318,13 +321,14 @@ type preparation struct {
 	store   *Store
 	m       *mountpath
 	request *PrepareRequest
+	shard   uint8          // that this node keeps
 	records []*meta.Record // the request's, with places of this node
 	taken   map[Token]stagedBytes
 	missing []Piece
 	done    bool
 }
 
-// find finds this node's bytes for every piece that has a place at the sender.
+// find finds this node's bytes for every piece of which it must have some.
 func (p *preparation) find() error {
 	sources := make(map[Piece]*Source, len(p.request.Sources))
 	for i := range p.request.Sources {
@@ -334,37 +338,31 @@ func (p *preparation) find() error {
 	for i, r := range p.request.Records {
 		mine := *r
 		mine.Parts = slices.Clone(r.Parts)
-		for j := range pieceCount(r) {
-			place := pieceOf(&mine, j)
-			if place.Kind == disk.Nowhere {
+		for j := range datumCount(r) {
+			d := datumOf(&mine, j)
+			if d.isEmpty() {
 				continue
 			}
-			found, err := p.findPiece(sources[Piece{i, j}], place.Length)
-			if err != nil {
+			length := d.as(p.shard)
+			*d.place = disk.Place{}
+			if length == 0 {
+				continue
+			}
+			var err error
+			if *d.place, err = p.findPiece(sources[Piece{i, j}], *d.coding, length); err != nil {
 				return err
 			}
-			if found.Kind == disk.Nowhere {
+			if d.place.Kind == disk.Nowhere {
 				p.missing = append(p.missing, Piece{i, j})
 			}
-			*place = found
 		}
 		p.records = append(p.records, &mine)
 	}
 	return nil
 }
 
-// pieceCount is how many pieces a record may have, and pieceOf is one of them.
-func pieceCount(r *meta.Record) int { return 1 + len(r.Parts) }
-
-func pieceOf(r *meta.Record, i int) *disk.Place {
-	if i == 0 {
-		return &r.Place
-	}
-	return &r.Parts[i-1].Place
-}
-
 // findPiece returns where a piece of that length lies here, or Nowhere.
-func (p *preparation) findPiece(src *Source, length int64) (disk.Place, error) {
+func (p *preparation) findPiece(src *Source, coding *meta.Coding, length int64) (disk.Place, error) {
 	if src == nil {
 		return disk.Place{}, nil
 	}
@@ -380,20 +378,25 @@ func (p *preparation) findPiece(src *Source, length int64) (disk.Place, error) {
 	if src.From.Kind == 0 {
 		return disk.Place{}, nil
 	}
-	place, err := p.m.piece(src.From, src.At)
-	if err != nil || place.Length != length {
+	place, shard, _, err := p.m.piece(src.From, src.At)
+	if err != nil || place.Length != length || !sameShard(shard, coding) {
 		return disk.Place{}, err
 	}
 	return place, nil
 }
 
-// piece returns the place of a piece of a record, or Nowhere when it is not here.
-func (m *mountpath) piece(ref meta.Ref, at int) (disk.Place, error) {
+// piece returns the place of a piece of a record, which may be Nowhere, and which shard lies there; found says whether there is
+// such a record.
+func (m *mountpath) piece(ref meta.Ref, at int) (place disk.Place, coding *meta.Coding, found bool, err error) {
 	r, err := m.index.Exact(ref)
 	if err != nil || r == nil {
-		return disk.Place{}, err
+		return disk.Place{}, nil, false, err
 	}
-	return m.pieceOf(r, at)
+	d, err := m.datum(r, at)
+	if err != nil {
+		return disk.Place{}, nil, false, err
+	}
+	return *d.place, *d.coding, true, nil
 }
 
 // commit makes the records durable, in doubt.

@@ -36,7 +36,8 @@ type Peers interface {
 	Forget(ctx context.Context, to cluster.NodeID, r *ForgetRequest) (Standing, error)
 	Pull(ctx context.Context, to cluster.NodeID, r *PullRequest) (*PullReply, error)
 	Compare(ctx context.Context, to cluster.NodeID, r *CompareRequest) (*CompareReply, error)
-	// Fetch opens the bytes of a piece of a record; what is read is checked.
+	// Fetch opens the bytes of a piece of a record; what is read is checked. KindObjectNotFound says that the receiver has no
+	// such record, KindNotFound that it has, and not these bytes.
 	Fetch(ctx context.Context, to cluster.NodeID, r *FetchRequest) (io.ReadCloser, error)
 }
 
@@ -87,7 +88,8 @@ type PrepareRequest struct {
 	Sources    []Source       // where the receiver finds bytes
 }
 
-// Source says where a holder finds the bytes of a piece of a record: under a token, or in a record that it has.
+// Source says where a holder finds the bytes of a piece of a record: under a token, or in a record that it has. Bytes under a
+// token are those that the holder is to have by the map of the request's epoch.
 type Source struct {
 	Record int   // of the request's records
 	Piece  int   // of that record: 0 is its place, n that of its part n-1
@@ -182,4 +184,11 @@ type FetchRequest struct {
 	Sender
 	Ref   meta.Ref
 	Piece int
+	Range *ShardRange // of bytes that lie in shards; nil: all of those that do not
+}
+
+// ShardRange is a range of one shard.
+type ShardRange struct {
+	Shard          int
+	Offset, Length int64
 }

@@ -112,7 +112,7 @@ func (s *Store) newRecord(n name, r *PutRequest) *meta.Record {
 
 // fill notes in a record what the bytes tell.
 func (b *body) fill(r *meta.Record) {
-	r.Size, r.ETag, r.Sums, r.Place, r.Inline = b.size, b.etag, b.sums, b.place, b.inline
+	r.Size, r.ETag, r.Sums, r.Place, r.Coding, r.Inline = b.size, b.etag, b.sums, b.place, b.coding, b.inline
 }
 
 // follow continues the count of the object that a record replaces.

@@ -16,24 +16,32 @@ import (
 )
 
 // TestSeveralLinearizable lets clients race on few keys of three holders, while holders crash and come back, messages are
-// lost, repeated and late, and ownership moves, and checks the history of each key. AISLE_STORE_SEEDS=N runs more seeds.
+// lost, repeated and late, and ownership moves, with copies and with shards, and checks the history of each key. AISLE_STORE_SEEDS=N runs more seeds.
 func TestSeveralLinearizable(t *testing.T) {
 	seeds, _ := strconv.Atoi(os.Getenv("AISLE_STORE_SEEDS"))
 	first, _ := strconv.Atoi(os.Getenv("AISLE_STORE_FIRST"))
 	for seed := uint64(first); seed < uint64(first+max(seeds, 2)); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			history := raceSeveral(t, seed)
-			t.Logf("%d operations", len(history))
-			result, _ := porcupine.CheckOperationsVerbose(register(), history, time.Minute)
-			if result != porcupine.Ok {
-				t.Fatalf("seed %d: %d operations: %s", seed, len(history), result)
-			}
+			wantLinear(t, seed, raceSeveral(newSeveral(t, 3, 3, nil), seed))
+		})
+		if seeds == 0 && seed > 0 {
+			continue
+		}
+		t.Run(fmt.Sprintf("%d/shards", seed), func(t *testing.T) {
+			wantLinear(t, seed, raceSeveral(newCoded(t, 3, 2, 1, nil), seed))
 		})
 	}
 }
 
-func raceSeveral(t *testing.T, seed uint64) []porcupine.Operation {
-	s := newSeveral(t, 3, 3, nil)
+func wantLinear(t *testing.T, seed uint64, history []porcupine.Operation) {
+	t.Helper()
+	t.Logf("%d operations", len(history))
+	if result, _ := porcupine.CheckOperationsVerbose(register(), history, time.Minute); result != porcupine.Ok {
+		t.Fatalf("seed %d: %d operations: %s", seed, len(history), result)
+	}
+}
+
+func raceSeveral(s *several, seed uint64) []porcupine.Operation {
 	start := time.Now()
 	var mu sync.Mutex
 	var history []porcupine.Operation

@@ -33,8 +33,9 @@ type body struct {
 	sums   Sums // what is kept: the bucket's, what was asked for, and an MD5 that was needed anyway
 	place  disk.Place
 	inline []byte
+	coding *meta.Coding // of the bytes in place; nil: they lie whole
 	kept   bool
-	tokens map[cluster.NodeID]Token // of the bytes at other holders
+	tokens map[cluster.NodeID]sent // the bytes at other holders
 }
 
 // discard frees the bytes unless a commit took them over.
@@ -52,19 +53,12 @@ func (s *Store) receive(ctx context.Context, m *mountpath, n name, in incoming, 
 	}
 	src := &source{ctx: ctx, body: in.body, hasher: newHasher(in.bucket, in.want, in.expect)}
 	b := &body{disk: m.disk}
-	var w *disk.Writer
-	var others *staging
+	var out *outlet
 	inline, err := s.receiveInline(m, src, in.size)
 	if err == nil && inline == nil {
-		w, err = m.disk.Create(ctx, in.size)
-		if err == nil {
-			defer w.Abort()
-			if others = s.stageBody(ctx, n, in.size); others != nil {
-				defer others.abort()
-				_, err = io.Copy(w, others.tee(src))
-			} else {
-				_, err = io.Copy(w, src)
-			}
+		if out, err = s.outlet(ctx, m, n, src, in.size); err == nil {
+			defer out.abort()
+			err = out.take(src)
 		}
 	}
 	switch {
@@ -79,23 +73,13 @@ func (s *Store) receive(ctx context.Context, m *mountpath, n name, in incoming, 
 	if err := b.check(src.hasher, in); err != nil {
 		return nil, err
 	}
-	if w == nil {
+	if out == nil {
 		return b, nil
 	}
-	record, err := meta.EncodeFooter(footer(b))
-	if err != nil {
-		return nil, err
+	if b.size > 0 {
+		b.coding = out.coding
 	}
-	if others == nil {
-		b.place, err = w.Seal(ctx, record)
-		return b, err
-	}
-	others.end(record)
-	if b.place, err = w.Seal(ctx, record); err == nil {
-		b.tokens = others.finish()
-		err = others.full
-	}
-	if err != nil {
+	if err := out.seal(ctx, b, footer(b)); err != nil {
 		b.discard()
 		return nil, err
 	}
@@ -202,6 +186,15 @@ func (s *source) peek(limit int) ([]byte, error) {
 	copy(data, *buf)
 	peekBuffers.Put(buf)
 	return data, nil
+}
+
+// gather reads up to limit bytes ahead, and sets size when that is the whole body.
+func (s *source) gather(limit int, size *int64) error {
+	whole, err := s.peek(limit)
+	if whole != nil {
+		s.ahead, *size = whole, int64(len(whole))
+	}
+	return err
 }
 
 var peekBuffers sync.Pool // of *[]byte

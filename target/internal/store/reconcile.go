@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"slices"
 	"time"
 
@@ -194,7 +196,8 @@ func (c *catchUp) take(ctx context.Context, r *meta.Record) error {
 	if err != nil || !needed {
 		return err
 	}
-	fetched, err := c.fetch(ctx, m, r)
+	h, _ := c.m.Slots[r.Slot()].Holder(s.o.Node)
+	fetched, err := s.bring(ctx, c.m, m, r, h.Shard)
 	taken := false
 	defer func() {
 		for _, p := range fetched {
@@ -231,16 +234,16 @@ func (c *catchUp) take(ctx context.Context, r *meta.Record) error {
 // bytesOf counts the data that a record came with.
 func bytesOf(r *meta.Record) int64 {
 	n := int64(len(r.Inline))
-	for i := range pieceCount(r) {
-		n += pieceOf(r, i).Length
+	for i := range datumCount(r) {
+		n += datumOf(r, i).place.Length
 	}
 	return n
 }
 
 // noteLost notes the pieces of a record whose bytes no holder has whole.
 func (c *catchUp) noteLost(m *mountpath, r *meta.Record) {
-	for i := range pieceCount(r) {
-		if place := pieceOf(r, i); place.IsLost() {
+	for i := range datumCount(r) {
+		if place := datumOf(r, i).place; place.IsLost() {
 			c.store.damaged(m, r.Ref, i, *place, errNoOtherCopy)
 		}
 	}
@@ -276,6 +279,9 @@ func (c *catchUp) needs(m *mountpath, r *meta.Record) (bool, error) {
 	}
 	for _, have := range line {
 		if have.Ref == r.Ref {
+			if here, err := m.keeps(have, h.Shard); err != nil || !here {
+				return true, err
+			}
 			return false, m.follow(&Decision{Refs: []meta.Ref{r.Ref}})
 		}
 		if have.Generation.Epoch < h.Admitted || have.Generation.Less(r.Generation) && have.Kind != meta.UploadTombstone {
@@ -289,26 +295,41 @@ func (c *catchUp) needs(m *mountpath, r *meta.Record) (bool, error) {
 	return true, nil
 }
 
-// fetch brings the bytes that a record names here, and makes the record name them.
-func (c *catchUp) fetch(ctx context.Context, m *mountpath, r *meta.Record) (places []disk.Place, err error) {
-	for i := range pieceCount(r) {
-		place := pieceOf(r, i)
-		if place.Kind == disk.Nowhere {
+// bring brings here what this node, as the holder of a shard, must have of the bytes that a record names, and makes the record
+// name it. KindObjectNotFound says that the owner does not have the record any more.
+func (s *Store) bring(ctx context.Context, in *cluster.Map, m *mountpath, r *meta.Record, shard uint8) (places []disk.Place, err error) {
+	for i := range datumCount(r) {
+		d := datumOf(r, i)
+		if d.isEmpty() {
 			continue
 		}
-		if *place, err = c.fetchPiece(ctx, m, r, i, *place); err != nil {
+		length := d.as(shard)
+		if length == 0 {
+			*d.place = disk.Place{}
+			continue
+		}
+		if *d.place, err = s.bringPiece(ctx, in, m, r, i, length); err != nil {
 			return places, err
 		}
-		places = append(places, *place)
+		places = append(places, *d.place)
 	}
 	return places, nil
 }
 
-// fetchPiece brings a piece here from the owner. What is damaged there comes from another holder; and what is whole nowhere is
-// lost here, too, until somebody has it again: one damaged object must not keep all others from having their copies.
-func (c *catchUp) fetchPiece(ctx context.Context, m *mountpath, r *meta.Record, piece int, want disk.Place) (disk.Place, error) {
-	s := c.store
-	place, err := s.fetchFrom(ctx, c.m, c.owner, m, r, piece, want)
+// bringPiece brings one piece here, of that length. What is damaged at the owner comes from another holder; and what is whole
+// nowhere is lost here, too, until somebody has it again: one damaged object must not keep all others from having their copies.
+func (s *Store) bringPiece(ctx context.Context, in *cluster.Map, m *mountpath, r *meta.Record, piece int, length int64) (disk.Place, error) {
+	d := datumOf(r, piece)
+	want := *d.place
+	if *d.coding != nil {
+		place, err := s.rebuild(ctx, in, m, r, piece)
+		if errors.Is(err, errNoOtherCopy) {
+			name := fmt.Sprintf("%s %d", r.Ref, piece) // the sum is not known, and places of others are not this one
+			return disk.Lost(disk.Place{Length: length, Sum: crc32.Checksum([]byte(name), castagnoli)}), nil
+		}
+		return place, err
+	}
+	place, err := s.fetchFrom(ctx, in, in.Slot(r.Slot()).Owner(), m, r, piece, want)
 	if !cluster.Is(err, cluster.KindCorrupt) {
 		return place, err
 	}
@@ -321,6 +342,14 @@ func (c *catchUp) fetchPiece(ctx context.Context, m *mountpath, r *meta.Record, 
 // insert makes a record visible here: not in doubt. What it replaced goes. It is not synced: sync is, before this node says
 // that it has everything.
 func (c *catchUp) insert(m *mountpath, r *meta.Record) (bool, error) {
+	before, err := m.exact([]meta.Ref{r.Ref}) // with other shards
+	if err != nil {
+		return false, err
+	}
+	free, err := m.unnamed(r.Ref, before, nil)
+	if err != nil {
+		return false, err
+	}
 	batch := m.index.NewBatch()
 	defer batch.Close()
 	if err := batch.Put(r); err != nil {
@@ -335,6 +364,9 @@ func (c *catchUp) insert(m *mountpath, r *meta.Record) (bool, error) {
 		return false, err
 	}
 	m.written.raise(slot, uint64(epoch))
+	if len(free) > 0 {
+		m.cleaner.add(cleanup{free: free})
+	}
 	return true, m.follow(&Decision{Refs: []meta.Ref{r.Ref}})
 }
 

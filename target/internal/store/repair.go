@@ -94,9 +94,9 @@ func (s *Store) verifyNamed(ctx context.Context, m *mountpath, ref meta.Ref, pie
 	record, err = m.index.Exact(ref)
 	named := false
 	if err == nil && record != nil {
-		var now disk.Place
-		now, err = m.pieceOf(record, piece)
-		if named = err == nil && now == place; named {
+		var now datum
+		now, err = m.datum(record, piece)
+		if named = err == nil && *now.place == place; named {
 			m.pin(place)
 		}
 	}
@@ -110,18 +110,6 @@ func (s *Store) verifyNamed(ctx context.Context, m *mountpath, ref meta.Ref, pie
 		return record, err, nil
 	}
 	return record, nil, err
-}
-
-// pieceOf returns the place of a piece of a record, or Nowhere when it has no such piece.
-func (m *mountpath) pieceOf(r *meta.Record, at int) (disk.Place, error) {
-	if at == 0 {
-		return r.Place, nil
-	}
-	parts, err := m.index.Parts(r)
-	if err != nil || at > len(parts) {
-		return disk.Place{}, err
-	}
-	return parts[at-1].Place, nil
 }
 
 // sources returns the nodes that may have the bytes of a record: holders in sync, the owner first, then the others.
@@ -148,6 +136,11 @@ func (s *Store) refetch(ctx context.Context, m *mountpath, r *meta.Record, piece
 		return disk.Place{}, err
 	}
 	now := s.council.Map()
+	if d, err := m.datum(r, piece); err != nil {
+		return disk.Place{}, err
+	} else if *d.coding != nil {
+		return s.rebuildSame(ctx, now, m, r, piece, want)
+	}
 	nodes := s.sourcesOf(now, r.Slot())
 	if len(nodes) == 0 {
 		return disk.Place{}, errNoOtherCopy
@@ -195,11 +188,60 @@ func (s *Store) fetchFrom(ctx context.Context, now *cluster.Map, node cluster.No
 	if err != nil {
 		return disk.Place{}, err
 	}
+	return m.proved(r, place, want)
+}
+
+// proved returns a place when it has the bytes that are wanted, and frees it when it has others.
+func (m *mountpath) proved(r *meta.Record, place, want disk.Place) (disk.Place, error) {
 	if place.Sum != want.Sum {
 		m.free(place)
 		return disk.Place{}, cluster.Fail("target/store.refetch", r.Ref.String(), cluster.KindCorrupt, "the holder has other bytes under the same generation")
 	}
 	return place, nil
+}
+
+// rebuildSame is refetch of a shard.
+func (s *Store) rebuildSame(ctx context.Context, now *cluster.Map, m *mountpath, r *meta.Record, piece int, want disk.Place) (disk.Place, error) {
+	place, err := s.rebuild(ctx, now, m, r, piece)
+	if err != nil || want.IsLost() { // it was never here: no sum of it is known
+		return place, err
+	}
+	return m.proved(r, place, want)
+}
+
+// rebuild brings the shard here that the coding of a piece names: from another holder of the same one, or made of others.
+// KindObjectNotFound says that the owner does not have the record any more, errNoOtherCopy that too few shards are left.
+func (s *Store) rebuild(ctx context.Context, in *cluster.Map, m *mountpath, r *meta.Record, piece int) (disk.Place, error) {
+	d, err := m.datum(r, piece)
+	if err != nil {
+		return disk.Place{}, err
+	}
+	coding := *d.coding
+	code, err := s.codes.of(coding)
+	if err != nil {
+		return disk.Place{}, err
+	}
+	from := &spread{
+		store: s, ctx: ctx, m: in, holders: in.Slot(r.Slot()).Holders, records: []datumRef{{r.Ref, piece}}, key: copyName(r.Bucket, r.Key),
+	}
+	body, err := code.OpenShard(d.size, coding.Shard, from.open)
+	if err != nil {
+		return disk.Place{}, from.failure(err)
+	}
+	defer body.Close()
+	w, err := m.disk.Create(ctx, code.ShardLength(d.size))
+	if err != nil {
+		return disk.Place{}, err
+	}
+	defer w.Abort()
+	if _, err := io.Copy(w, body); err != nil {
+		return disk.Place{}, from.failure(err)
+	}
+	footer, err := meta.EncodeFooter(r)
+	if err != nil {
+		return disk.Place{}, err
+	}
+	return w.Seal(ctx, footer)
 }
 
 // replacePlace lets all records of a key that name a place name another one with the same bytes, by one synced batch. It
@@ -265,8 +307,8 @@ func (m *mountpath) renamePlace(n name, old, fresh disk.Place) (bool, error) {
 	batch := m.index.NewBatch()
 	defer batch.Close()
 	for _, r := range records {
-		for i := range pieceCount(r) {
-			if p := pieceOf(r, i); *p == old {
+		for i := range datumCount(r) {
+			if p := datumOf(r, i).place; *p == old {
 				*p = fresh
 			}
 		}
@@ -298,8 +340,8 @@ func (m *mountpath) naming(n name, place disk.Place) ([]*meta.Record, error) {
 		if r.Parts, err = m.index.Parts(r); err != nil {
 			return nil, err
 		}
-		for i := range pieceCount(r) {
-			if *pieceOf(r, i) == place {
+		for i := range datumCount(r) {
+			if *datumOf(r, i).place == place {
 				naming = append(naming, r)
 				break
 			}
@@ -314,7 +356,7 @@ func (o *Object) mend(p *piece, bad error) error {
 	const op = "target/store.mend"
 	s := o.store
 	s.o.Events.corrupt(o.m.ID, o.name.bucket.ID, o.name.key, bad)
-	d := s.damaged(o.m, o.ref, p.number, p.place, bad)
+	d := s.damaged(o.m, o.ref, p.number, *p.place, bad)
 	if d == nil || p.mended {
 		return bad
 	}
@@ -338,7 +380,7 @@ func (o *Object) mend(p *piece, bad error) error {
 func (o *Object) reopen(p *piece) error {
 	inside := o.store.readers.enter()
 	defer o.store.readers.leave(inside)
-	place, err := o.m.piece(o.ref, p.number)
+	place, _, _, err := o.m.piece(o.ref, p.number)
 	if err != nil {
 		return err
 	}
@@ -347,6 +389,6 @@ func (o *Object) reopen(p *piece) error {
 	}
 	o.leave(p)
 	o.m.pin(place)
-	p.place, p.reader, p.pinned = place, nil, true
+	*p.place, p.reader, p.pinned = place, nil, true
 	return nil
 }

@@ -44,7 +44,7 @@ type rounds struct {
 	begun   bool           // something was prepared
 
 	mu     sync.Mutex
-	tokens map[cluster.NodeID]map[Piece]Token // guarded by mu
+	tokens map[cluster.NodeID]map[Piece]sent // guarded by mu
 }
 
 // isShared reports whether other nodes hold the turn's slot, too, or should.
@@ -56,12 +56,12 @@ func (t *turn) isShared() bool {
 func (t *turn) commitShared(c *change, before []meta.Ref) error {
 	ctx, cancel := context.WithTimeout(t.store.life, roundsLife)
 	defer cancel()
-	r := &rounds{turn: t, change: c, earlier: before, begun: len(before) > 0, tokens: make(map[cluster.NodeID]map[Piece]Token)}
+	r := &rounds{turn: t, change: c, earlier: before, begun: len(before) > 0, tokens: make(map[cluster.NodeID]map[Piece]sent)}
 	r.deadline, _ = ctx.Deadline()
 	if c.body != nil {
 		c.body.kept = true
 		for node, token := range c.body.tokens {
-			r.tokens[node] = map[Piece]Token{{}: token}
+			r.tokens[node] = map[Piece]sent{{}: token}
 		}
 	}
 	for {
@@ -180,10 +180,11 @@ func (r *rounds) begin(ctx context.Context) error {
 	return r.enough()
 }
 
-// enough returns nil when the slot has holders for the fewest copies that may be acknowledged.
+// enough returns nil when the slot has holders for the fewest copies, or different shards, that may be acknowledged.
 func (r *rounds) enough() error {
-	if have, want := len(r.state.Holders), r.turn.name.bucket.Props.LeastCopies(); have < want {
-		return r.turn.fail(cluster.KindUnavailable, fmt.Sprintf("only %d of at least %d copies can be made now", have, want))
+	layout := layoutOf(r.m, r.turn.id.bucket)
+	if have, want := layout.Kept(r.state.Holders), max(r.turn.name.bucket.Props.LeastCopies(), layout.Needed()); have < want {
+		return r.turn.fail(cluster.KindUnavailable, fmt.Sprintf("only %d of at least %d copies or shards can be made now", have, want))
 	}
 	return nil
 }
@@ -323,15 +324,19 @@ func (r *rounds) hasMoved() bool {
 
 // sources says where a holder finds the bytes of the records.
 func (r *rounds) sources(to cluster.NodeID) []Source {
+	h, _ := r.state.Holder(to)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var all []Source
 	for i, record := range r.change.put {
-		for j := range pieceCount(record) {
-			if pieceOf(record, j).Kind == disk.Nowhere {
+		for j := range datumCount(record) {
+			if datumOf(record, j).isEmpty() {
 				continue
 			}
-			src := Source{Record: i, Piece: j, Token: r.tokens[to][Piece{i, j}]}
+			src := Source{Record: i, Piece: j}
+			if at := r.tokens[to][Piece{i, j}]; at.shard == h.Shard {
+				src.Token = at.token
+			}
 			src.From, src.At = r.change.origin(record, j)
 			if src.From.Kind == 0 && len(r.earlier) > 0 {
 				src.From, src.At = r.earlier[len(r.earlier)-len(r.refs)+i], j
@@ -360,16 +365,16 @@ func (c *change) origin(record *meta.Record, piece int) (meta.Ref, int) {
 // supply sends a holder the bytes of pieces from their places here.
 func (r *rounds) supply(ctx context.Context, to cluster.NodeID, missing []Piece) error {
 	for _, p := range missing {
-		if p.Record < 0 || p.Record >= len(r.change.put) || p.Piece < 0 || p.Piece >= pieceCount(r.change.put[p.Record]) {
+		if p.Record < 0 || p.Record >= len(r.change.put) || p.Piece < 0 || p.Piece >= datumCount(r.change.put[p.Record]) {
 			return errors.New("the holder lacks what was not sent")
 		}
-		token, err := r.supplyPiece(ctx, to, r.change.put[p.Record], p.Piece)
+		token, err := r.supplyPiece(ctx, to, p)
 		if err != nil {
 			return err
 		}
 		r.mu.Lock()
 		if r.tokens[to] == nil {
-			r.tokens[to] = make(map[Piece]Token)
+			r.tokens[to] = make(map[Piece]sent)
 		}
 		r.tokens[to][p] = token
 		r.mu.Unlock()
@@ -377,29 +382,73 @@ func (r *rounds) supply(ctx context.Context, to cluster.NodeID, missing []Piece)
 	return nil
 }
 
-func (r *rounds) supplyPiece(ctx context.Context, to cluster.NodeID, record *meta.Record, piece int) (Token, error) {
-	place := *pieceOf(record, piece)
-	reader, err := r.turn.m.disk.Open(place)
-	if errors.Is(err, disk.ErrGone) {
-		err = cluster.E("target/store.supply", record.Ref.String(), cluster.KindCorrupt, err) // the turn keeps it from being freed
-	}
+func (r *rounds) supplyPiece(ctx context.Context, to cluster.NodeID, p Piece) (sent, error) {
+	h, _ := r.state.Holder(to)
+	body, size, err := r.openPiece(ctx, h, p)
 	if err != nil {
-		return 0, err
+		return sent{}, err
 	}
-	defer reader.Close()
+	defer body.Close()
 	var bad atomic.Pointer[error] // what is damaged here says nothing about the holder
-	body := &summed{r: &pieceReader{SectionReader: io.NewSectionReader(reader, 0, place.Length), reader: reader, damaged: func(err error) { bad.Store(&err) }}}
+	if here, ok := body.(*pieceReader); ok {
+		here.damaged = func(err error) { bad.Store(&err) }
+	}
+	record, in := r.change.put[p.Record], &summed{r: body}
 	staged, err := r.turn.store.peers.Stage(ctx, to, &StageRequest{
-		Sender: r.turn.store.sender(r.m, to), Bucket: record.Bucket, Key: record.Key, Size: place.Length, Body: body,
-		Footer: func() ([]byte, error) { return meta.EncodeFooter(record) },
+		Sender: r.turn.store.sender(r.m, to), Bucket: record.Bucket, Key: record.Key, Size: size, Body: in,
+		Footer: func() ([]byte, error) { return meta.EncodeFooter(asHolder(record, h.Shard)) },
 	})
 	switch here := bad.Load(); {
 	case here != nil:
 		err = *here
-	case err == nil && (staged.Length != place.Length || staged.Sum != body.crc):
+	case err == nil && (staged.Length != size || staged.Sum != in.crc):
 		err = errors.New("the bytes arrived changed")
 	}
-	return staged.Token, err
+	return sent{staged.Token, h.Shard}, err
+}
+
+// openPiece opens what a holder is to have of a piece, and says how many bytes that are. A shard that is not here is made of
+// others: those of a fresh write can be read where the write is prepared, so they are asked for until this is so.
+func (r *rounds) openPiece(ctx context.Context, to cluster.Holder, p Piece) (io.ReadCloser, int64, error) {
+	t := r.turn
+	d := datumOf(r.change.put[p.Record], p.Piece)
+	coding, place := *d.coding, *d.place
+	if coding == nil {
+		reader, err := t.m.disk.Open(place)
+		if errors.Is(err, disk.ErrGone) {
+			err = cluster.E("target/store.supply", t.name.String(), cluster.KindCorrupt, err) // the turn keeps it from being freed
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		return &pieceReader{SectionReader: io.NewSectionReader(reader, 0, place.Length), reader: reader}, place.Length, nil
+	}
+	code, err := t.store.codes.of(coding)
+	if err != nil {
+		return nil, 0, err
+	}
+	from := &spread{
+		store: t.store, ctx: ctx, m: r.m, holders: r.state.Holders, records: r.namedBy(p), here: t.m, place: place, shard: coding.Shard, key: t.name, except: to.Node,
+	}
+	for begun := time.Now(); ; {
+		reader, err := code.OpenShard(d.size, int(to.Shard), from.open)
+		if err == nil || time.Since(begun) >= silence || r.hasMoved() || !pause(ctx, askPause) {
+			return reader, code.ShardLength(d.size), err
+		}
+	}
+}
+
+// namedBy are the records that name a piece at other holders: that of this round, those of earlier ones, and the one that it
+// comes from.
+func (r *rounds) namedBy(p Piece) []datumRef {
+	all := []datumRef{{r.refs[p.Record], p.Piece}}
+	for i := len(r.earlier) - len(r.refs) + p.Record; i >= 0; i -= len(r.refs) {
+		all = append(all, datumRef{r.earlier[i], p.Piece})
+	}
+	if from, at := r.change.origin(r.change.put[p.Record], p.Piece); from.Kind != 0 {
+		all = append(all, datumRef{from, at})
+	}
+	return all
 }
 
 // demote accuses holders that do not answer, and waits for another map.

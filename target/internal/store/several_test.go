@@ -148,6 +148,9 @@ func (p *process) Accuse(ctx context.Context, slot cluster.Slot, epoch cluster.E
 	if !p.node.s.held {
 		p.node.s.demote(ctx, p.node.id, slot, epoch, holders)
 	}
+	if now := p.node.s.active().Slot(slot); now.Epoch == epoch && !p.node.s.held {
+		return cluster.Fail("Accuse", "", cluster.KindConflict, "too few shards would be left")
+	}
 	return p.await(ctx, func(m *cluster.Map) bool {
 		st := m.Slot(slot)
 		return st.Epoch != epoch || !slices.ContainsFunc(holders, func(n cluster.NodeID) bool { _, ok := st.Holder(n); return ok })
@@ -298,7 +301,25 @@ func (p *process) Compare(ctx context.Context, to cluster.NodeID, r *CompareRequ
 }
 
 func (p *process) Fetch(ctx context.Context, to cluster.NodeID, r *FetchRequest) (io.ReadCloser, error) {
-	return reach(p, to, "fetch", func(s *Store) (io.ReadCloser, error) { return s.Fetch(ctx, r) })
+	in, err := reach(p, to, "fetch", func(s *Store) (io.ReadCloser, error) { return s.Fetch(ctx, r) })
+	if err != nil {
+		return nil, err
+	}
+	return &stream{ReadCloser: in, from: p, to: to}, nil
+}
+
+// stream is what Fetch gives: it breaks when an end of it does.
+type stream struct {
+	io.ReadCloser
+	from *process
+	to   cluster.NodeID
+}
+
+func (r *stream) Read(b []byte) (int, error) {
+	if _, err := reach(r.from, r.to, "read", func(*Store) (int, error) { return 0, nil }); err != nil {
+		return 0, err
+	}
+	return r.ReadCloser.Read(b)
 }
 
 const sharedLayout = 1
@@ -306,15 +327,31 @@ const sharedLayout = 1
 // newSeveral starts n nodes that each own a share of the slots of a layout of so many copies, all in sync.
 func newSeveral(t testing.TB, n, copies int, change func(*Options)) *several {
 	t.Helper()
+	return newSeveralIn(t, n, cluster.Layout{Copies: copies}, change)
+}
+
+// newCoded is newSeveral for a layout of shards, which are small: a few kilobytes make several stripes.
+func newCoded(t testing.TB, n, data, parity int, change func(*Options)) *several {
+	t.Helper()
+	return newSeveralIn(t, n, cluster.Layout{Data: data, Parity: parity}, func(o *Options) {
+		o.InlineMax, o.ShardMin, o.ShardBlock = 200, 1000, 700
+		if change != nil {
+			change(o)
+		}
+	})
+}
+
+func newSeveralIn(t testing.TB, n int, layout cluster.Layout, change func(*Options)) *several {
+	t.Helper()
 	before := goleak.IgnoreCurrent()
 	s := &several{t: t, nodes: make(map[cluster.NodeID]*member), change: change, deciding: make(chan struct{}, 1)}
 	s.bucket = cluster.BucketEntry{
 		ID: cluster.NewBucketID(sharedLayout, 7), Bucket: cluster.Native("b"),
-		Props: cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: copies, MinCopies: 1},
+		Props: cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: layout.Copies, Data: layout.Data, Parity: layout.Parity, MinCopies: 1},
 	}
 	m := &cluster.Map{Version: 1, ClusterID: "c", Removed: map[cluster.NodeID]bool{}}
 	m.AddLayout(cluster.OneCopy())
-	m.AddLayout(cluster.Layout{Copies: copies})
+	m.AddLayout(layout)
 	var ids []cluster.NodeID
 	for i := range n {
 		id := cluster.NodeID(fmt.Sprintf("t%d", i+1))
@@ -325,8 +362,12 @@ func newSeveral(t testing.TB, n, copies int, change func(*Options)) *several {
 	}
 	for i := range cluster.Slots {
 		st := cluster.SlotState{Epoch: 1, Owned: 1}
-		for c := range copies {
-			st.Holders = append(st.Holders, cluster.Holder{Node: ids[(i+c)%n], InSync: true, Admitted: 1})
+		for c := range layout.Width() {
+			h := cluster.Holder{Node: ids[(i+c)%n], InSync: true, Admitted: 1}
+			if layout.Data > 0 {
+				h.Shard = uint8(c)
+			}
+			st.Holders = append(st.Holders, h)
 		}
 		m.Slots[cluster.SlotIn(sharedLayout, i)] = st
 	}
@@ -520,11 +561,26 @@ func (s *several) demote(ctx context.Context, accuser cluster.NodeID, slot clust
 	}
 	s.mu.Unlock()
 	s.reshapeWithin(ctx, func(_ cluster.Slot, st *cluster.SlotState) bool {
-		before := len(st.Holders)
-		owner := st.Owner()
-		st.Holders = slices.DeleteFunc(st.Holders, func(h cluster.Holder) bool { return h.Node != owner && slices.Contains(nodes, h.Node) })
-		return len(st.Holders) < before
+		rest := slices.DeleteFunc(slices.Clone(st.Holders), func(h cluster.Holder) bool { return h.Node != st.Owner() && slices.Contains(nodes, h.Node) })
+		if layout := s.layout(); len(rest) == len(st.Holders) || layout.InSync(rest) < layout.Needed() {
+			return false
+		}
+		st.Holders = rest
+		return true
 	})
+}
+
+func (s *several) layout() cluster.Layout { return s.active().Layouts[sharedLayout] }
+
+// freeShard is the lowest shard that no holder keeps, or that of the last one.
+func (s *several) freeShard(holders []cluster.Holder) uint8 {
+	layout := s.layout()
+	for i := range layout.Data + layout.Parity {
+		if !slices.ContainsFunc(holders, func(h cluster.Holder) bool { return int(h.Shard) == i }) {
+			return uint8(i)
+		}
+	}
+	return holders[len(holders)-1].Shard
 }
 
 // admit lets a node catch up in every slot that it does not hold.
@@ -533,7 +589,7 @@ func (s *several) admit(id cluster.NodeID) {
 		if _, holds := st.Holder(id); holds || len(st.Holders) == 0 {
 			return false
 		}
-		st.Holders = append(st.Holders, cluster.Holder{Node: id})
+		st.Holders = append(st.Holders, cluster.Holder{Node: id, Shard: s.freeShard(st.Holders)})
 		return true
 	})
 }

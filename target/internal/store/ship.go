@@ -252,12 +252,22 @@ func (s *Store) Fetch(_ context.Context, r *FetchRequest) (io.ReadCloser, error)
 	if err := m.err(); err != nil {
 		return nil, n.wrap(op, cluster.KindUnavailable, err)
 	}
-	place, err := m.piece(r.Ref, r.Piece)
+	place, coding, found, err := m.piece(r.Ref, r.Piece)
 	if err != nil {
 		return nil, n.wrap(op, cluster.KindOther, err)
 	}
-	if place.Kind == disk.Nowhere {
+	if !found {
 		return nil, n.fail(op, cluster.KindObjectNotFound, "the generation was replaced")
+	}
+	offset, length := int64(0), place.Length
+	if r.Range != nil {
+		offset, length = r.Range.Offset, r.Range.Length
+	}
+	if place.Kind == disk.Nowhere || (coding != nil) != (r.Range != nil) || coding != nil && coding.Shard != r.Range.Shard {
+		return nil, n.fail(op, cluster.KindNotFound, "these bytes are not here")
+	}
+	if offset < 0 || length < 0 || offset+length > place.Length {
+		return nil, n.fail(op, cluster.KindInvalid, "the range lies outside of the bytes")
 	}
 	if s.damages.knows(m, place) {
 		return nil, n.fail(op, cluster.KindCorrupt, "the bytes are damaged here, too")
@@ -271,7 +281,7 @@ func (s *Store) Fetch(_ context.Context, r *FetchRequest) (io.ReadCloser, error)
 		return nil, n.wrap(op, cluster.KindOther, err)
 	}
 	damaged := func(err error) { s.damaged(m, r.Ref, r.Piece, place, err) }
-	return &pieceReader{SectionReader: io.NewSectionReader(reader, 0, place.Length), reader: reader, damaged: damaged}, nil
+	return &pieceReader{SectionReader: io.NewSectionReader(reader, offset, length), reader: reader, damaged: damaged}, nil
 }
 
 // pieceReader reads the bytes of one place, and tells when they are damaged.

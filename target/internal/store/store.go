@@ -12,6 +12,7 @@ import (
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/ec"
 	"github.com/aisle-store/aisle/target/internal/meta"
 	"github.com/aisle-store/aisle/xact"
 )
@@ -46,6 +47,8 @@ type Options struct {
 	Health      time.Duration        // how often each mountpath is checked; ten seconds
 	HealthLimit time.Duration        // a check that takes longer says that the disk does not answer; 30 seconds
 	InlineMax   int                  // data up to this size lies in the record; 4 KiB; negative: none
+	ShardMin    int64                // in a layout of shards, data up to this size lie whole at one holder more than there are parity shards; 64 KiB; negative: none
+	ShardBlock  int                  // bytes of a block of a shard; ec.BlockSize
 	CacheBytes  int64                // of blocks in the cache that all indexes share; 64 MiB
 	Disk        disk.Options         // sizes and watermarks of each disk; Identity and Events.Failed are set by the store
 	Index       meta.Options         // sizes of each index; Cache and Events are set by the store
@@ -81,6 +84,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.InlineMax == 0 {
 		o.InlineMax = 4 << 10
+	}
+	if o.ShardMin == 0 {
+		o.ShardMin = 64 << 10
+	}
+	if o.ShardBlock == 0 {
+		o.ShardBlock = ec.BlockSize
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 64 << 20
@@ -118,6 +127,7 @@ type Store struct {
 	staged     staged
 	teller     teller
 	damages    damages
+	codes      codes
 	background background
 
 	life    context.Context    // ends with the background work

@@ -393,7 +393,7 @@ func (t *turn) assemble(upload *meta.Record, parts []*meta.Record, r *CompleteRe
 		infos = append(infos, *partOf(part, part.Part))
 		record.Parts = append(record.Parts, meta.Part{
 			Number: want.Number, Size: part.Size, ETag: part.ETag, Modified: part.Modified,
-			Sums: part.Sums, Place: part.Place, Inline: part.Inline,
+			Sums: part.Sums, Place: part.Place, Coding: part.Coding, Inline: part.Inline,
 		})
 		record.Size += part.Size
 	}
