@@ -13,10 +13,10 @@ import (
 )
 
 func (a *app) clusterGroup() *cobra.Command {
-	c := &cobra.Command{Use: "cluster", Short: "Take nodes out of the cluster and bring them back", RunE: group}
+	c := &cobra.Command{Use: "cluster", Short: "Take nodes out of the cluster and bring them back, or go on without them", RunE: group}
 	nodes := &cobra.Command{Use: "add-remove-nodes", Short: "Take nodes out of the cluster and bring them back", RunE: group}
 	nodes.AddCommand(a.startMaintenance(), a.stopMaintenance(), a.shutdownNodes(), a.decommission())
-	c.AddCommand(nodes)
+	c.AddCommand(nodes, a.clusterRecover())
 	return c
 }
 
