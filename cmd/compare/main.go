@@ -37,7 +37,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each load runs on each server")
 	flag.Float64Var(&o.seconds, "seconds", 5, "how long each load runs")
 	flag.IntVar(&o.connections, "connections", 16, "connections")
-	flag.StringVar(&o.parts, "parts", "rates,relay,memory,list", "what to measure")
+	flag.StringVar(&o.parts, "parts", "rates,relay,memory,list", "what to measure; also copies: what a second copy costs a PUT")
 	flag.IntVar(&o.large, "large", 1_000_000, "objects of the large bucket in part list")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -64,7 +64,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, options, io.Writer) error
-	}{{"rates", rates}, {"relay", relay}, {"memory", memory}, {"list", lists}} {
+	}{{"rates", rates}, {"relay", relay}, {"memory", memory}, {"list", lists}, {"copies", copies}} {
 		if !slices.Contains(wanted, part.name) {
 			continue
 		}

@@ -203,3 +203,53 @@ func medians(all []result) result {
 		ServerCPU: median(func(r result) float64 { return r.ServerCPU }),
 	}
 }
+
+// copies measures what a PUT into a bucket with two copies costs three nodes, against one into a bucket with one copy on the
+// same nodes, in turns.
+func copies(ctx context.Context, o options, out io.Writer) error {
+	first, err := startAisle(ctx, o, "first", nil)
+	if err != nil {
+		return err
+	}
+	defer first.stop()
+	servers := []*server{first}
+	for _, name := range []string{"second", "third"} {
+		s, err := startTarget(ctx, o, name, first)
+		if err != nil {
+			return err
+		}
+		defer s.stop()
+		servers = append(servers, s)
+	}
+	for _, n := range []string{"1", "2"} {
+		if err := first.createBucket(ctx, o, "copies-"+n, "replicas="+n); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(out, "\nPUT with two copies against one, three nodes, %d connections to one of them, CPU of all, median of %d interleaved runs of %gs.\n\n", o.connections, o.rounds, o.seconds)
+	fmt.Fprintln(out, "| size | CPU one copy | CPU two copies | ratio | rate one copy | rate two copies | p50 / p99 one | p50 / p99 two |")
+	fmt.Fprintln(out, "| --- | --- | --- | --- | --- | --- | --- | --- |")
+	for _, l := range []load{
+		{operation: "put", size: "4KiB", objects: 2000, prefix: "4k"},
+		{operation: "put", size: "64KiB", objects: 1000, prefix: "64k"},
+		{operation: "put", size: "1MiB", objects: 200, prefix: "1m"},
+	} {
+		var results [2][]result
+		for round := range o.rounds {
+			for i := range results {
+				i := (i + round) % 2 // neither always comes first
+				one := o.timed(l)
+				one.more = append(one.more, "--bucket", fmt.Sprintf("copies-%d", i+1))
+				r, err := bench(ctx, o, one, servers...)
+				if err != nil {
+					return err
+				}
+				results[i] = append(results[i], r)
+			}
+		}
+		a, b := medians(results[0]), medians(results[1])
+		fmt.Fprintf(out, "| %s | %.0f µs | %.0f µs | **%.2f** | %.0f/s | %.0f/s | %.1f / %.1f ms | %.1f / %.1f ms |\n", l.size, a.ServerCPU, b.ServerCPU,
+			b.ServerCPU/a.ServerCPU, a.OpsPerSec, b.OpsPerSec, a.P50, a.P99, b.P50, b.P99)
+	}
+	return nil
+}

@@ -32,6 +32,19 @@ type server struct {
 
 // startAisle starts a node with one mountpath, or none when it is a gateway that joins another node.
 func startAisle(ctx context.Context, o options, name string, join *server) (*server, error) {
+	role := "proxy,target"
+	if join != nil {
+		role = "proxy"
+	}
+	return startNode(ctx, o, name, role, join)
+}
+
+// startTarget starts a node with one mountpath that joins another node.
+func startTarget(ctx context.Context, o options, name string, join *server) (*server, error) {
+	return startNode(ctx, o, name, "proxy,target", join)
+}
+
+func startNode(ctx context.Context, o options, name, role string, join *server) (*server, error) {
 	ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
@@ -39,12 +52,12 @@ func startAisle(ctx context.Context, o options, name string, join *server) (*ser
 	dir := filepath.Join(o.dir, name)
 	s := &server{name: name, endpoint: "http://" + ports[0], intra: ports[1]}
 	args := []string{"node", "--dir", filepath.Join(dir, "state"), "--listen", ports[0], "--intra-listen", ports[1], "--gossip-listen", ports[2],
-		"--public-url", s.endpoint}
-	if join == nil {
+		"--public-url", s.endpoint, "--role", role}
+	if role != "proxy" {
 		args = append(args, "--mountpath", filepath.Join(dir, "disk"))
-	} else {
-		secret := filepath.Join(o.dir, join.name, "state", "cluster.secret")
-		args = append(args, "--role", "proxy", "--join", join.intra, "--cluster-secret-file", secret)
+	}
+	if join != nil {
+		args = append(args, "--join", join.intra, "--cluster-secret-file", filepath.Join(o.dir, join.name, "state", "cluster.secret"))
 	}
 	env := []string{"AISLE_ACCESS_KEY=" + accessKey, "AISLE_SECRET_KEY=" + secretKey}
 	return s, s.start(ctx, o, env, "/-/ready", o.aisle, args...)
@@ -98,6 +111,17 @@ func (s *server) start(ctx context.Context, o options, env []string, ready, prog
 func (s *server) stop() {
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 	_ = s.cmd.Wait()
+}
+
+// createBucket makes a bucket with properties.
+func (s *server) createBucket(ctx context.Context, o options, name string, props ...string) error {
+	args := []string{"bucket", "create", name, "--props", strings.Join(props, ",")}
+	cmd := exec.CommandContext(ctx, o.aisle, args...)
+	cmd.Env = []string{"HOME=" + o.dir, "AISLE_ENDPOINT=" + s.endpoint, "AISLE_ACCESS_KEY=" + accessKey, "AISLE_SECRET_KEY=" + secretKey}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return nil
 }
 
 // settle waits until the server takes less than a twentieth of a processor for two seconds, a minute at most.

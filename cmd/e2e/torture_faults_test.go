@@ -59,7 +59,7 @@ func newFaults(x *torture) *faults {
 	x.net.run("ip addr add %s/24 dev bridge0", relayAddress)
 	f.kinds = []faultKind{
 		{"kill", 12, 25 * time.Second, f.kill},
-		{"kill the leader", 6, 10 * time.Second, func(*testcluster.Node) func() { return f.kill(x.cluster.Nodes[leader(x.t, x.cluster)]) }},
+		{"kill the leader", 6, 10 * time.Second, f.killLeader},
 		{"stop", 4, 5 * time.Second, f.stop},
 		{"pause", 8, 60 * time.Second, f.pause},
 		{"cut", 8, 30 * time.Second, f.cut("in out")},
@@ -180,6 +180,18 @@ func (f *faults) kill(n *testcluster.Node) func() {
 	f.say("kill node %d", n.Index)
 	n.Kill()
 	return func() { f.launch(n) }
+}
+
+func (f *faults) killLeader(*testcluster.Node) func() {
+	for _, n := range f.there() {
+		url, err := primary(f.t.Context(), f.cluster, n)
+		for _, leads := range f.there() {
+			if err == nil && leads.Endpoint == url && leads.Running() && !f.busy(leads.Index) {
+				return f.kill(leads)
+			}
+		}
+	}
+	return nil // nobody says who leads, or that one has a fault
 }
 
 func (f *faults) stop(n *testcluster.Node) func() {

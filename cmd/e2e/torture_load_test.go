@@ -22,6 +22,7 @@ const (
 	eraLong        = 20 * time.Second // shared keys are written for an era, then only read: histories stay short enough to check
 	eraKeys        = 6
 	tortureLimit   = 15 * time.Second // of one request
+	shunned        = 8 * time.Second
 	torturePause   = 60 * time.Millisecond
 	ownKeys        = 40 // of each client in each bucket
 	metaMark       = "X-Amz-Meta-Mark"
@@ -149,7 +150,7 @@ func (w *worker) ask(kind string, r request) answer {
 		if nodes == nil {
 			nodes = *w.endpoints.Load()
 		}
-		n := w.random.IntN(len(nodes))
+		n := w.gateway(nodes)
 		r.endpoint = nodes[n]
 		client := w.client
 		if w.id%2 == 1 {
@@ -160,12 +161,28 @@ func (w *worker) ask(kind string, r request) answer {
 		a.reply, a.err = client.do(ctx, r)
 		cancel()
 		a.done = time.Since(w.began)
+		if a.err != nil && w.only == nil {
+			w.shunned.Store(nodes[n], time.Now().Add(shunned))
+		}
 		if !a.never() {
 			break
 		}
 	}
 	w.asked(a)
 	return a
+}
+
+// gateway picks one of the nodes. One that did not answer is left alone for a while, mostly, as people do.
+func (w *worker) gateway(nodes []string) int {
+	n := w.random.IntN(len(nodes))
+	for range 20 {
+		until, shun := w.shunned.Load(nodes[n])
+		if !shun || time.Now().After(until.(time.Time)) || w.random.IntN(200) == 0 {
+			break
+		}
+		n = w.random.IntN(len(nodes))
+	}
+	return n
 }
 
 // note records an operation on a shared key.

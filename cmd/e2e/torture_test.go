@@ -67,6 +67,7 @@ type torture struct {
 	buckets   []string
 	began     time.Time
 	endpoints atomic.Pointer[[]string] // of the nodes that clients know
+	shunned   sync.Map                 // by endpoint: until when it is rather not asked
 	stop      context.CancelFunc
 	wait      sync.WaitGroup
 	workers   []*worker
