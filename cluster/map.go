@@ -318,6 +318,18 @@ func (m *Map) Short() int {
 	return short
 }
 
+// SoleOwners returns how many slots each target owns that no other holder could own: none is in sync.
+func (m *Map) SoleOwners() map[NodeID]int {
+	counts := make(map[NodeID]int)
+	for i := range m.Slots {
+		holders := m.Slots[i].Holders
+		if len(holders) > 0 && !slices.ContainsFunc(holders[1:], func(h Holder) bool { return h.InSync }) {
+			counts[holders[0].Node]++
+		}
+	}
+	return counts
+}
+
 // HeldBy returns how many slots each target holds, those that it owns among them.
 func (m *Map) HeldBy() map[NodeID]int {
 	counts := make(map[NodeID]int)

@@ -35,6 +35,7 @@ type Snode struct {
 	Incarnation  string  `json:"incarnation,omitempty"`
 	Mountpaths   int     `json:"mountpaths,omitempty"`
 	Slots        int     `json:"slots,omitempty"` // how many the target owns
+	Sole         int     `json:"sole,omitempty"`  // of these, how many nobody else has in sync
 	Held         int     `json:"held,omitempty"`  // how many it owns or keeps a copy of
 	Mode         string  `json:"mode,omitempty"`  // what an administrator wants of it: see cluster.NodeMode
 }
@@ -106,7 +107,7 @@ func NewSmap(m, pending *cluster.Map, leader cluster.NodeID) Smap {
 	if pending != nil {
 		s.Pending = strconv.FormatUint(uint64(pending.Version), 10)
 	}
-	owned, held := m.OwnedBy(), m.HeldBy()
+	owned, sole, held := m.OwnedBy(), m.SoleOwners(), m.HeldBy()
 	for _, n := range m.Proxies() {
 		si := newSnode(n, "proxy")
 		s.Proxies[string(n.ID)] = si
@@ -116,7 +117,7 @@ func NewSmap(m, pending *cluster.Map, leader cluster.NodeID) Smap {
 	}
 	for _, n := range m.Targets() {
 		si := newSnode(n, "target")
-		si.Mountpaths, si.Slots, si.Held = len(n.Mountpaths), owned[n.ID], held[n.ID]
+		si.Mountpaths, si.Slots, si.Sole, si.Held = len(n.Mountpaths), owned[n.ID], sole[n.ID], held[n.ID]
 		s.Targets[string(n.ID)] = si
 	}
 	return s

@@ -274,6 +274,9 @@ func (c *Control) AwaitShutdown(ctx context.Context) error {
 	}
 	hand, cancel := context.WithTimeout(ctx, shutdownWait)
 	defer cancel()
-	_ = c.Wait(hand, func(v *View) bool { return v.Map().OwnedBy()[c.options.Node.ID] == 0 }) // what nobody else has, stays
+	_ = c.Wait(hand, func(v *View) bool {
+		m, self := v.Map(), c.options.Node.ID
+		return m.OwnedBy()[self] == m.SoleOwners()[self]
+	}) // what nobody else has, stays
 	return ctx.Err()
 }

@@ -39,7 +39,10 @@ func (a *app) startMaintenance() *cobra.Command {
 	cmd := a.command("start-maintenance NODE_ID...", "Let nodes go for a while: others serve what they serve", 1, -1,
 		func(ctx context.Context, c *client.Client, args []string) error {
 			l.msg.SkipRebalance = !move
-			l.done = func(s api.Smap, id string) bool { n := s.Targets[id]; return n.Slots == 0 && (!move || n.Held == 0) }
+			l.done = func(s api.Smap, id string) bool {
+				n := s.Targets[id]
+				return n.Slots == n.Sole && (!move || n.Held == 0)
+			}
 			if err := a.takeAway(ctx, c, api.ActionStartMaintenance, l, args); err != nil {
 				return err
 			}
@@ -65,7 +68,7 @@ func (a *app) stopMaintenance() *cobra.Command {
 }
 
 func (a *app) shutdownNodes() *cobra.Command {
-	l := &leave{done: func(s api.Smap, id string) bool { return s.Targets[id].Slots == 0 }}
+	l := &leave{done: func(s api.Smap, id string) bool { return s.Targets[id].Slots == s.Targets[id].Sole }}
 	cmd := a.command("shutdown NODE_ID...", "End the processes of nodes, which take part again when they are started", 1, -1,
 		func(ctx context.Context, c *client.Client, args []string) error {
 			if err := a.confirm(fmt.Sprintf("The processes of %s end. Continue?", strings.Join(args, ", "))); err != nil {
