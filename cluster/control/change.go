@@ -51,6 +51,33 @@ func (c *Control) SetSettings(ctx context.Context, req cluster.RequestID, values
 	return a.Result.Err(op)
 }
 
+// ChangeIdentities puts and removes identities and keys in one step, whose secrets are sealed here. It is refused with
+// KindConflict when the identities have changed since the version that the change was made from. See CreateBucket.
+func (c *Control) ChangeIdentities(ctx context.Context, req cluster.RequestID, change cluster.IdentityChange, keys []Key, removed []cluster.AccessKeyID) error {
+	const op = "control.ChangeIdentities"
+	cmd := &state.ChangeIdentities{Change: change, RemoveKeys: removed}
+	for _, k := range keys {
+		sealed, err := c.options.Keyring.Seal([]byte(k.Secret))
+		if err != nil {
+			return cluster.E(op, string(k.ID), cluster.KindOther, err)
+		}
+		cmd.Keys = append(cmd.Keys, state.Key{
+			ID: k.ID, Sealed: sealed, User: k.User, Inactive: k.Inactive, Created: k.Created, Redirect: k.Redirect,
+		})
+	}
+	a, err := c.change(ctx, state.Command{Request: req, ChangeIdentities: cmd})
+	if err != nil {
+		return cluster.E(op, "", cluster.KindOther, err)
+	}
+	return a.Result.Err(op)
+}
+
+// Seal seals a secret under the cluster key, so that every node of the cluster can open it and nobody else.
+func (c *Control) Seal(plain []byte) ([]byte, error) { return c.options.Keyring.Seal(plain) }
+
+// Open opens what a node of the cluster sealed.
+func (c *Control) Open(sealed []byte) ([]byte, error) { return c.options.Keyring.Open(sealed) }
+
 func (c *Control) changeBucket(ctx context.Context, op string, b cluster.Bucket, cmd state.Command) (cluster.BucketEntry, error) {
 	a, err := c.change(ctx, cmd)
 	if err == nil {

@@ -64,5 +64,7 @@ func (c *Control) openKey(k state.Key) (Key, bool) {
 		c.log.Error("cannot open an access key", "key", string(k.ID), "error", err)
 		return Key{}, false
 	}
-	return Key{ID: k.ID, Secret: string(plain), Root: k.Root}, true
+	key := keyOf(k)
+	key.Secret = string(plain)
+	return key, true
 }

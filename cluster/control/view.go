@@ -3,6 +3,7 @@ package control
 import (
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/internal/state"
@@ -26,6 +27,11 @@ type Key struct {
 	ID     cluster.AccessKeyID
 	Secret string
 	Root   bool
+
+	User     cluster.UserName // whose it is, unless it is the root key
+	Inactive bool             // it is known, and refused
+	Created  time.Time
+	Redirect string // who is sent to the owners of objects: "auto", "always", "never", or "" when the key does not matter
 }
 
 // Index returns the index of the last command applied.
@@ -98,6 +104,23 @@ func (v *View) Key(id cluster.AccessKeyID) (Key, bool) {
 	}
 	return key, ok
 }
+
+// Keys returns the access keys, ordered by id, without their secrets.
+func (v *View) Keys() []Key {
+	keys := make([]Key, len(v.state.Keys))
+	for i, k := range v.state.Keys {
+		keys[i] = keyOf(k)
+	}
+	return keys
+}
+
+// keyOf returns a key without its secret.
+func keyOf(k state.Key) Key {
+	return Key{ID: k.ID, Root: k.Root, User: k.User, Inactive: k.Inactive, Created: k.Created, Redirect: k.Redirect}
+}
+
+// Identities returns those who may ask, and what they may. The same value is returned until they change.
+func (v *View) Identities() *cluster.Identities { return v.state.Identities }
 
 // Setting returns the value of a cluster-wide setting, or "" when it was never set.
 func (v *View) Setting(name string) string { return v.state.Settings[name] }

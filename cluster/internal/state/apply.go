@@ -92,6 +92,8 @@ func (s *State) run(c Command) Result {
 		return s.endDelete(*c.EndDelete)
 	case c.SetModes != nil:
 		return s.setModes(*c.SetModes)
+	case c.ChangeIdentities != nil:
+		return s.changeIdentities(*c.ChangeIdentities)
 	default:
 		return s.setSettings(*c.SetSettings)
 	}

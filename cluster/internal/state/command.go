@@ -36,6 +36,8 @@ type Command struct {
 	EndDelete       *EndDelete       `json:"end_delete,omitempty"`
 	SetSettings     *SetSettings     `json:"set_settings,omitempty"`
 	SetModes        *SetModes        `json:"set_modes,omitempty"`
+
+	ChangeIdentities *ChangeIdentities `json:"change_identities,omitempty"`
 }
 
 type (
@@ -137,6 +139,13 @@ type (
 		Deletion uint64 `json:"deletion"`
 		Refusal  Result `json:"refusal"` // zero to remove
 	}
+	// ChangeIdentities puts and removes identities and their keys in one step, unless they have changed since the version that
+	// it was made from. Its proposer has checked that what it refers to exists.
+	ChangeIdentities struct {
+		Change     cluster.IdentityChange `json:"change"`
+		Keys       []Key                  `json:"keys,omitempty"`
+		RemoveKeys []cluster.AccessKeyID  `json:"remove_keys,omitempty"`
+	}
 	// SetSettings sets cluster-wide settings; an empty value goes back to the default.
 	SetSettings struct {
 		Values map[string]string `json:"values"`
@@ -195,6 +204,7 @@ func (c Command) actions() int {
 		c.TakeOffice != nil, c.Form != nil, c.Propose != nil, c.Activate != nil, c.Cancel != nil, c.AddLayout != nil, c.Reshape != nil,
 		c.InSync != nil, c.SetMountpaths != nil, c.CreateBucket != nil,
 		c.SetBucketProps != nil, c.SetBucketConfig != nil, c.BeginDelete != nil, c.EndDelete != nil, c.SetSettings != nil, c.SetModes != nil,
+		c.ChangeIdentities != nil,
 	} {
 		if set {
 			n++

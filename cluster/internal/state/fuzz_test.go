@@ -30,6 +30,10 @@ func FuzzApply(f *testing.F) {
 		{Request: "r3", BeginDelete: &BeginDelete{Bucket: b}},
 		{EndDelete: &EndDelete{Deletion: 5}},
 		{Request: "r5", SetModes: &SetModes{Modes: map[cluster.NodeID]cluster.NodeMode{"a": cluster.NodeMaintenance}}},
+		{Request: "r5", ChangeIdentities: &ChangeIdentities{
+			Change: cluster.IdentityChange{Put: cluster.Identities{Users: []cluster.User{{Name: "ann"}}}, Users: []cluster.UserName{"bob"}},
+			Keys:   []Key{{ID: "AK", User: "ann"}}, RemoveKeys: []cluster.AccessKeyID{"root"},
+		}},
 		{Request: "r4", SetSettings: &SetSettings{Values: map[string]string{"a": "b"}}},
 	} {
 		f.Add(mustEncode(f, c))

@@ -48,6 +48,9 @@ func Restore(data []byte) (*State, error) {
 	if in.State.Format > Format {
 		return nil, newerFormat(in.State.Format)
 	}
+	if in.State.Identities == nil {
+		in.State.Identities = &cluster.Identities{}
+	}
 	in.State.byID = slices.SortedFunc(slices.Values(in.State.Buckets), func(a, b *cluster.BucketEntry) int { return compareID(a, b.ID) })
 	return in.State, nil
 }

@@ -26,8 +26,9 @@ type State struct {
 	BMDVersion  uint64                 // grows with every change of the bucket table
 	Deletions   []Deletion             // under way, ordered by index
 	Settings    map[string]string
-	Keys        []Key     // ordered by id
-	Outcomes    []Outcome // of recent requests, oldest first
+	Keys        []Key               // ordered by id
+	Identities  *cluster.Identities // never nil
+	Outcomes    []Outcome           // of recent requests, oldest first
 
 	byID []*cluster.BucketEntry // Buckets, ordered by id
 }
@@ -37,6 +38,11 @@ type Key struct {
 	ID     cluster.AccessKeyID `json:"id"`
 	Sealed []byte              `json:"sealed"`
 	Root   bool                `json:"root"`
+
+	User     cluster.UserName `json:"user,omitempty"` // whose it is, unless it is the root key
+	Inactive bool             `json:"inactive,omitempty"`
+	Created  time.Time        `json:"created,omitzero"`
+	Redirect string           `json:"redirect,omitempty"` // who is sent to the owners of objects: auto, always, never, or "": no matter
 }
 
 // Deletion is a bucket deletion under way. Its index, that of the command that began it, names it.
@@ -55,7 +61,7 @@ type Outcome struct {
 
 // New returns the state before the first command.
 func New() *State {
-	return &State{Active: &cluster.Map{Removed: map[cluster.NodeID]bool{}}}
+	return &State{Active: &cluster.Map{Removed: map[cluster.NodeID]bool{}}, Identities: &cluster.Identities{}}
 }
 
 // Formed reports whether the cluster exists.

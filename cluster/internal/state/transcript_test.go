@@ -160,6 +160,8 @@ func (in *interpreter) run(words []string) string {
 		if arg["restore"] != "" {
 			c.EndDelete.Refusal = Refuse(cluster.ParseKind(arg["restore"]), "", "because")
 		}
+	case "identities":
+		c.ChangeIdentities = identities(in.t, arg)
 	case "set":
 		c.SetSettings = &SetSettings{Values: map[string]string{arg["name"]: arg["value"]}}
 	case "mode":
@@ -349,6 +351,16 @@ func (in *interpreter) show() string {
 	for name, value := range in.s.Settings {
 		fmt.Fprintf(&b, "  setting %s=%s\n", name, value)
 	}
+	if in.s.Identities.Version > 0 {
+		fmt.Fprintf(&b, "  identities %d:", in.s.Identities.Version)
+		for _, u := range in.s.Identities.Users {
+			fmt.Fprintf(&b, " %s", u.Name)
+		}
+		for _, k := range in.s.Keys {
+			fmt.Fprintf(&b, " %s(%s)", k.ID, k.User)
+		}
+		fmt.Fprintln(&b)
+	}
 	fmt.Fprintf(&b, "  bmd %d, %d outcomes\n", in.s.BMDVersion, len(in.s.Outcomes))
 	return b.String()
 }
@@ -414,4 +426,25 @@ func showHolders(b *strings.Builder, m *cluster.Map, id cluster.LayoutID, layout
 			last, first = line, i
 		}
 	}
+}
+
+// identities reads "base=0 users=ann,-bob keys=AK:ann,-AK2": what is put, and what is removed.
+func identities(t *testing.T, arg map[string]string) *ChangeIdentities {
+	c := &ChangeIdentities{Change: cluster.IdentityChange{Base: number(t, arg["base"])}}
+	for _, w := range list(arg["users"], ",") {
+		if name, gone := strings.CutPrefix(w, "-"); gone {
+			c.Change.Users = append(c.Change.Users, cluster.UserName(name))
+		} else {
+			c.Change.Put.Users = append(c.Change.Put.Users, cluster.User{Name: cluster.UserName(w)})
+		}
+	}
+	for _, w := range list(arg["keys"], ",") {
+		if id, gone := strings.CutPrefix(w, "-"); gone {
+			c.RemoveKeys = append(c.RemoveKeys, cluster.AccessKeyID(id))
+		} else {
+			id, user, _ := strings.Cut(w, ":")
+			c.Keys = append(c.Keys, Key{ID: cluster.AccessKeyID(id), User: cluster.UserName(user)})
+		}
+	}
+	return c
 }

@@ -1,0 +1,75 @@
+package access
+
+import (
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/s3/policy"
+)
+
+// Bounds of how long a session may last, in seconds.
+const (
+	MinSession     = 900
+	DefaultSession = 3600
+	MaxSession     = 43200
+)
+
+// Role returns a role.
+func (e *Edit) Role(name cluster.RoleName) (cluster.Role, error) {
+	r, ok := e.now.Role(name)
+	if !ok {
+		return r, fail(NoSuchEntity, "The role with name "+string(name)+" cannot be found.")
+	}
+	return r, nil
+}
+
+// CreateRole makes a role. trust is the document that says who may become it; seconds may be 0.
+func (e *Edit) CreateRole(name cluster.RoleName, path, description, trust string, seconds int) (cluster.Role, error) {
+	if err := checkName("roleName", string(name), 64); err != nil {
+		return cluster.Role{}, err
+	}
+	path, err := checkPath(path)
+	if err != nil {
+		return cluster.Role{}, err
+	}
+	if err := checkDocument(trust, policy.Trust); err != nil {
+		return cluster.Role{}, err
+	}
+	if seconds == 0 {
+		seconds = DefaultSession
+	}
+	if seconds < DefaultSession || seconds > MaxSession {
+		return cluster.Role{}, fail(ValidationError, "MaxSessionDuration must be between 3600 and 43200 seconds")
+	}
+	if _, ok := e.now.Role(name); ok {
+		return cluster.Role{}, fail(EntityAlreadyExists, "Role with name "+string(name)+" already exists.")
+	}
+	r := cluster.Role{Name: name, Path: path, ID: newID("AROA"), Description: description, Created: e.time, Trust: trust, MaxSeconds: seconds}
+	e.putRole(r)
+	return r, nil
+}
+
+// SetTrust says who may become a role.
+func (e *Edit) SetTrust(name cluster.RoleName, trust string) error {
+	r, err := e.Role(name)
+	if err != nil {
+		return err
+	}
+	if err := checkDocument(trust, policy.Trust); err != nil {
+		return err
+	}
+	r.Trust = trust
+	e.putRole(r)
+	return nil
+}
+
+// DeleteRole removes a role without policies.
+func (e *Edit) DeleteRole(name cluster.RoleName) error {
+	r, err := e.Role(name)
+	if err != nil {
+		return err
+	}
+	if len(r.Attached)+len(r.Inline) > 0 {
+		return fail(DeleteConflict, "Cannot delete entity, must detach all policies first.")
+	}
+	e.do(cluster.IdentityChange{Roles: []cluster.RoleName{r.Name}})
+	return nil
+}

@@ -1,0 +1,161 @@
+package front
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/control"
+	"github.com/aisle-store/aisle/proxy/internal/access"
+	"github.com/aisle-store/aisle/s3"
+	"github.com/aisle-store/aisle/s3/policy"
+)
+
+// caller is who sent a request: a key, and what its owner may. The key of nobody is zero.
+type caller struct {
+	key control.Key
+	who *access.Subject
+}
+
+// book returns the compiled identities of a view.
+func (f *Front) book(view *control.View) *access.Book {
+	b := f.identities.Load()
+	if now := view.Identities(); b == nil || b.Identities() != now {
+		b = access.NewBook(now)
+		f.identities.Store(b)
+	}
+	return b
+}
+
+// caller finds who has a key whose signature holds.
+func (f *Front) caller(view *control.View, id cluster.AccessKeyID) (caller, error) {
+	const op = "proxy/front.caller"
+	key, ok := view.Key(id)
+	if ok && key.Root {
+		return caller{key, f.root}, nil
+	}
+	if ok && !key.Inactive {
+		if who, ok := f.book(view).User(key.User); ok {
+			return caller{key, who}, nil
+		}
+	}
+	return caller{}, s3.NewFault(op, s3.InvalidAccessKeyID, "", s3.Field{Name: "AWSAccessKeyId", Value: string(id)})
+}
+
+// judged is one thing that a request wants to do, with what its conditions are judged by.
+type judged struct {
+	caller
+	context conditions
+}
+
+// allow judges one action on a bucket, or on an object of it. What is denied is told to the client in AWS's words, and to the
+// log with the statement that decided.
+func (f *Front) allow(j *judged, action policy.Action, bucket cluster.BucketName, key cluster.ObjectKey, res access.Resource) error {
+	if j.who == f.root && res.Policy == nil {
+		return nil
+	}
+	return f.allowOn(j, action, resourceARN(action, bucket, key), res)
+}
+
+func (f *Front) allowOn(j *judged, action policy.Action, resource string, res access.Resource) error {
+	if d := f.mayNot(j, action, resource, res); d != nil {
+		return f.denied(j, action, resource, d)
+	}
+	return nil
+}
+
+// mayNot returns why the caller may not do something, or nil.
+func (f *Front) mayNot(j *judged, action policy.Action, resource string, res access.Resource) *access.Decision {
+	d := j.who.Decide(&policy.Request{Action: action, Resource: resource, Context: &j.context}, res)
+	if d.Allowed {
+		return nil
+	}
+	return &d
+}
+
+// denied is the answer to what the caller may not do.
+func (f *Front) denied(j *judged, action policy.Action, resource string, d *access.Decision) error {
+	const op = "proxy/front.allow"
+	f.o.Logger.LogAttrs(context.Background(), slog.LevelInfo, "denied",
+		slog.String("request", string(j.context.req.ID)), slog.String("identity", string(j.key.ID)), slog.String("principal", j.who.ARN()),
+		slog.String("action", action.String()), slog.String("resource", resource), slog.String("why", d.Why()))
+	message := ""
+	if arn := j.who.ARN(); arn != "" {
+		message = "User: " + arn + " is not authorized to perform: " + action.String() + ` on resource: "` + resource + `" ` + d.Reason(action.String())
+	}
+	return s3.NewFault(op, s3.AccessDenied, message)
+}
+
+// resourceARN is what an action is done to, as policies name it.
+func resourceARN(action policy.Action, bucket cluster.BucketName, key cluster.ObjectKey) string {
+	const prefix = "arn:aws:s3:::"
+	switch action.On() {
+	case policy.OnBucket:
+		return prefix + string(bucket)
+	case policy.OnObject:
+		return prefix + string(bucket) + "/" + string(key)
+	}
+	return "*"
+}
+
+// authorize judges a request of S3 as a whole. A list of buckets, and the deletion of many objects, are judged where each
+// bucket and key is known.
+func (f *Front) authorize(ctx context.Context, r *s3Request) error {
+	if r.call.Op == s3.ListBuckets || r.call.Op == s3.DeleteObjects {
+		return nil
+	}
+	res, err := f.resource(ctx, &r.judged, r.view, r.call.Bucket, r.call.Op == s3.CreateBucket)
+	if err != nil {
+		return err
+	}
+	if err := f.allow(&r.judged, r.call.Op.Action(), r.call.Bucket, r.call.Key, res); err != nil {
+		return err
+	}
+	r.hide = !r.call.Op.Writes() && r.call.Op.OnObject() && f.hides(&r.judged, r.call.Bucket, res)
+	needs, err := r.call.Needs()
+	if err != nil {
+		return err
+	}
+	for _, n := range needs {
+		of := res
+		if n.Bucket != r.call.Bucket {
+			if of, err = f.resource(ctx, &r.judged, r.view, n.Bucket, false); err != nil {
+				return err
+			}
+		}
+		if err := f.allow(&r.judged, n.Action, n.Bucket, n.Key, of); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resource finds what a bucket adds to the decision about a request. That a bucket does not exist is told to everybody, as on
+// AWS; one that is about to be made adds nothing.
+func (f *Front) resource(ctx context.Context, j *judged, view *control.View, name cluster.BucketName, made bool) (access.Resource, error) {
+	j.context.bucket = cluster.BucketEntry{}
+	if made {
+		return access.Resource{}, nil
+	}
+	entry, ok := view.Bucket(cluster.Native(name))
+	if !ok && j.who == f.root {
+		return access.Resource{}, nil // which is told later what there is not
+	}
+	if !ok {
+		var err error
+		if _, entry, err = f.bucket(ctx, cluster.Native(name)); err != nil {
+			return access.Resource{}, err
+		}
+	}
+	j.context.bucket = entry
+	return f.bucketResource(entry), nil
+}
+
+// bucketResource is what a bucket that is there adds to the decision about a request.
+func (f *Front) bucketResource(cluster.BucketEntry) access.Resource { return access.Resource{} }
+
+// hides reports whether the caller must not learn that an object does not exist: who may not list a bucket is told that
+// access is denied.
+func (f *Front) hides(j *judged, name cluster.BucketName, res access.Resource) bool {
+	return j.who != f.root && f.mayNot(j, policy.ListBucket, resourceARN(policy.ListBucket, name, ""), res) != nil
+}

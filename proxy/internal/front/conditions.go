@@ -1,0 +1,158 @@
+package front
+
+import (
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/httpd"
+	"github.com/aisle-store/aisle/proxy/internal/access"
+	"github.com/aisle-store/aisle/s3"
+)
+
+// conditions answers for the condition keys of one request. It is a policy.Context.
+type conditions struct {
+	who    *access.Subject
+	req    *httpd.Request
+	call   *s3.Call // nil of the native API
+	auth   s3.Auth
+	bucket cluster.BucketEntry // the last one that was judged
+	region string
+	now    time.Time
+	list   *url.Values // parameters of a list by the native API, by their names in S3
+}
+
+// Lookup implements policy.Context.
+func (c *conditions) Lookup(key string) []string {
+	vendor, name, _ := strings.Cut(key, ":")
+	switch vendor {
+	case "aws":
+		return one(c.global(name))
+	case "s3":
+		if c.call != nil {
+			return c.ofS3(name)
+		}
+		if c.list != nil {
+			return (*c.list)[name]
+		}
+	case "aisle":
+		if name == "bucketowner" {
+			return one(string(c.bucket.Owner))
+		}
+	}
+	return nil
+}
+
+// one makes a value a list; an empty one is missing.
+func one(value string) []string {
+	if value == "" {
+		return nil
+	}
+	return []string{value}
+}
+
+// global answers for AWS's global condition keys, as far as there is an answer here.
+func (c *conditions) global(name string) string {
+	switch name {
+	case "currenttime":
+		return c.now.UTC().Format(time.RFC3339)
+	case "epochtime":
+		return strconv.FormatInt(c.now.Unix(), 10)
+	case "securetransport":
+		return strconv.FormatBool(c.req.TLS)
+	case "sourceip":
+		host, _, _ := net.SplitHostPort(c.req.Remote)
+		return host
+	case "useragent":
+		return c.req.Header.Get("User-Agent")
+	case "referer":
+		return c.req.Header.Get("Referer")
+	case "requestedregion":
+		return c.region
+	case "username":
+		return string(c.who.User)
+	case "userid":
+		return c.who.ID
+	case "principaltype":
+		return c.who.Type
+	case "principalarn":
+		return c.who.Principal.ARN
+	case "principalaccount":
+		return c.who.Principal.Account
+	}
+	return ""
+}
+
+// ofS3 answers for the condition keys of S3. Parameters and headers are there when the request has them, empty ones too.
+func (c *conditions) ofS3(name string) []string {
+	switch name {
+	case "prefix", "delimiter", "max-keys":
+		return c.parameter(name)
+	case "versionid":
+		return c.parameter("versionId")
+	case "authtype":
+		switch {
+		case c.auth.AccessKey == "":
+			return nil
+		case c.auth.Presigned:
+			return []string{"REST-QUERY-STRING"}
+		}
+		return []string{"REST-HEADER"}
+	case "signatureversion":
+		switch {
+		case c.auth.AccessKey == "":
+			return nil
+		case c.auth.Version2:
+			return []string{"AWS"}
+		}
+		return []string{"AWS4-HMAC-SHA256"}
+	case "signatureage":
+		if c.auth.AccessKey == "" {
+			return nil
+		}
+		return []string{strconv.FormatInt(max(c.now.Sub(c.auth.Time), 0).Milliseconds(), 10)}
+	case "requestobjecttagkeys":
+		return c.tagKeys()
+	case "if-match", "if-none-match":
+		return one(c.call.Header.Get(name))
+	}
+	if tag, ok := strings.CutPrefix(name, "requestobjecttag/"); ok {
+		for k, v := range c.tags() {
+			if strings.EqualFold(k, tag) {
+				return v
+			}
+		}
+		return nil
+	}
+	if strings.HasPrefix(name, "x-amz-") {
+		return one(c.call.Get(name))
+	}
+	return nil
+}
+
+func (c *conditions) parameter(name string) []string {
+	if v, ok := c.call.Params.Lookup(name); ok {
+		return []string{v}
+	}
+	return nil
+}
+
+// tags returns the tags that the request gives to its object by a header.
+func (c *conditions) tags() url.Values {
+	tags, err := url.ParseQuery(c.call.Get(s3.TaggingHeader))
+	if err != nil {
+		return nil
+	}
+	return tags
+}
+
+func (c *conditions) tagKeys() []string {
+	var keys []string
+	for k := range c.tags() {
+		keys = append(keys, k)
+	}
+	return keys
+}
