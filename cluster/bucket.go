@@ -228,4 +228,5 @@ type BucketEntry struct {
 	Created time.Time   `json:"created"`
 	Creator AccessKeyID `json:"creator"`
 	State   BucketState `json:"state"`
+	Owner   UserName    `json:"owner,omitempty"` // who made it, unless it was the root key
 }

@@ -28,6 +28,7 @@ const (
 type Auth struct {
 	AccessKey cluster.AccessKeyID
 	Presigned bool
+	Version2  bool      // by Signature Version 2
 	Time      time.Time // when it was signed
 	Payload   Payload
 }

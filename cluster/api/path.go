@@ -15,6 +15,7 @@ const (
 	Cluster   = Base + "/cluster"
 	SetConfig = Cluster + "/set-config"
 	Daemon    = Base + "/daemon"
+	Auth      = Base + "/auth"
 	Reverse   = Base + "/reverse/daemon" // one node, named by HeaderNodeID, through any gateway
 	Health    = Base + "/health"
 )

@@ -46,6 +46,10 @@ func Routes() []Route {
 		{"PUT", Cluster, ActionStopMaintenance, "", "nodes take part again", "nothing"},
 		{"PUT", Cluster, ActionShutdownNode, "", "nodes end their processes, and take part again when they are started", "text: what it costs, which was forced"},
 		{"PUT", Cluster, ActionDecommissionNode, "", "nodes give away all that they hold, and leave for ever", "text: what it costs, which was forced"},
+		{"GET", Auth, "", WhatIdentities, "users, groups, policies or keys, by " + QueryKind + " and, for one of them, " + QueryName, "JSON: [Identity]"},
+		{"POST", Auth, ActionAddIdentity, "", "add a user with its key, a group, a policy or a key; the value is an IdentityMsg", "JSON: Identity"},
+		{"POST", Auth, ActionSetIdentity, "", "change one", "JSON: Identity"},
+		{"POST", Auth, ActionRemoveIdentity, "", "remove one; a user with its keys", "nothing"},
 		{"GET", Health, "", "", "200 when the node may answer, else 503; needs no key", "nothing"},
 	}
 }

@@ -52,6 +52,8 @@ type Grant struct {
 	Write      bool                `msg:"w"` // the request changes something: its ticket is good once
 	Payload    Payload             `msg:"p"`
 	Expires    time.Time           `msg:"x"` // set by Seal
+	Hide       bool                `msg:"H"` // the caller must not learn that an object does not exist
+	Redirect   string              `msg:"-"` // who is sent to the owner, if the key says it; the gateway's own
 
 	// A write says how old it can be (docs/consistency.md, "Attempts of a request"), unless it is the only attempt.
 	Once        bool                `msg:"1"` // the client was sent to the owner: there is no other attempt under this request id

@@ -38,8 +38,8 @@ func (z Dialect) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Grant) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 19
-	o = append(o, 0xdc, 0x0, 0x13)
+	// array header, size 20
+	o = append(o, 0xdc, 0x0, 0x14)
 	o = msgp.AppendString(o, string(z.Request))
 	o = msgp.AppendString(o, string(z.Identity))
 	o = msgp.AppendBool(o, z.Root)
@@ -60,6 +60,7 @@ func (z *Grant) MarshalMsg(b []byte) (o []byte, err error) {
 		return
 	}
 	o = msgp.AppendTime(o, z.Expires)
+	o = msgp.AppendBool(o, z.Hide)
 	o = msgp.AppendBool(o, z.Once)
 	o = msgp.AppendUint64(o, uint64(z.Incarnation))
 	o = msgp.AppendDuration(o, z.Began)
@@ -74,8 +75,8 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 19 {
-		err = msgp.ArrayError{Wanted: 19, Got: zb0001}
+	if zb0001 != 20 {
+		err = msgp.ArrayError{Wanted: 20, Got: zb0001}
 		return
 	}
 	{
@@ -202,6 +203,11 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Expires")
 		return
 	}
+	z.Hide, bts, err = msgp.ReadBoolBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Hide")
+		return
+	}
 	z.Once, bts, err = msgp.ReadBoolBytes(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Once")
@@ -227,7 +233,7 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Grant) Msgsize() (s int) {
-	s = 3 + msgp.StringPrefixSize + len(string(z.Request)) + msgp.StringPrefixSize + len(string(z.Identity)) + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Operation) + msgp.StringPrefixSize + len(bucketText(z.Bucket)) + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Key)) + msgp.Uint32Size + msgp.StringPrefixSize + len(string(z.Owner)) + msgp.Uint64Size + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Gateway)) + msgp.BoolSize + z.Payload.Msgsize() + msgp.TimeSize + msgp.BoolSize + msgp.Uint64Size + msgp.DurationSize
+	s = 3 + msgp.StringPrefixSize + len(string(z.Request)) + msgp.StringPrefixSize + len(string(z.Identity)) + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Operation) + msgp.StringPrefixSize + len(bucketText(z.Bucket)) + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Key)) + msgp.Uint32Size + msgp.StringPrefixSize + len(string(z.Owner)) + msgp.Uint64Size + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Gateway)) + msgp.BoolSize + z.Payload.Msgsize() + msgp.TimeSize + msgp.BoolSize + msgp.BoolSize + msgp.Uint64Size + msgp.DurationSize
 	return
 }
 

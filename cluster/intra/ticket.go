@@ -47,7 +47,7 @@ type Tickets struct {
 // A ticket is base64url of: version (1 byte), HMAC-SHA256 (32), instance (8), sequence (8), the grant in msgpack. The
 // HMAC covers all the rest and the parts of the request that coverage lists.
 const (
-	ticketVersion = 2
+	ticketVersion = 3
 	macOffset     = 1
 	bodyOffset    = macOffset + sha256.Size
 	grantOffset   = bodyOffset + 16

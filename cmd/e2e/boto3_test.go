@@ -18,6 +18,9 @@ var boto3Session string
 //go:embed boto3_config.py
 var boto3Config string
 
+//go:embed boto3_access.py
+var boto3Access string
+
 // pythons returns every Python that has boto3: Debian's, and a newer one when PATH has it.
 func pythons(t *testing.T) map[string]string {
 	t.Helper()

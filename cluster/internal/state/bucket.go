@@ -33,6 +33,9 @@ func (s *State) createBucket(c CreateBucket) Result {
 	}
 	s.LastBucket++
 	e := &cluster.BucketEntry{ID: cluster.NewBucketID(id, s.LastBucket), Bucket: c.Bucket, Props: c.Props, Created: s.Time, Creator: c.Creator}
+	if key, ok := s.Key(c.Creator); ok {
+		e.Owner = key.User
+	}
 	s.setBucket(e)
 	for _, config := range c.Configs {
 		s.setConfig(e.ID, config)

@@ -6,6 +6,14 @@ import (
 	"github.com/aisle-store/aisle/s3/policy"
 )
 
+// ARN returns how errors name the subject: a session by its own ARN.
+func (s *Subject) ARN() string {
+	if s.Principal.Session != "" {
+		return s.Principal.Session
+	}
+	return s.Principal.ARN
+}
+
 // Decision is what became of a request, and why.
 type Decision struct {
 	Allowed bool

@@ -114,3 +114,6 @@ func (e *Edit) DeleteKey(id cluster.AccessKeyID) error {
 	e.removeKey(id)
 	return nil
 }
+
+// Keys returns all keys, the root key too, ordered by id.
+func (e *Edit) Keys() []Key { return slices.Clone(e.keys) }

@@ -19,9 +19,9 @@ func (f *Front) smallBody(r *s3Request, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	secret, _ := f.secret(r.key)
+	secret, _ := f.secret(r.key.ID)
 	body, err := s3.OpenBody(r.req.Body, s3.BodyOptions{
-		Payload: r.auth.Payload, Key: f.verifier.Keys().Get(r.key, secret, r.auth.Payload.Scope), Checksum: sum,
+		Payload: r.auth.Payload, Key: f.verifier.Keys().Get(r.key.ID, secret, r.auth.Payload.Scope), Checksum: sum,
 	})
 	if err != nil {
 		return nil, err
@@ -45,8 +45,12 @@ func (f *Front) listBuckets(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
-	list := s3.BucketList{Owner: owner(r.key), Region: f.o.Region, Prefix: params.Prefix}
-	for _, e := range view.Buckets() {
+	list := s3.BucketList{Owner: owner(r.key.ID), Region: f.o.Region, Prefix: params.Prefix}
+	buckets, err := f.visible(&r.judged, view)
+	if err != nil {
+		return err
+	}
+	for _, e := range buckets {
 		name := string(e.Bucket.Name)
 		if !strings.HasPrefix(name, params.Prefix) || name <= params.After && params.After != "" {
 			continue
@@ -77,7 +81,7 @@ func (f *Front) createBucket(ctx context.Context, r *s3Request) error {
 	}
 	props := config.DefaultProps()
 	props.Checksum = cluster.ChecksumMD5
-	if _, err := f.o.Control.CreateBucket(ctx, r.req.ID, cluster.Native(r.call.Bucket), props, r.key); err != nil {
+	if _, err := f.o.Control.CreateBucket(ctx, r.req.ID, cluster.Native(r.call.Bucket), props, r.key.ID); err != nil {
 		return err
 	}
 	r.rep.Status = http.StatusOK

@@ -23,11 +23,28 @@ func (f *Front) deleteObjects(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
+	if err := f.authorizeDeletes(ctx, r, items); err != nil {
+		return err
+	}
 	outcomes, err := f.deleteAll(ctx, r, items)
 	if err != nil {
 		return err
 	}
 	r.xml(s3.DeleteResultXML(outcomes, quiet))
+	return nil
+}
+
+// authorizeDeletes judges the deletion of each object for itself.
+func (f *Front) authorizeDeletes(ctx context.Context, r *s3Request, items []s3.DeleteItem) error {
+	res, err := f.resource(ctx, &r.judged, r.view, r.call.Bucket, false)
+	if err != nil {
+		return err
+	}
+	for i := range items {
+		if items[i].Err == nil {
+			items[i].Err = f.allow(&r.judged, s3.DeleteObject.Action(), r.call.Bucket, items[i].Key, res)
+		}
+	}
 	return nil
 }
 
@@ -109,7 +126,7 @@ func (f *Front) deleteShare(ctx context.Context, r *s3Request, p place, began ti
 func (f *Front) callDelete(ctx context.Context, r *s3Request, p place, began time.Duration, owner cluster.NodeID, in *intra.DeleteRequest) (*intra.DeleteReply, error) {
 	const op = "proxy/front.callDelete"
 	g := &intra.Grant{
-		Request: r.req.ID, Identity: r.key, Root: r.root, Dialect: intra.Node, Operation: "Delete", Bucket: p.bucket.Bucket,
+		Request: r.req.ID, Identity: r.key.ID, Root: r.key.Root, Dialect: intra.Node, Operation: "Delete", Bucket: p.bucket.Bucket,
 		BucketID: p.bucket.ID, Owner: owner, MapVersion: p.view.Map().Version, Gateway: f.o.Self, Write: true,
 	}
 	var reply *intra.DeleteReply

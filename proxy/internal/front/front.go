@@ -17,6 +17,7 @@ import (
 	"github.com/aisle-store/aisle/cluster/control"
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/cluster/intra"
+	"github.com/aisle-store/aisle/proxy/internal/access"
 	"github.com/aisle-store/aisle/s3"
 )
 
@@ -33,6 +34,7 @@ type Control interface {
 	DeleteBucket(ctx context.Context, req cluster.RequestID, b cluster.Bucket) error
 	SetSettings(ctx context.Context, req cluster.RequestID, values map[string]string) error
 	SetModes(ctx context.Context, req cluster.RequestID, nodes []cluster.NodeID, mode cluster.NodeMode, force bool) (costs []string, err error)
+	ChangeIdentities(ctx context.Context, req cluster.RequestID, change cluster.IdentityChange, keys []control.Key, removed []cluster.AccessKeyID) error
 	Status(ctx context.Context) (control.Status, error)
 }
 
@@ -78,9 +80,11 @@ type Options struct {
 
 // Front answers clients' requests at one gateway.
 type Front struct {
-	o        Options
-	domains  atomic.Pointer[domains]
-	verifier *s3.Verifier
+	o          Options
+	domains    atomic.Pointer[domains]
+	verifier   *s3.Verifier
+	root       *access.Subject
+	identities atomic.Pointer[access.Book] // as last seen
 }
 
 // domains are the names under which buckets are hosts, as the setting s3.domain last read.
@@ -91,7 +95,7 @@ type domains struct {
 
 // New returns the front of a gateway.
 func New(o Options) *Front {
-	f := &Front{o: o}
+	f := &Front{o: o, root: access.Root()}
 	f.domains.Store(new(domains))
 	f.verifier = s3.NewVerifier(s3.VerifierOptions{Secret: f.secret})
 	return f

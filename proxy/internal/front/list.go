@@ -21,7 +21,7 @@ func (f *Front) listObjects(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
-	page, err := f.listPage(ctx, listCaller{r.req.ID, r.key, r.root}, cluster.Native(r.call.Bucket), intra.ListRequest{
+	page, err := f.listPage(ctx, listCaller{r.req.ID, r.key.ID, r.key.Root}, cluster.Native(r.call.Bucket), intra.ListRequest{
 		Prefix: params.Prefix, Delimiter: params.Delimiter, After: params.After, Limit: params.Limit(),
 	})
 	if err != nil {
@@ -37,7 +37,7 @@ func (f *Front) listUploads(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
-	page, err := f.listPage(ctx, listCaller{r.req.ID, r.key, r.root}, cluster.Native(r.call.Bucket), intra.ListRequest{
+	page, err := f.listPage(ctx, listCaller{r.req.ID, r.key.ID, r.key.Root}, cluster.Native(r.call.Bucket), intra.ListRequest{
 		Uploads: true, Prefix: params.Prefix, Delimiter: params.Delimiter, After: params.KeyMarker,
 		AfterID: params.UploadIDMarker, Limit: params.Limit(),
 	})

@@ -19,10 +19,10 @@ import (
 
 // nativeRequest is a request to the native API whose key is known.
 type nativeRequest struct {
-	req    *httpd.Request
-	rep    *httpd.Reply
-	query  url.Values
-	key    control.Key
+	req   *httpd.Request
+	rep   *httpd.Reply
+	query url.Values
+	judged
 	auth   s3.Auth // of a signed request; zero with a bearer token
 	view   *control.View
 	action api.ActionMsg // of a control request
@@ -48,7 +48,12 @@ func (f *Front) serveNative(ctx context.Context, req *httpd.Request, rep *httpd.
 	if err := r.readAction(); err != nil {
 		return err
 	}
+	if err := f.authorizeNative(ctx, r); err != nil {
+		return err
+	}
 	switch {
+	case req.Path == api.Auth:
+		return f.nativeAuth(ctx, r)
 	case req.Path == api.Buckets:
 		return f.nativeBuckets(ctx, r)
 	case under(req.Path, api.Buckets):
@@ -89,14 +94,11 @@ func (f *Front) authenticate(r *nativeRequest) error {
 	if r.view, err = f.o.Control.Current(); err != nil {
 		return err
 	}
-	key, ok := r.view.Key(id)
-	if !ok {
+	if r.caller, err = f.caller(r.view, id); err != nil {
 		return cluster.Fail(op, "", cluster.KindUnauthenticated, "there is no such access key")
 	}
-	r.key, r.rep.Identity = key, key.ID
-	if !key.Root {
-		return cluster.Fail(op, "", cluster.KindDenied, "only the root key may do this")
-	}
+	r.rep.Identity = r.key.ID
+	r.context = conditions{who: r.who, req: r.req, auth: r.auth, region: f.o.Region, now: f.o.Now()}
 	return nil
 }
 
@@ -154,6 +156,7 @@ func (f *Front) nativeObject(ctx context.Context, r *nativeRequest, rest string)
 	g := intra.Grant{
 		Identity:  r.key.ID,
 		Root:      r.key.Root,
+		Redirect:  r.key.Redirect,
 		Dialect:   intra.Native,
 		Operation: operation,
 		Bucket:    bucket,
@@ -169,6 +172,9 @@ func (f *Front) nativeObject(ctx context.Context, r *nativeRequest, rest string)
 	}
 	if p.Mode == "" {
 		g.Payload.Length = r.req.Length
+	}
+	if err := f.authorizeNativeObject(ctx, r, &g, bucket, cluster.ObjectKey(key)); err != nil {
+		return err
 	}
 	return f.object(ctx, g, r.req, r.rep)
 }

@@ -32,7 +32,11 @@ func (f *Front) nativeBuckets(ctx context.Context, r *nativeRequest) error {
 		return err
 	}
 	names := []api.BucketName{}
-	for _, e := range view.Buckets() {
+	buckets, err := f.visible(&r.judged, view)
+	if err != nil {
+		return err
+	}
+	for _, e := range buckets {
 		if provider == "" || provider == e.Bucket.Provider {
 			names = append(names, api.NewBucketName(e.Bucket))
 		}

@@ -23,7 +23,7 @@ var getFollowers = []string{"object_store/"}
 // reach the targets; when the owner has no public URL of the client's scheme; when the body may not be replayed; or when this
 // is already a second attempt: the first may have been redirected and the client may be one that cannot follow; nor when a page
 // of another origin asks, for only gateways know the CORS rules. Else the
-// first that says something decides: the request's header, the bucket, the cluster.
+// first that says something decides: the request's header, the key, the bucket, the cluster.
 func redirects(byCluster, byBucket string, g *intra.Grant, owner cluster.Node, req *httpd.Request) bool {
 	scheme := "http://"
 	if req.TLS {
@@ -35,7 +35,7 @@ func redirects(byCluster, byBucket string, g *intra.Grant, owner cluster.Node, r
 	if strings.HasPrefix(g.Payload.Mode, "STREAMING-") || isRetry(req) || req.Header.Get("Origin") != "" {
 		return false
 	}
-	for _, mode := range [...]string{req.Header.Get(HeaderRedirect), byBucket, byCluster} {
+	for _, mode := range [...]string{req.Header.Get(HeaderRedirect), g.Redirect, byBucket, byCluster} {
 		switch mode {
 		case "always":
 			return true

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/control"
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/s3"
@@ -12,10 +13,11 @@ import (
 
 // s3Request is a request of an S3 client whose signature holds.
 type s3Request struct {
+	judged
 	call *s3.Call
 	auth s3.Auth
-	key  cluster.AccessKeyID
-	root bool
+	view *control.View
+	hide bool // that an object does not exist
 	req  *httpd.Request
 	rep  *httpd.Reply
 }
@@ -55,7 +57,6 @@ var s3Handlers = map[s3.Operation]s3Handler{
 }
 
 func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
-	const op = "proxy/front.serveS3"
 	call, parseErr := f.router().Parse(seen(req))
 	if req.Method == http.MethodOptions && call.Bucket != "" {
 		return f.preflight(ctx, call, rep)
@@ -79,14 +80,15 @@ func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Repl
 	if err != nil {
 		return err
 	}
-	key, ok := view.Key(auth.AccessKey)
-	if !ok {
-		return s3.NewFault(op, s3.InvalidAccessKeyID, "")
+	by, err := f.caller(view, auth.AccessKey)
+	if err != nil {
+		return err
 	}
-	if !key.Root {
-		return s3.NewFault(op, s3.AccessDenied, "")
+	r := &s3Request{call: call, auth: auth, view: view, req: req, rep: rep}
+	r.judged = judged{by, conditions{who: by.who, req: req, call: call, auth: auth, region: f.o.Region, now: f.o.Now()}}
+	if err := f.authorize(ctx, r); err != nil {
+		return err
 	}
-	r := &s3Request{call: call, auth: auth, key: key.ID, root: key.Root, req: req, rep: rep}
 	if call.Op.OnObject() {
 		err = f.s3Object(ctx, r)
 	} else {
@@ -118,8 +120,10 @@ func (f *Front) s3Object(ctx context.Context, r *s3Request) error {
 		p.Seed, p.Scope, p.Date = "", "", "" // nobody asks for them, and the ticket is shorter
 	}
 	return f.object(ctx, intra.Grant{
-		Identity:  r.key,
-		Root:      r.root,
+		Identity:  r.key.ID,
+		Root:      r.key.Root,
+		Hide:      r.hide,
+		Redirect:  r.key.Redirect,
 		Dialect:   intra.S3,
 		Operation: r.call.Op.String(),
 		Bucket:    cluster.Native(r.call.Bucket),

@@ -7,6 +7,8 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/cluster/httpd"
+	"github.com/aisle-store/aisle/proxy/internal/access"
+	"github.com/aisle-store/aisle/s3/policy"
 )
 
 // The paths of a node's own state. They need no key: they tell nothing about anybody's data. Metrics do tell how much is
@@ -34,7 +36,11 @@ func (f *Front) serveSystem(req *httpd.Request, rep *httpd.Reply) error {
 	case pathMetrics:
 		rep.Operation = "Metrics"
 		if config.MetricsPublic.Get(f.o.Control.View().Setting) != "true" {
-			if err := f.authenticate(&nativeRequest{req: req, rep: rep}); err != nil {
+			r := &nativeRequest{req: req, rep: rep}
+			if err := f.authenticate(r); err != nil {
+				return err
+			}
+			if err := f.allow(&r.judged, policy.GetCluster, "", "", access.Resource{}); err != nil {
 				return err
 			}
 		}

@@ -120,6 +120,9 @@ func (f *Front) ServeObject(ctx context.Context, g *intra.Grant, req *httpd.Requ
 	r := &request{grant: g, req: req, rep: rep}
 	rep.Identity = g.Identity
 	if err := f.serve(ctx, r); err != nil {
+		if g.Hide && cluster.Is(err, cluster.KindObjectNotFound) {
+			err = cluster.Fail(op, r.subject(), cluster.KindDenied, "access is denied, or the object does not exist")
+		}
 		return &grantedError{cluster.E(op, r.subject(), cluster.KindOther, err), g}
 	}
 	return nil

@@ -1,0 +1,79 @@
+"""Who may do what: users with policies, as boto3 sees it. Arguments: bucket, endpoints separated by commas."""
+import itertools
+import sys
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config
+
+bucket, endpoints = sys.argv[1], sys.argv[2].split(",")
+
+
+def clients(key=None, secret=None, **more):
+    """One client for each gateway, in turn."""
+    config = Config(signature_version="s3v4", retries={"max_attempts": 0})
+    return itertools.cycle([boto3.client("s3", endpoint_url=e, aws_access_key_id=key, aws_secret_access_key=secret, config=config, **more) for e in endpoints])
+
+
+def refused(code, call, **kwargs):
+    try:
+        call(**kwargs)
+    except botocore.exceptions.ClientError as e:
+        assert e.response["Error"]["Code"] == code, (code, e.response)
+        return e.response
+    raise AssertionError("want " + code)
+
+
+root, reader, writer, owner, limited, nobody = clients(), *(clients(u + "-key", u + "-secret") for u in ("reader", "writer", "owner", "limited", "nobody"))
+
+next(root).create_bucket(Bucket=bucket)
+next(root).put_object(Bucket=bucket, Key="home/limited/a", Body=b"1")
+next(root).put_object(Bucket=bucket, Key="home/other/a", Body=b"2")
+
+# deny by default, also for what does not exist
+for call, more in (("list_buckets", {}), ("create_bucket", {"Bucket": bucket + "-x"}), ("get_object", {"Bucket": bucket, "Key": "home/other/a"}),
+                   ("put_object", {"Bucket": bucket, "Key": "n"}), ("list_objects_v2", {"Bucket": bucket}), ("delete_bucket", {"Bucket": bucket}),
+                   ("get_object", {"Bucket": bucket, "Key": "nothing"}), ("get_bucket_location", {"Bucket": bucket})):
+    said = refused("AccessDenied", getattr(next(nobody), call), **more)
+    assert said["ResponseMetadata"]["HTTPStatusCode"] == 403 and "user/nobody" in said["Error"]["Message"], said
+refused("403", next(nobody).head_bucket, Bucket=bucket)
+refused("NoSuchBucket", next(nobody).get_object, Bucket=bucket + "-none", Key="k")
+refused("InvalidAccessKeyId", next(clients("unknown", "secret-secret")).list_buckets)
+refused("SignatureDoesNotMatch", next(clients("reader-key", "wrong-secret")).list_buckets)
+
+# canned policies, by the user's own and by a group
+for _ in endpoints:
+    assert next(reader).get_object(Bucket=bucket, Key="home/other/a")["Body"].read() == b"2"
+    assert len(next(reader).list_objects_v2(Bucket=bucket, Prefix="home")["Contents"]) == 2
+    refused("AccessDenied", next(reader).put_object, Bucket=bucket, Key="r", Body=b"x")
+    next(writer).put_object(Bucket=bucket, Key="w", Body=b"x")
+    refused("AccessDenied", next(writer).get_object, Bucket=bucket, Key="w")
+refused("NoSuchKey", next(reader).get_object, Bucket=bucket, Key="nothing")
+assert bucket in [b["Name"] for b in next(reader).list_buckets()["Buckets"]]
+
+# a policy with variables, a condition on lists, and a denial; each key of a deletion is judged for itself
+assert next(limited).get_object(Bucket=bucket, Key="home/limited/a")["Body"].read() == b"1"
+refused("AccessDenied", next(limited).get_object, Bucket=bucket, Key="home/other/a")
+assert [o["Key"] for o in next(limited).list_objects_v2(Bucket=bucket, Prefix="home/limited/")["Contents"]] == ["home/limited/a"]
+refused("AccessDenied", next(limited).list_objects_v2, Bucket=bucket, Prefix="home/")
+refused("AccessDenied", next(limited).list_objects_v2, Bucket=bucket)
+refused("AccessDenied", next(limited).put_object, Bucket=bucket, Key="home/limited/locked/x", Body=b"")
+next(limited).copy_object(Bucket=bucket, Key="home/limited/b", CopySource={"Bucket": bucket, "Key": "home/limited/a"})
+refused("AccessDenied", next(limited).copy_object, Bucket=bucket, Key="home/limited/b", CopySource={"Bucket": bucket, "Key": "home/other/a"})
+refused("AccessDenied", next(limited).copy_object, Bucket=bucket, Key="home/other/b", CopySource={"Bucket": bucket, "Key": "home/limited/a"})
+gone = next(limited).delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "home/limited/b"}, {"Key": "home/other/a"}]})
+assert [d["Key"] for d in gone["Deleted"]] == ["home/limited/b"] and [(e["Key"], e["Code"]) for e in gone["Errors"]] == [("home/other/a", "AccessDenied")], gone
+upload = next(limited).create_multipart_upload(Bucket=bucket, Key="home/limited/m")["UploadId"]
+refused("AccessDenied", next(limited).upload_part_copy, Bucket=bucket, Key="home/limited/m", UploadId=upload, PartNumber=1, CopySource={"Bucket": bucket, "Key": "home/other/a"})
+next(limited).upload_part(Bucket=bucket, Key="home/limited/m", UploadId=upload, PartNumber=1, Body=b"p")
+next(limited).abort_multipart_upload(Bucket=bucket, Key="home/limited/m", UploadId=upload)
+
+# buckets of one's own
+own = bucket + "-own"
+assert next(owner).list_buckets()["Buckets"] == []
+next(owner).create_bucket(Bucket=own)
+next(owner).put_object(Bucket=own, Key="k", Body=b"mine")
+assert [b["Name"] for b in next(owner).list_buckets()["Buckets"]] == [own]
+refused("AccessDenied", next(owner).get_object, Bucket=bucket, Key="home/other/a")
+next(owner).delete_object(Bucket=own, Key="k")
+next(owner).delete_bucket(Bucket=own)
