@@ -60,6 +60,7 @@ func (s *Store) emptyOn(ctx context.Context, m *mountpath, id cluster.BucketID) 
 
 // countsAsContent reports whether a record keeps a bucket from being empty.
 func (s *Store) countsAsContent(m *mountpath, r *meta.Record) (bool, error) {
+	const op = "target/store.countsAsContent"
 	if !s.slots.foreign.Load() {
 		return true, nil
 	}
@@ -74,10 +75,12 @@ func (s *Store) countsAsContent(m *mountpath, r *meta.Record) (bool, error) {
 	if err != nil || len(line) == 0 || line[0].Kind == meta.Current {
 		return err == nil && len(line) > 0, err
 	}
-	if doubt, err := m.index.InDoubt(line[0].Ref); doubt || err != nil {
-		return true, err // the owner has not said yet whether it is deleted
+	doubt, err := m.index.InDoubt(line[0].Ref)
+	if err == nil && doubt {
+		// The delete may be acknowledged: a bucket that its user has just emptied must not count as full.
+		err = cluster.Fail(op, string(r.Key), cluster.KindUnavailable, "the owner has not said yet whether the object is deleted")
 	}
-	return false, nil
+	return false, err
 }
 
 // DropBucket forgets a bucket that is gone, and frees in the background what it had. It may be called again; what a crash
