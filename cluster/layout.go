@@ -18,8 +18,12 @@ type Layout struct {
 	Parity int `json:"parity,omitempty"`
 }
 
-// MaxWidth is how many holders a slot can have.
-const MaxWidth = 16
+// How many holders a slot can have, and how many of their shards can be data or parity.
+const (
+	MaxData   = 16
+	MaxParity = 8
+	MaxWidth  = MaxData + MaxParity
+)
 
 // OneCopy is the layout that every map begins with.
 func OneCopy() Layout { return Layout{Copies: 1} }
@@ -64,8 +68,8 @@ func (l Layout) Validate() error {
 	if !copies && !shards {
 		return fmt.Errorf("%+v is not a layout: want copies, or data and parity shards", l)
 	}
-	if l.Copies > MaxWidth || l.Data > MaxWidth || l.Parity > MaxWidth || l.Width() > MaxWidth {
-		return fmt.Errorf("a layout of %s is wider than %d targets", l, MaxWidth)
+	if l.Copies > MaxWidth || l.Data > MaxData || l.Parity > MaxParity {
+		return fmt.Errorf("a layout of %s is wider than %d targets, %d+%d", l, MaxWidth, MaxData, MaxParity)
 	}
 	return nil
 }

@@ -15,8 +15,24 @@ func TestLayouts(t *testing.T) {
 	f(Layout{}, 0, "0 copies", false)
 	f(Layout{Copies: 2, Data: 2, Parity: 1}, 5, "2+1 shards", false)
 	f(Layout{Data: 2}, 2, "2+0 shards", false)
-	f(Layout{Copies: MaxWidth + 1}, 17, "17 copies", false)
+	f(Layout{Copies: MaxWidth + 1}, 25, "25 copies", false)
+	f(Layout{Data: 16, Parity: 8}, 24, "16+8 shards", true)
+	f(Layout{Data: 17, Parity: 1}, 18, "17+1 shards", false)
+	f(Layout{Data: 1, Parity: 9}, 10, "1+9 shards", false)
 	f(Layout{Copies: -1}, -1, "-1 copies", false)
+}
+
+// Two holders of the same shard keep no more than one.
+func TestKept(t *testing.T) {
+	holders := []Holder{{Node: "a", InSync: true}, {Node: "b", InSync: true, Shard: 2}, {Node: "c", Shard: 1}, {Node: "d", InSync: true, Shard: 2}}
+	f := func(l Layout, inSync, kept, needed int) {
+		t.Helper()
+		if l.InSync(holders) != inSync || l.Kept(holders) != kept || l.Needed() != needed {
+			t.Errorf("%s: %d in sync, %d kept, %d needed", l, l.InSync(holders), l.Kept(holders), l.Needed())
+		}
+	}
+	f(Layout{Copies: 4}, 3, 4, 1)
+	f(Layout{Data: 2, Parity: 1}, 2, 3, 2)
 }
 
 // A bucket's id tells its layout, and its keys fall into the slots of that layout.

@@ -305,13 +305,7 @@ func (m *Map) Owners() [][]NodeID {
 func (m *Map) Short() int {
 	short := 0
 	for i := range m.Slots {
-		missing := m.Layouts[Slot(i).Layout()].Width()
-		for _, h := range m.Slots[i].Holders {
-			if h.InSync && !h.Partial {
-				missing--
-			}
-		}
-		if missing > 0 {
+		if layout := m.Layouts[Slot(i).Layout()]; layout.Whole(m.Slots[i].Holders) < layout.Width() {
 			short++
 		}
 	}

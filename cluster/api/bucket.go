@@ -91,6 +91,7 @@ func NewBucketProps(e cluster.BucketEntry) BucketProps {
 		MinCopies:  e.Props.MinCopies,
 		Redirect:   e.Props.Redirect,
 		Mirror:     MirrorConf{Copies: 1},
+		EC:         ECConf{Enabled: e.Props.Data > 0, DataSlices: e.Props.Data, ParitySlices: e.Props.Parity},
 		Versioning: VersioningConf{Enabled: true},
 		Access:     accessAll,
 		BID:        uint64(e.ID),
@@ -106,6 +107,7 @@ func (p BucketProps) Entry(b cluster.Bucket) cluster.BucketEntry {
 		ID: cluster.BucketID(p.BID), Bucket: b, Created: time.Unix(0, p.Created).UTC(), Creator: cluster.AccessKeyID(p.Creator),
 		Props: cluster.BucketProps{
 			Checksum: cluster.ChecksumType(p.Checksum.Type), Replicas: p.Replicas, MinCopies: p.MinCopies, Redirect: p.Redirect,
+			Data: p.EC.DataSlices, Parity: p.EC.ParitySlices,
 		},
 	}
 	if p.State == cluster.BucketDeleting.String() {

@@ -16,8 +16,11 @@ var (
 	BucketReplicas = key(Setting{Name: "replicas", Scope: ScopeBucket, Type: "cluster|number", Default: byCluster,
 		Help: "copies of each object, each on another target, 1 to 8; cluster is what `bucket.replicas` of the cluster says when the bucket is made; fixed from then on"},
 		unless(byCluster, parseReplicas))
+	BucketEC = key(Setting{Name: "ec", Scope: ScopeBucket, Type: "none|D+P", Default: "none",
+		Help: "erasure coding in place of copies: D data and P parity shards of each object, each on another target, 1 to 16 and 1 to 8; any P of them may be lost; fixed when the bucket is made"},
+		parseEC)
 	BucketMinCopies = key(Setting{Name: "min_copies", Scope: ScopeBucket, Type: "auto|number", Default: "auto",
-		Help: "on how many targets a write must be durable before it is acknowledged, at most `replicas`; auto is two, or one where there is one copy"}, unless(auto, parseReplicas))
+		Help: "on how many targets a write must be durable before it is acknowledged, at most `replicas`; with `ec` from D to D+P; auto is one more than are needed to read, where there are as many: two copies, D+1 shards"}, unless(auto, parseReplicas))
 	BucketRedirect = choice(Setting{Name: "redirect", Scope: ScopeBucket, Default: byCluster,
 		Help: "who is redirected when it is about this bucket, in place of what `s3.redirect` of the cluster says; when that is never, nobody is"},
 		byCluster, "auto", "always", "never")
@@ -43,6 +46,23 @@ func parseReplicas(v string) (int, error) {
 		return 0, fmt.Errorf("%q is not a number of copies from 1 to 8", v)
 	}
 	return n, nil
+}
+
+// noEC is how a user writes that a bucket keeps copies.
+const noEC = "none"
+
+func parseEC(v string) (cluster.Layout, error) {
+	if v == noEC {
+		return cluster.Layout{}, nil
+	}
+	data, parity, found := strings.Cut(v, "+")
+	d, err1 := strconv.Atoi(data)
+	p, err2 := strconv.Atoi(parity)
+	l := cluster.Layout{Data: d, Parity: p}
+	if !found || err1 != nil || err2 != nil || l.Validate() != nil {
+		return l, fmt.Errorf("%q is not D+P: 1 to %d data and 1 to %d parity shards", v, cluster.MaxData, cluster.MaxParity)
+	}
+	return l, nil
 }
 
 // unless returns a parser to which one word means zero.
@@ -83,6 +103,7 @@ var refusedProps = []string{"ec", "mirror", "versioning", "lru", "backend_bck", 
 // SetProps changes p by name=value pairs. What is not supported is KindNotImplemented, what is wrong KindInvalid.
 func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketProps, error) {
 	const op = "cluster/config.SetProps"
+	had := p
 	for name, value := range changes {
 		var err error
 		switch name {
@@ -92,6 +113,10 @@ func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketP
 			p.Checksum = cluster.ChecksumType(s)
 		case BucketReplicas.Name:
 			p.Replicas, err = newReplicas(p.Replicas, value)
+		case BucketEC.Name:
+			var l cluster.Layout
+			l, err = BucketEC.Parse(value)
+			p.Data, p.Parity = l.Data, l.Parity
 		case BucketMinCopies.Name:
 			p.MinCopies, err = BucketMinCopies.Parse(value)
 		case BucketRedirect.Name:
@@ -105,6 +130,16 @@ func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketP
 		if err != nil {
 			return p, cluster.E(op, "", cluster.KindInvalid, err)
 		}
+	}
+	_, copies := changes[BucketReplicas.Name]
+	_, shards := changes[BucketEC.Name]
+	switch {
+	case shards && !copies && p.Data > 0:
+		p.Replicas = 0
+	case copies && !shards && p.Replicas > 0:
+		p.Data, p.Parity = 0, 0
+	case shards && !copies && had.Data > 0:
+		return p, cluster.Fail(op, BucketEC.Name, cluster.KindInvalid, "say how many replicas the bucket is to keep in place of shards")
 	}
 	if err := p.Validate(); err != nil {
 		return p, cluster.E(op, "", cluster.KindInvalid, err)
@@ -137,9 +172,18 @@ func PropsMap(p cluster.BucketProps) map[string]string {
 	return map[string]string{
 		BucketChecksum.Name:  string(p.Checksum),
 		BucketReplicas.Name:  numberOr(byCluster, p.Replicas),
+		BucketEC.Name:        ecText(p),
 		BucketMinCopies.Name: numberOr(auto, p.MinCopies),
 		BucketRedirect.Name:  cmp.Or(p.Redirect, byCluster),
 	}
+}
+
+// ecText prints the shards of a bucket.
+func ecText(p cluster.BucketProps) string {
+	if p.Data == 0 {
+		return noEC
+	}
+	return fmt.Sprintf("%d+%d", p.Data, p.Parity)
 }
 
 // numberOr prints a number for which zero has a word.

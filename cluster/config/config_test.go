@@ -169,7 +169,15 @@ func TestSetProps(t *testing.T) {
 	f("min_copies", "9", cluster.KindInvalid)
 	f("redirect", "always", 0)
 	f("redirect", "sometimes", cluster.KindInvalid)
-	f("ec", "4+2", cluster.KindNotImplemented)
+	f("ec", "4+2", 0)
+	f("ec", "16+8", 0)
+	f("ec", "none", 0)
+	f("ec", "17+1", cluster.KindInvalid)
+	f("ec", "4+9", cluster.KindInvalid)
+	f("ec", "4", cluster.KindInvalid)
+	f("ec", "4+0", cluster.KindInvalid)
+	f("ec", "0+4", cluster.KindInvalid)
+	f("ec.enabled", "true", cluster.KindNotImplemented)
 	f("mirror.enabled", "true", cluster.KindNotImplemented)
 	f("colour", "red", cluster.KindInvalid)
 	kept := cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: 2}
@@ -177,6 +185,32 @@ func TestSetProps(t *testing.T) {
 		if _, err := SetProps(kept, map[string]string{name: value}); !cluster.Is(err, cluster.KindInvalid) {
 			t.Errorf("%s=%s of a bucket of two copies: %v", name, value, err)
 		}
+	}
+	shards := cluster.BucketProps{Checksum: cluster.ChecksumMD5, Data: 4, Parity: 2}
+	g := func(of cluster.BucketProps, changes map[string]string, want cluster.Layout) {
+		t.Helper()
+		p, err := SetProps(of, changes)
+		if want == (cluster.Layout{}) {
+			if !cluster.Is(err, cluster.KindInvalid) {
+				t.Errorf("%v of %s: %v", changes, of.Layout(), err)
+			}
+			return
+		}
+		if err != nil || p.Layout() != want {
+			t.Errorf("%v of %s: %s, %v", changes, of.Layout(), p.Layout(), err)
+		}
+	}
+	g(shards, PropsMap(shards), shards.Layout())
+	g(shards, map[string]string{"min_copies": "4"}, shards.Layout())
+	g(shards, map[string]string{"min_copies": "3"}, cluster.Layout{})
+	g(shards, map[string]string{"min_copies": "7"}, cluster.Layout{})
+	g(shards, map[string]string{"ec": "none"}, cluster.Layout{})
+	g(shards, map[string]string{"ec": "none", "replicas": "3"}, cluster.Layout{Copies: 3})
+	g(shards, map[string]string{"replicas": "3"}, cluster.Layout{Copies: 3})
+	g(kept, map[string]string{"ec": "2+1"}, cluster.Layout{Data: 2, Parity: 1})
+	g(kept, map[string]string{"ec": "2+1", "replicas": "2"}, cluster.Layout{})
+	if n := shards.LeastCopies(); n != 5 {
+		t.Errorf("%d shards must be durable", n)
 	}
 	for i, redirect := range []string{"", "never"} {
 		want := cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: 2, MinCopies: 2 * i, Redirect: redirect}

@@ -185,7 +185,6 @@ func bucketRows(e cluster.BucketEntry) [][2]string {
 		{"bid", strconv.FormatUint(uint64(e.ID), 10)},
 		{"created", formatTime(e.Created)},
 		{"creator", string(e.Creator)},
-		{"ec", "Disabled"},
 		{"lru", "Disabled"},
 		{"mirror", "Disabled"},
 		{"provider", string(e.Bucket.Provider)},

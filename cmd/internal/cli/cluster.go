@@ -71,6 +71,13 @@ func nodeName(n api.Snode, primary string) string {
 	return "p[" + n.ID + "]"
 }
 
+func ecColumn(ec api.ECConf) string {
+	if !ec.Enabled {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", ec.DataSlices, ec.ParitySlices)
+}
+
 func (a *app) showBMD() *cobra.Command {
 	return a.tabular(a.command("bmd", "Show the bucket table", 0, 0, func(ctx context.Context, c *client.Client, _ []string) error {
 		bmd, err := c.BMD(ctx)
@@ -86,7 +93,7 @@ func (a *app) showBMD() *cobra.Command {
 				buckets := bmd.Providers[provider][ns]
 				for _, b := range slices.Sorted(maps.Keys(buckets)) {
 					p := buckets[b]
-					t.row(provider, strings.TrimPrefix(ns, "@#"), b, "", fmt.Sprint(p.Replicas), "", formatTime(time.Unix(0, p.Created)))
+					t.row(provider, strings.TrimPrefix(ns, "@#"), b, "", fmt.Sprint(p.Replicas), ecColumn(p.EC), formatTime(time.Unix(0, p.Created)))
 				}
 			}
 		}

@@ -1,0 +1,164 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aisle-store/aisle/cmd/internal/testcluster"
+)
+
+// TestErasureCoding keeps a bucket in 2+1 shards on four nodes: it takes half as much again as what is in it, and whichever node
+// is killed under load, everything acknowledged is read back, bit for bit.
+func TestErasureCoding(t *testing.T) {
+	c := testcluster.Start(t, testcluster.Options{Nodes: 4})
+	client, endpoint := newClient(c), c.Nodes[0].Endpoint
+	refuse := func(value string, status int, reason string) {
+		t.Helper()
+		r := client.must(t, native(http.MethodPost, endpoint, "refused", "create-bck", value), status)
+		if !strings.Contains(string(r.body), reason) {
+			t.Errorf("%s: %s, want %q", value, r, reason)
+		}
+	}
+	refuse(`{"ec":"17+1"}`, 400, "is not D+P")
+	refuse(`{"ec":"2+1","replicas":2}`, 400, "not both")
+	refuse(`{"ec":"4+2"}`, 409, "4+2 shards of each object need 6 targets, and the cluster has 4")
+	client.must(t, native(http.MethodPost, endpoint, "shards", "create-bck", `{"ec":"2+1"}`), 200)
+	if p := props(t, client, c.Nodes[1].Endpoint, "shards"); !p.EC.Enabled || p.EC.DataSlices != 2 || p.EC.ParitySlices != 1 {
+		t.Errorf("%+v", p)
+	}
+	want := make(map[string]string)
+	put := func(key string, size int) {
+		t.Helper()
+		want[key] = strings.Repeat(key+" ", size/(len(key)+1)+1)[:size]
+		client.must(t, request{method: http.MethodPut, endpoint: c.Nodes[len(want)%4].Endpoint, bucket: "shards", key: key, body: []byte(want[key])}, 200)
+	}
+	const large, objects = 4 << 20, 5
+	for i := range objects {
+		put(fmt.Sprintf("large-%d", i), large)
+	}
+	if used := blobs(t, c); used < large*objects*3/2 || used > large*objects*3/2*21/20 {
+		t.Errorf("%d bytes take %d on disks", large*objects, used)
+	} else {
+		t.Logf("%d bytes take %d on disks: %.3f", large*objects, used, float64(used)/(large*objects))
+	}
+	for i, size := range []int{0, 10, 4096, 5000, 65536, 65537, 131072, 200_000, 1 << 20} {
+		put(fmt.Sprintf("object-%d", i), size)
+	}
+	for round, victim := range []int{3, 1} {
+		load := newShardLoad(client, c, victim, round)
+		c.Nodes[victim].Kill()
+		for key, content := range want {
+			persist(t, client, request{endpoint: c.Nodes[(victim+1)%4].Endpoint, bucket: "shards", key: key}, content)
+		}
+		for key, content := range load.end(t) {
+			persist(t, client, request{endpoint: c.Nodes[(victim+2)%4].Endpoint, bucket: "shards", key: key}, content)
+			want[key] = content
+		}
+		if round == 0 {
+			c.Nodes[victim].Start()
+			waitInSync(t, c)
+		}
+	}
+}
+
+// blobs returns how many bytes there are in files of large objects.
+func blobs(t *testing.T, c *testcluster.Cluster) (n int64) {
+	t.Helper()
+	for _, node := range c.Nodes {
+		for _, dir := range node.Mountpaths {
+			err := filepath.WalkDir(filepath.Join(dir, "blobs"), func(_ string, e fs.DirEntry, err error) error {
+				if err != nil || e.IsDir() {
+					return err
+				}
+				info, err := e.Info()
+				if err == nil {
+					n += info.Size()
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return n
+}
+
+// shardLoad writes and reads while a node dies, through the others.
+type shardLoad struct {
+	stop    atomic.Bool
+	work    sync.WaitGroup
+	mu      sync.Mutex
+	written map[string]string // guarded by mu: acknowledged
+	failed  error             // guarded by mu
+}
+
+func newShardLoad(client *client, c *testcluster.Cluster, victim, round int) *shardLoad {
+	l := &shardLoad{written: make(map[string]string)}
+	started := make(chan struct{}, 2)
+	for w := range 2 {
+		l.work.Go(func() {
+			endpoint := c.Nodes[(victim+1+w)%4].Endpoint
+			for i := 0; !l.stop.Load() || i < 20; i++ {
+				key, body := fmt.Sprintf("load-%d-%d-%d", round, w, i%15), bytes.Repeat([]byte(fmt.Sprintf("%d ", i)), 10_000*(i%4))
+				if err := l.step(client, request{method: http.MethodPut, endpoint: endpoint, bucket: "shards", key: key, body: body}); err != nil {
+					l.mu.Lock()
+					l.failed = err
+					l.mu.Unlock()
+					break
+				}
+				if i == 3 {
+					started <- struct{}{}
+				}
+			}
+			select {
+			case started <- struct{}{}:
+			default:
+			}
+		})
+	}
+	<-started
+	return l
+}
+
+// step writes an object until that is acknowledged, and reads it.
+func (l *shardLoad) step(client *client, r request) error {
+	for tries := 0; ; tries++ {
+		rep, err := client.do(context.Background(), r)
+		if err == nil && rep.status == 200 {
+			break
+		}
+		if err != nil || rep.status != 503 || tries > 100 {
+			return fmt.Errorf("PUT %s: %s, %w", r.key, rep, err)
+		}
+	}
+	l.mu.Lock()
+	l.written[r.key] = string(r.body)
+	l.mu.Unlock()
+	rep, err := client.do(context.Background(), request{endpoint: r.endpoint, bucket: r.bucket, key: r.key})
+	if err == nil && (rep.status == 200 && !bytes.Equal(rep.body, r.body) || rep.status != 200 && rep.status != 503) {
+		return fmt.Errorf("GET %s: %d, %d bytes instead of %d", r.key, rep.status, len(rep.body), len(r.body))
+	}
+	return err
+}
+
+// end ends the load and returns what it wrote.
+func (l *shardLoad) end(t *testing.T) map[string]string {
+	t.Helper()
+	l.stop.Store(true)
+	l.work.Wait()
+	if l.failed != nil {
+		t.Fatal(l.failed)
+	}
+	return l.written
+}
