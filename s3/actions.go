@@ -35,6 +35,7 @@ var operationActions = [operationEnd]policy.Action{
 	ListBucketInventoryConfigurations:          policy.GetInventoryConfiguration,
 	GetBucketMetricsConfiguration:              policy.GetMetricsConfiguration,
 	ListBucketMetricsConfigurations:            policy.GetMetricsConfiguration,
+	PostObject:                                 policy.PutObject,
 	PutObject:                                  policy.PutObject,
 	GetObject:                                  policy.GetObject,
 	HeadObject:                                 policy.GetObject,

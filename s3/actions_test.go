@@ -13,7 +13,7 @@ func TestOperationActions(t *testing.T) {
 		switch {
 		case o == ListBuckets:
 			want = policy.OnService
-		case o.OnObject(), o == DeleteObjects:
+		case o.OnObject(), o == DeleteObjects, o == PostObject:
 			want = policy.OnObject
 		}
 		if a := o.Action(); a == policy.NoAction || a.On() != want {

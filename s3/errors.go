@@ -57,6 +57,9 @@ const (
 	BadRequest                        Code = "BadRequest"
 	NoSuchCORSConfiguration           Code = "NoSuchCORSConfiguration"
 	NoSuchTagSet                      Code = "NoSuchTagSet"
+	InvalidPolicyDocument             Code = "InvalidPolicyDocument"
+	MalformedPOSTRequest              Code = "MalformedPOSTRequest"
+	MaxPostPreDataLengthExceeded      Code = "MaxPostPreDataLengthExceededError"
 	NotImplemented                    Code = "NotImplemented"
 	NotModified                       Code = "NotModified"
 	OperationAborted                  Code = "OperationAborted"
@@ -124,6 +127,9 @@ var codes = map[Code]codeInfo{
 	BadRequest:                        {400, cluster.KindInvalid, "Bad Request"},
 	NoSuchCORSConfiguration:           {404, cluster.KindNotFound, "The CORS configuration does not exist"},
 	NoSuchTagSet:                      {404, cluster.KindNotFound, "The TagSet does not exist"},
+	InvalidPolicyDocument:             {400, cluster.KindInvalid, "The content of the form does not meet the conditions specified in the policy document."},
+	MalformedPOSTRequest:              {400, cluster.KindInvalid, "The body of your POST request is not well-formed multipart/form-data."},
+	MaxPostPreDataLengthExceeded:      {400, cluster.KindTooLarge, "Your POST request fields preceding the upload file were too large."},
 	NotImplemented:                    {501, cluster.KindNotImplemented, "A header or query you provided implies functionality that is not implemented."},
 	NotModified:                       {304, cluster.KindNotModified, "Not Modified"},
 	OperationAborted:                  {409, cluster.KindConflict, "A conflicting conditional operation is currently in progress against this resource. Please try again."},

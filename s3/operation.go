@@ -23,6 +23,7 @@ const (
 	ListObjectsV2
 	ListMultipartUploads
 	DeleteObjects
+	PostObject
 	GetBucketTagging
 	PutBucketTagging
 	DeleteBucketTagging
@@ -59,28 +60,29 @@ const (
 )
 
 var operationNames = [...]string{
-	NoOperation:                                "Unknown",
-	ListBuckets:                                "ListBuckets",
-	CreateBucket:                               "CreateBucket",
-	HeadBucket:                                 "HeadBucket",
-	DeleteBucket:                               "DeleteBucket",
-	GetBucketLocation:                          "GetBucketLocation",
-	ListObjects:                                "ListObjects",
-	ListObjectsV2:                              "ListObjectsV2",
-	ListMultipartUploads:                       "ListMultipartUploads",
-	DeleteObjects:                              "DeleteObjects",
-	GetBucketTagging:                           "GetBucketTagging",
-	PutBucketTagging:                           "PutBucketTagging",
-	DeleteBucketTagging:                        "DeleteBucketTagging",
-	GetBucketCors:                              "GetBucketCors",
-	PutBucketCors:                              "PutBucketCors",
-	DeleteBucketCors:                           "DeleteBucketCors",
-	GetBucketRequestPayment:                    "GetBucketRequestPayment",
-	PutBucketRequestPayment:                    "PutBucketRequestPayment",
-	GetBucketAccelerateConfiguration:           "GetBucketAccelerateConfiguration",
-	GetBucketAnalyticsConfiguration:            "GetBucketAnalyticsConfiguration",
-	ListBucketAnalyticsConfigurations:          "ListBucketAnalyticsConfigurations",
-	GetBucketIntelligentTieringConfiguration:   "GetBucketIntelligentTieringConfiguration",
+	NoOperation:                              "Unknown",
+	ListBuckets:                              "ListBuckets",
+	CreateBucket:                             "CreateBucket",
+	HeadBucket:                               "HeadBucket",
+	DeleteBucket:                             "DeleteBucket",
+	GetBucketLocation:                        "GetBucketLocation",
+	ListObjects:                              "ListObjects",
+	ListObjectsV2:                            "ListObjectsV2",
+	ListMultipartUploads:                     "ListMultipartUploads",
+	PostObject:                               "PostObject",
+	DeleteObjects:                            "DeleteObjects",
+	GetBucketTagging:                         "GetBucketTagging",
+	PutBucketTagging:                         "PutBucketTagging",
+	DeleteBucketTagging:                      "DeleteBucketTagging",
+	GetBucketCors:                            "GetBucketCors",
+	PutBucketCors:                            "PutBucketCors",
+	DeleteBucketCors:                         "DeleteBucketCors",
+	GetBucketRequestPayment:                  "GetBucketRequestPayment",
+	PutBucketRequestPayment:                  "PutBucketRequestPayment",
+	GetBucketAccelerateConfiguration:         "GetBucketAccelerateConfiguration",
+	GetBucketAnalyticsConfiguration:          "GetBucketAnalyticsConfiguration",
+	ListBucketAnalyticsConfigurations:        "ListBucketAnalyticsConfigurations",
+	GetBucketIntelligentTieringConfiguration: "GetBucketIntelligentTieringConfiguration",
 	ListBucketIntelligentTieringConfigurations: "ListBucketIntelligentTieringConfigurations",
 	GetBucketInventoryConfiguration:            "GetBucketInventoryConfiguration",
 	ListBucketInventoryConfigurations:          "ListBucketInventoryConfigurations",
@@ -117,7 +119,7 @@ func (o Operation) OnObject() bool { return o >= PutObject && o < operationEnd }
 // Writes reports whether the operation changes anything.
 func (o Operation) Writes() bool {
 	switch o {
-	case CreateBucket, DeleteBucket, DeleteObjects, PutBucketTagging, DeleteBucketTagging, PutBucketCors, DeleteBucketCors, PutBucketRequestPayment, PutObject, DeleteObject, CopyObject, CreateMultipartUpload,
+	case CreateBucket, DeleteBucket, DeleteObjects, PostObject, PutBucketTagging, DeleteBucketTagging, PutBucketCors, DeleteBucketCors, PutBucketRequestPayment, PutObject, DeleteObject, CopyObject, CreateMultipartUpload,
 		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, PutObjectTagging, DeleteObjectTagging:
 		return true
 	}
@@ -232,7 +234,7 @@ var plainOperations = [...]map[string]Operation{
 	onService: {"GET": ListBuckets},
 	onBucket: {
 		"GET": ListObjects, "HEAD": HeadBucket, "PUT": CreateBucket, "DELETE": DeleteBucket,
-		"POST": NoOperation, "OPTIONS": NoOperation, // POST of a browser's form, CORS preflight
+		"POST": PostObject, "OPTIONS": NoOperation, // a browser's form; CORS preflight
 	},
 	onObject: {
 		"GET": GetObject, "HEAD": HeadObject, "PUT": PutObject, "DELETE": DeleteObject, "OPTIONS": NoOperation,
@@ -373,12 +375,15 @@ func subResource(q Query, table []resource) (*resource, error) {
 }
 
 // checkParams refuses every query name that the operation does not take. ListDirectoryBuckets differs from ListBuckets
-// by x-id only.
+// by x-id only, and WriteGetObjectResponse from a form.
 func checkParams(o Operation, sub *resource, q Query) error {
 	const op = "s3.checkParams"
 	v2 := isPresignedV2(q)
 	if o == ListBuckets && q.Get("x-id") == "ListDirectoryBuckets" {
 		return notImplemented(op, "The operation ListDirectoryBuckets is not implemented.")
+	}
+	if o == PostObject && q.Get("x-id") == "WriteGetObjectResponse" {
+		return notImplemented(op, "The operation WriteGetObjectResponse is not implemented.")
 	}
 next:
 	for _, p := range q {

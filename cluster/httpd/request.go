@@ -64,5 +64,9 @@ func (r *Request) Replayable() bool {
 	if r.Length == 0 {
 		return true
 	}
-	return r.body != nil && r.body.replayable()
+	if r.body != nil {
+		return r.body.replayable()
+	}
+	b, ok := r.Body.(interface{ Replayable() bool }) // of a request that was made here
+	return ok && b.Replayable()
 }

@@ -106,3 +106,36 @@ for e in endpoints:
     assert http("GET", url, Origin="https://other")[1]["Access-Control-Allow-Origin"] is None
 s3().delete_bucket_cors(Bucket=bucket)
 refused("NoSuchCORSConfiguration", s3().get_bucket_cors, Bucket=bucket)
+
+
+# a browser's form
+def post(url, fields, data):
+    lines = []
+    for name, value in fields.items():
+        lines += [b"--bnd", b'Content-Disposition: form-data; name="%s"' % name.encode(), b"", value.encode()]
+    lines += [b"--bnd", b'Content-Disposition: form-data; name="file"; filename="photo.jpg"', b"Content-Type: image/jpeg", b"", data, b"--bnd--", b""]
+    return http("POST", url, b"\r\n".join(lines), Content_Type="multipart/form-data; boundary=bnd")
+
+
+large = b"0123456789abcdef" * (3 << 16)
+for n, e in enumerate(endpoints):
+    key = "form/%d-${filename}" % n
+    tags = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"
+    form = clients[n].generate_presigned_post(
+        bucket, key, Fields={"x-amz-meta-colour": "blue", "success_action_status": "201", "Content-Type": "image/jpeg", "tagging": tags},
+        Conditions=[["starts-with", "$x-amz-meta-colour", "b"], {"success_action_status": "201"}, ["eq", "$Content-Type", "image/jpeg"],
+                    {"tagging": tags}, ["content-length-range", 10, len(large)]])
+    status, headers, body = post(form["url"], form["fields"], large)
+    name = "form/%d-photo.jpg" % n
+    assert status == 201 and b"<Key>%s</Key>" % name.encode() in body, (status, body)
+    got = s3().get_object(Bucket=bucket, Key=name)
+    assert got["Body"].read() == large and got["ETag"] == headers["ETag"] and got["Metadata"] == {"colour": "blue"} and got["TagCount"] == 1, got
+    assert got["ContentType"] == "image/jpeg"
+    for data, code in ((large + b"x", b"EntityTooLarge"), (b"short", b"EntityTooSmall")):
+        status, _, body = post(form["url"], form["fields"], data)
+        assert status == 400 and code in body, (status, body)
+    assert s3().head_object(Bucket=bucket, Key=name)["ETag"] == got["ETag"]
+    status, _, body = post(form["url"], dict(form["fields"], **{"x-amz-meta-colour": "red"}), b"refused")
+    assert status == 403 and b"AccessDenied" in body, (status, body)
+    status, _, body = post(form["url"], {"key": "x"}, b"refused")
+    assert status == 403 and b"AccessDenied" in body, (status, body)

@@ -36,6 +36,7 @@ var s3Handlers = map[s3.Operation]s3Handler{
 	s3.ListObjectsV2:        (*Front).listObjects,
 	s3.ListMultipartUploads: (*Front).listUploads,
 	s3.DeleteObjects:        (*Front).deleteObjects,
+	s3.PostObject:           (*Front).postObject,
 
 	s3.GetBucketTagging:                           bucketTagging.get,
 	s3.PutBucketTagging:                           bucketTagging.put,
@@ -62,6 +63,9 @@ func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Repl
 		return f.preflight(ctx, call, rep)
 	}
 	rep.Operation = call.Op.String()
+	if call.Op == s3.PostObject {
+		return s3Handlers[call.Op](f, ctx, &s3Request{call: call, req: req, rep: rep})
+	}
 	// Without a key nobody learns more than that: also what is refused is refused only to those who may ask.
 	var auth s3.Auth
 	err := f.ifSure(func() (err error) {
