@@ -51,6 +51,20 @@ var operationActions = [operationEnd]policy.Action{
 	PutObjectTagging:                           policy.PutObjectTagging,
 	DeleteObjectTagging:                        policy.DeleteObjectTagging,
 	GetObjectAttributes:                        policy.GetObject,
+	GetBucketPolicy:                            policy.GetBucketPolicy,
+	PutBucketPolicy:                            policy.PutBucketPolicy,
+	DeleteBucketPolicy:                         policy.DeleteBucketPolicy,
+	GetBucketPolicyStatus:                      policy.GetBucketPolicyStatus,
+	GetPublicAccessBlock:                       policy.GetBucketPublicAccessBlock,
+	PutPublicAccessBlock:                       policy.PutBucketPublicAccessBlock,
+	DeletePublicAccessBlock:                    policy.PutBucketPublicAccessBlock,
+	GetBucketOwnershipControls:                 policy.GetBucketOwnershipControls,
+	PutBucketOwnershipControls:                 policy.PutBucketOwnershipControls,
+	DeleteBucketOwnershipControls:              policy.PutBucketOwnershipControls,
+	GetBucketAcl:                               policy.GetBucketACL,
+	PutBucketAcl:                               policy.PutBucketACL,
+	GetObjectAcl:                               policy.GetObjectACL,
+	PutObjectAcl:                               policy.PutObjectACL,
 }
 
 // Action returns what the operation needs to be allowed on what its request names.

@@ -60,6 +60,12 @@ const (
 	InvalidPolicyDocument             Code = "InvalidPolicyDocument"
 	MalformedPOSTRequest              Code = "MalformedPOSTRequest"
 	MaxPostPreDataLengthExceeded      Code = "MaxPostPreDataLengthExceededError"
+	NoSuchBucketPolicy                Code = "NoSuchBucketPolicy"
+	MalformedPolicy                   Code = "MalformedPolicy"
+	NoSuchPublicAccessBlock           Code = "NoSuchPublicAccessBlockConfiguration"
+	NoOwnershipControls               Code = "OwnershipControlsNotFoundError"
+	ACLNotSupported                   Code = "AccessControlListNotSupported"
+	InvalidACLWithOwnership           Code = "InvalidBucketAclWithObjectOwnership"
 	NotImplemented                    Code = "NotImplemented"
 	NotModified                       Code = "NotModified"
 	OperationAborted                  Code = "OperationAborted"
@@ -130,6 +136,12 @@ var codes = map[Code]codeInfo{
 	InvalidPolicyDocument:             {400, cluster.KindInvalid, "The content of the form does not meet the conditions specified in the policy document."},
 	MalformedPOSTRequest:              {400, cluster.KindInvalid, "The body of your POST request is not well-formed multipart/form-data."},
 	MaxPostPreDataLengthExceeded:      {400, cluster.KindTooLarge, "Your POST request fields preceding the upload file were too large."},
+	NoSuchBucketPolicy:                {404, cluster.KindNotFound, "The bucket policy does not exist"},
+	MalformedPolicy:                   {400, cluster.KindInvalid, "This policy contains invalid Json"},
+	NoSuchPublicAccessBlock:           {404, cluster.KindNotFound, "The public access block configuration was not found"},
+	NoOwnershipControls:               {404, cluster.KindNotFound, "The bucket ownership controls were not found"},
+	ACLNotSupported:                   {400, cluster.KindInvalid, "The bucket does not allow ACLs"},
+	InvalidACLWithOwnership:           {400, cluster.KindInvalid, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"},
 	NotImplemented:                    {501, cluster.KindNotImplemented, "A header or query you provided implies functionality that is not implemented."},
 	NotModified:                       {304, cluster.KindNotModified, "Not Modified"},
 	OperationAborted:                  {409, cluster.KindConflict, "A conflicting conditional operation is currently in progress against this resource. Please try again."},
@@ -270,7 +282,7 @@ func errorXML(err error, code Code, c ErrorContext) []byte {
 	}
 	switch code {
 	case NoSuchBucket, BucketNotEmpty, BucketAlreadyExists, BucketAlreadyOwnedByYou, InvalidBucketName, NoSuchConfiguration,
-		NoSuchCORSConfiguration, NoSuchTagSet:
+		NoSuchCORSConfiguration, NoSuchTagSet, NoSuchBucketPolicy, NoSuchPublicAccessBlock, NoOwnershipControls:
 		w.text("BucketName", string(c.Bucket))
 	case NoSuchKey:
 		w.text("Key", string(c.Key))

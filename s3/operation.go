@@ -41,6 +41,18 @@ const (
 	ListBucketInventoryConfigurations
 	GetBucketMetricsConfiguration
 	ListBucketMetricsConfigurations
+	GetBucketPolicy
+	PutBucketPolicy
+	DeleteBucketPolicy
+	GetBucketPolicyStatus
+	GetPublicAccessBlock
+	PutPublicAccessBlock
+	DeletePublicAccessBlock
+	GetBucketOwnershipControls
+	PutBucketOwnershipControls
+	DeleteBucketOwnershipControls
+	GetBucketAcl
+	PutBucketAcl
 	PutObject
 	GetObject
 	HeadObject
@@ -56,6 +68,8 @@ const (
 	PutObjectTagging
 	DeleteObjectTagging
 	GetObjectAttributes
+	GetObjectAcl
+	PutObjectAcl
 	operationEnd
 )
 
@@ -103,6 +117,20 @@ var operationNames = [...]string{
 	PutObjectTagging:                           "PutObjectTagging",
 	DeleteObjectTagging:                        "DeleteObjectTagging",
 	GetObjectAttributes:                        "GetObjectAttributes",
+	GetBucketPolicy:                            "GetBucketPolicy",
+	PutBucketPolicy:                            "PutBucketPolicy",
+	DeleteBucketPolicy:                         "DeleteBucketPolicy",
+	GetBucketPolicyStatus:                      "GetBucketPolicyStatus",
+	GetPublicAccessBlock:                       "GetPublicAccessBlock",
+	PutPublicAccessBlock:                       "PutPublicAccessBlock",
+	DeletePublicAccessBlock:                    "DeletePublicAccessBlock",
+	GetBucketOwnershipControls:                 "GetBucketOwnershipControls",
+	PutBucketOwnershipControls:                 "PutBucketOwnershipControls",
+	DeleteBucketOwnershipControls:              "DeleteBucketOwnershipControls",
+	GetBucketAcl:                               "GetBucketAcl",
+	PutBucketAcl:                               "PutBucketAcl",
+	GetObjectAcl:                               "GetObjectAcl",
+	PutObjectAcl:                               "PutObjectAcl",
 }
 
 // String returns AWS's name of the operation.
@@ -120,7 +148,9 @@ func (o Operation) OnObject() bool { return o >= PutObject && o < operationEnd }
 func (o Operation) Writes() bool {
 	switch o {
 	case CreateBucket, DeleteBucket, DeleteObjects, PostObject, PutBucketTagging, DeleteBucketTagging, PutBucketCors, DeleteBucketCors, PutBucketRequestPayment, PutObject, DeleteObject, CopyObject, CreateMultipartUpload,
-		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, PutObjectTagging, DeleteObjectTagging:
+		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, PutObjectTagging, DeleteObjectTagging,
+		PutBucketPolicy, DeleteBucketPolicy, PutPublicAccessBlock, DeletePublicAccessBlock, PutBucketOwnershipControls, DeleteBucketOwnershipControls,
+		PutBucketAcl, PutObjectAcl:
 		return true
 	}
 	return false
@@ -178,7 +208,7 @@ var singleConfiguration = map[Operation]Operation{
 var bucketResources = []resource{
 	{"abac", "ABAC", notBuilt("GET", "PUT")},
 	{"accelerate", "ACCELERATE", map[string]Operation{"GET": GetBucketAccelerateConfiguration, "PUT": NoOperation}},
-	{"acl", "ACL", notBuilt("GET", "PUT")},
+	{"acl", "ACL", map[string]Operation{"GET": GetBucketAcl, "PUT": PutBucketAcl}},
 	{"analytics", "ANALYTICS", readOnly(ListBucketAnalyticsConfigurations)},
 	{"cors", "CORS", map[string]Operation{"GET": GetBucketCors, "PUT": PutBucketCors, "DELETE": DeleteBucketCors}},
 	{"delete", "MULTI_OBJECT_REQUEST", map[string]Operation{"POST": DeleteObjects}},
@@ -196,10 +226,14 @@ var bucketResources = []resource{
 	{"metrics", "METRICS", readOnly(ListBucketMetricsConfigurations)},
 	{"notification", "NOTIFICATION", notBuilt("GET", "PUT")},
 	{"object-lock", "OBJECT_LOCK", notBuilt("GET", "PUT")},
-	{"ownershipControls", "OWNERSHIP_CONTROLS", notBuilt("GET", "PUT", "DELETE")},
-	{"policy", "POLICY", notBuilt("GET", "PUT", "DELETE")},
-	{"policyStatus", "POLICY_STATUS", notBuilt("GET")},
-	{"publicAccessBlock", "PUBLIC_ACCESS_BLOCK", notBuilt("GET", "PUT", "DELETE")},
+	{"ownershipControls", "OWNERSHIP_CONTROLS", map[string]Operation{
+		"GET": GetBucketOwnershipControls, "PUT": PutBucketOwnershipControls, "DELETE": DeleteBucketOwnershipControls,
+	}},
+	{"policy", "POLICY", map[string]Operation{"GET": GetBucketPolicy, "PUT": PutBucketPolicy, "DELETE": DeleteBucketPolicy}},
+	{"policyStatus", "POLICY_STATUS", map[string]Operation{"GET": GetBucketPolicyStatus}},
+	{"publicAccessBlock", "PUBLIC_ACCESS_BLOCK", map[string]Operation{
+		"GET": GetPublicAccessBlock, "PUT": PutPublicAccessBlock, "DELETE": DeletePublicAccessBlock,
+	}},
 	{"replication", "REPLICATION", notBuilt("GET", "PUT", "DELETE")},
 	{"requestPayment", "REQUEST_PAYMENT", map[string]Operation{"GET": GetBucketRequestPayment, "PUT": PutBucketRequestPayment}},
 	{"session", "SESSION", notBuilt("GET")},
@@ -212,7 +246,7 @@ var bucketResources = []resource{
 
 // objectResources are the sub-resources of an object in AWS's API reference.
 var objectResources = []resource{
-	{"acl", "ACL", notBuilt("GET", "PUT")},
+	{"acl", "ACL", map[string]Operation{"GET": GetObjectAcl, "PUT": PutObjectAcl}},
 	{"annotation", "ANNOTATION", notBuilt("GET", "PUT", "DELETE")},
 	{"attributes", "ATTRIBUTES", map[string]Operation{"GET": GetObjectAttributes}},
 	{"encryption", "ENCRYPTION", notBuilt("PUT")},

@@ -8,7 +8,6 @@ var refusedHeaders = []struct {
 	name    string
 	allowed []string
 }{
-	{"x-amz-acl", []string{"private", "bucket-owner-full-control", "bucket-owner-read"}},
 	{"x-amz-bucket-object-lock-enabled", []string{"false"}},
 	{"x-amz-bucket-object-lock-token", nil},
 	{"x-amz-bypass-governance-retention", []string{"false"}},
@@ -29,7 +28,6 @@ var refusedHeaders = []struct {
 // refusedPrefixes are families of headers that Aisle has not built.
 var refusedPrefixes = []string{
 	"x-amz-copy-source-server-side-encryption",
-	"x-amz-grant-",
 	"x-amz-object-lock-",
 	"x-amz-rename-",
 	"x-amz-server-side-encryption",
@@ -45,6 +43,9 @@ var storageClasses = []string{
 func checkHeaders(c *Call) error {
 	const op = "s3.checkHeaders"
 	for name, value := range c.amzHeaders() {
+		if err := checkACLHeader(c, name, value); err != nil {
+			return err
+		}
 		if refusedHeader(name, value) {
 			return notImplemented(op, "A header you provided implies functionality that is not implemented",
 				Field{"Header", name})

@@ -1,9 +1,12 @@
 """Who may do what: users with policies, as boto3 sees it. Arguments: bucket, endpoints separated by commas."""
 import itertools
+import json
 import sys
+import urllib.request
 
 import boto3
 import botocore.exceptions
+from botocore import UNSIGNED
 from botocore.config import Config
 
 bucket, endpoints = sys.argv[1], sys.argv[2].split(",")
@@ -77,3 +80,59 @@ assert [b["Name"] for b in next(owner).list_buckets()["Buckets"]] == [own]
 refused("AccessDenied", next(owner).get_object, Bucket=bucket, Key="home/other/a")
 next(owner).delete_object(Bucket=own, Key="k")
 next(owner).delete_bucket(Bucket=own)
+
+# the policy of a bucket: more than users' own policies allow, less than they allow, and for everybody
+def policy(*statements):
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+arn = "arn:aws:s3:::" + bucket
+public = {"Sid": "Public", "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": arn + "/home/other/*"}
+anonymous = itertools.cycle([boto3.client("s3", endpoint_url=e, config=Config(signature_version=UNSIGNED, retries={"max_attempts": 0})) for e in endpoints])
+refused("AccessDenied", next(anonymous).get_object, Bucket=bucket, Key="home/other/a")
+refused("AccessDenied", next(anonymous).list_buckets)
+refused("NoSuchBucket", next(anonymous).get_object, Bucket=bucket + "-none", Key="a")
+refused("NoSuchBucketPolicy", next(root).get_bucket_policy, Bucket=bucket)
+assert not next(root).get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"]
+next(root).put_bucket_policy(Bucket=bucket, Policy=policy(
+    public, {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::000000000000:user/nobody"}, "Action": ["s3:ListBucket", "s3:PutObject"], "Resource": [arn, arn + "/nobody/*"]},
+    {"Sid": "Closed", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": arn + "/closed/*"}))
+assert json.loads(next(root).get_bucket_policy(Bucket=bucket)["Policy"])["Statement"][0] == public
+assert next(root).get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"]
+for _ in endpoints:
+    assert next(anonymous).get_object(Bucket=bucket, Key="home/other/a")["Body"].read() == b"2"
+    assert urllib.request.urlopen(endpoints[0] + "/" + bucket + "/home/other/a").read() == b"2"
+    assert next(nobody).get_object(Bucket=bucket, Key="home/other/a")["Body"].read() == b"2"
+    next(nobody).put_object(Bucket=bucket, Key="nobody/x", Body=b"n")
+    assert len(next(nobody).list_objects_v2(Bucket=bucket)["Contents"]) >= 2
+    refused("AccessDenied", next(anonymous).put_object, Bucket=bucket, Key="home/other/a", Body=b"x")
+    refused("AccessDenied", next(anonymous).list_objects_v2, Bucket=bucket)
+    refused("AccessDenied", next(anonymous).get_object, Bucket=bucket, Key="home/other/nothing")
+    refused("AccessDenied", next(root).put_object, Bucket=bucket, Key="closed/x", Body=b"x")
+for wrong, message in (("{", "invalid Json"), (policy(dict(public, Action="s3:Nothing")), "invalid action"), (policy(dict(public, Resource=arn + "-not/*")), "invalid resource"),
+                       (policy(dict(public, Principal={"AWS": "arn:aws:iam::000000000000:user/none"})), "Invalid principal"), (policy(dict(public, Resource=arn)), "does not apply")):
+    said = refused("MalformedPolicy", next(root).put_bucket_policy, Bucket=bucket, Policy=wrong)
+    assert message in said["Error"]["Message"], said
+refused("AccessDenied", next(reader).put_bucket_policy, Bucket=bucket, Policy=policy(public))
+
+# the public access block, ownership, and lists that there are not
+refused("NoSuchPublicAccessBlockConfiguration", next(root).get_public_access_block, Bucket=bucket)
+block = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+next(root).put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=block)
+assert next(root).get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"] == block
+for _ in endpoints:
+    refused("AccessDenied", next(anonymous).get_object, Bucket=bucket, Key="home/other/a")
+    assert next(nobody).get_object(Bucket=bucket, Key="home/other/a")["Body"].read() == b"2"
+refused("AccessDenied", next(root).put_bucket_policy, Bucket=bucket, Policy=policy(public))
+next(root).delete_public_access_block(Bucket=bucket)
+assert next(anonymous).get_object(Bucket=bucket, Key="home/other/a")["Body"].read() == b"2"
+next(root).delete_bucket_policy(Bucket=bucket)
+refused("AccessDenied", next(anonymous).get_object, Bucket=bucket, Key="home/other/a")
+refused("NoSuchBucketPolicy", next(root).get_bucket_policy, Bucket=bucket)
+assert next(root).get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+next(root).put_bucket_ownership_controls(Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]})
+assert [g["Permission"] for g in next(root).get_bucket_acl(Bucket=bucket)["Grants"]] == ["FULL_CONTROL"]
+assert [g["Permission"] for g in next(root).get_object_acl(Bucket=bucket, Key="home/other/a")["Grants"]] == ["FULL_CONTROL"]
+refused("AccessControlListNotSupported", next(root).put_bucket_acl, Bucket=bucket, ACL="public-read")
+refused("AccessControlListNotSupported", next(root).put_object_acl, Bucket=bucket, Key="home/other/a", ACL="public-read")
+refused("AccessControlListNotSupported", next(root).put_object, Bucket=bucket, Key="home/other/a", ACL="public-read")

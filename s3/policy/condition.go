@@ -94,7 +94,7 @@ var operators = []operator{
 
 // keysOfS3 are the condition keys of S3; a name with a slash at its end is a family.
 var keysOfS3 = []string{
-	"s3:accesspointnetworkorigin", "s3:authtype", "s3:dataaccesspointaccount", "s3:dataaccesspointarn", "s3:delimiter", "s3:existingobjecttag/",
+	"s3:accesspointnetworkorigin", "s3:authtype", "s3:dataaccesspointaccount", "s3:dataaccesspointarn", "s3:delimiter",
 	"s3:if-match", "s3:if-none-match", "s3:inventoryaccessibleoptionalfields", "s3:jobsuspendedcause", "s3:locationconstraint", "s3:max-keys",
 	"s3:object-lock-legal-hold", "s3:object-lock-mode", "s3:object-lock-remaining-retention-days", "s3:object-lock-retain-until-date",
 	"s3:objectcreationoperation", "s3:prefix", "s3:requestobjecttag/", "s3:requestobjecttagkeys", "s3:resourceaccount", "s3:signatureage",
@@ -182,6 +182,9 @@ func (r *reader) checkKey(key string) error {
 	}
 	if vendor != "s3" {
 		return nil
+	}
+	if strings.HasPrefix(key, "s3:existingobjecttag/") {
+		return malformed("Conditions on the tags that an object has are not implemented: %s", key)
 	}
 	for _, known := range keysOfS3 {
 		if known == key || strings.HasSuffix(known, "/") && strings.HasPrefix(key, known) && len(key) > len(known) {

@@ -130,7 +130,7 @@ func TestCondition(t *testing.T) {
 	f(`"ForAnyValue`+tags, values{"s3:requestobjecttagkeys=c"}, false)
 	f(`"ForAnyValue:StringNotEquals":{"s3:RequestObjectTagKeys":["a"]}`, values{"s3:requestobjecttagkeys=a", "s3:requestobjecttagkeys=c"}, true)
 	f(`"ForAllValues:StringNotLike":{"s3:RequestObjectTagKeys":["a*"]}`, values{"s3:requestobjecttagkeys=ab", "s3:requestobjecttagkeys=c"}, false)
-	f(`"StringEquals":{"s3:ExistingObjectTag/k":"v"}`, values{"s3:existingobjecttag/k=v"}, true)
+	f(`"StringEquals":{"s3:RequestObjectTag/k":"v"}`, values{"s3:requestobjecttag/k=v"}, true)
 }
 
 // TestEvaluate runs whole documents of a bucket.
@@ -222,6 +222,7 @@ func TestMalformed(t *testing.T) {
 	user(`{"Effect":"Allow","Action":"s3:*","Resource":"bucket"}`, "ARN format")
 	user(`{"Effect":"Allow","Action":"s3:*","NotAction":"s3:*","Resource":"*"}`, "both")
 	user(`{"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"NumericEquals":{"s3:max-keys":"x"}}}`, "Invalid value")
+	user(`{"Effect":"Deny","Action":"s3:*","Resource":"*","Condition":{"StringEquals":{"s3:ExistingObjectTag/k":"v"}}}`, "not implemented")
 	user(`{"Sid":"a b","Effect":"Allow","Action":"s3:*","Resource":"*"}`, "alpha-numeric")
 	user(`[{"Sid":"a","Effect":"Allow","Action":"s3:*","Resource":"*"},{"Sid":"a","Effect":"Allow","Action":"s3:*","Resource":"*"}]`, "unique")
 	f(Options{Kind: Trust}, `{"Statement":{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole","Resource":"*"}}`, "prohibited field Resource")

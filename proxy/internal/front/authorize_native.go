@@ -97,6 +97,9 @@ func (f *Front) authorizeNativeObject(ctx context.Context, r *nativeRequest, g *
 // refused.
 func (f *Front) visible(j *judged, view *control.View) ([]cluster.BucketEntry, error) {
 	all := view.Buckets()
+	if j.who == f.anonymous {
+		return nil, f.denied(j, policy.ListAllMyBuckets, "*", &access.Decision{})
+	}
 	denied := f.mayNot(j, policy.ListAllMyBuckets, "*", access.Resource{})
 	if denied == nil {
 		return all, nil
@@ -104,7 +107,11 @@ func (f *Front) visible(j *judged, view *control.View) ([]cluster.BucketEntry, e
 	var some []cluster.BucketEntry
 	for _, e := range all {
 		j.context.bucket = e
-		if f.mayNot(j, policy.ListBucket, resourceARN(policy.ListBucket, e.Bucket.Name, ""), f.bucketResource(e)) == nil {
+		res, err := f.bucketResource(j, view, e)
+		if err != nil {
+			return nil, err
+		}
+		if f.mayNot(j, policy.ListBucket, resourceARN(policy.ListBucket, e.Bucket.Name, ""), res) == nil {
 			some = append(some, e)
 		}
 	}

@@ -108,6 +108,7 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
+	res.Owner = r.who == f.root && ofPolicy[r.call.Op]
 	if err := f.allow(&r.judged, r.call.Op.Action(), r.call.Bucket, r.call.Key, res); err != nil {
 		return err
 	}
@@ -141,18 +142,19 @@ func (f *Front) resource(ctx context.Context, j *judged, view *control.View, nam
 	if !ok && j.who == f.root {
 		return access.Resource{}, nil // which is told later what there is not
 	}
+	if !ok && j.who == f.anonymous {
+		// A bucket that was made for certain is in the view; nobody without a key makes the leader work.
+		return access.Resource{}, s3.NewFault("proxy/front.resource", s3.NoSuchBucket, "")
+	}
 	if !ok {
 		var err error
-		if _, entry, err = f.bucket(ctx, cluster.Native(name)); err != nil {
+		if view, entry, err = f.bucket(ctx, cluster.Native(name)); err != nil {
 			return access.Resource{}, err
 		}
 	}
 	j.context.bucket = entry
-	return f.bucketResource(entry), nil
+	return f.bucketResource(j, view, entry)
 }
-
-// bucketResource is what a bucket that is there adds to the decision about a request.
-func (f *Front) bucketResource(cluster.BucketEntry) access.Resource { return access.Resource{} }
 
 // hides reports whether the caller must not learn that an object does not exist: who may not list a bucket is told that
 // access is denied.

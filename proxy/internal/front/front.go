@@ -84,6 +84,7 @@ type Front struct {
 	domains    atomic.Pointer[domains]
 	verifier   *s3.Verifier
 	root       *access.Subject
+	anonymous  *access.Subject
 	identities atomic.Pointer[access.Book] // as last seen
 }
 
@@ -95,7 +96,7 @@ type domains struct {
 
 // New returns the front of a gateway.
 func New(o Options) *Front {
-	f := &Front{o: o, root: access.Root()}
+	f := &Front{o: o, root: access.Root(), anonymous: access.Anonymous()}
 	f.domains.Store(new(domains))
 	f.verifier = s3.NewVerifier(s3.VerifierOptions{Secret: f.secret})
 	return f

@@ -46,6 +46,18 @@ var s3Handlers = map[s3.Operation]s3Handler{
 	s3.DeleteBucketCors:                           bucketCORS.delete,
 	s3.GetBucketRequestPayment:                    bucketPayment.get,
 	s3.PutBucketRequestPayment:                    bucketPayment.put,
+	s3.GetBucketPolicy:                            (*Front).getBucketPolicy,
+	s3.PutBucketPolicy:                            (*Front).putBucketPolicy,
+	s3.DeleteBucketPolicy:                         (*Front).deleteBucketPolicy,
+	s3.GetBucketPolicyStatus:                      (*Front).bucketPolicyStatus,
+	s3.GetPublicAccessBlock:                       publicAccess.get,
+	s3.PutPublicAccessBlock:                       publicAccess.put,
+	s3.DeletePublicAccessBlock:                    publicAccess.delete,
+	s3.GetBucketOwnershipControls:                 ownershipControls.get,
+	s3.PutBucketOwnershipControls:                 ownershipControls.put,
+	s3.DeleteBucketOwnershipControls:              ownershipControls.delete,
+	s3.GetBucketAcl:                               (*Front).getBucketACL,
+	s3.PutBucketAcl:                               (*Front).putBucketACL,
 	s3.GetBucketAccelerateConfiguration:           (*Front).noDocuments,
 	s3.ListBucketAnalyticsConfigurations:          (*Front).noDocuments,
 	s3.ListBucketIntelligentTieringConfigurations: (*Front).noDocuments,
@@ -72,6 +84,10 @@ func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Repl
 		auth, err = f.verifier.Verify(call, f.o.Now())
 		return err
 	})
+	anonymous := err != nil && parseErr == nil && s3.IsAnonymous(call)
+	if anonymous {
+		auth, err = s3.AnonymousAuth(call)
+	}
 	if err != nil {
 		return err
 	}
@@ -84,9 +100,11 @@ func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Repl
 	if err != nil {
 		return err
 	}
-	by, err := f.caller(view, auth.AccessKey)
-	if err != nil {
-		return err
+	by := caller{who: f.anonymous}
+	if !anonymous {
+		if by, err = f.caller(view, auth.AccessKey); err != nil {
+			return err
+		}
 	}
 	r := &s3Request{call: call, auth: auth, view: view, req: req, rep: rep}
 	r.judged = judged{by, conditions{who: by.who, req: req, call: call, auth: auth, region: f.o.Region, now: f.o.Now()}}

@@ -1,0 +1,25 @@
+package front
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/aisle-store/aisle/s3"
+	"github.com/aisle-store/aisle/target/internal/store"
+)
+
+// getACL serves GetObjectAcl: the owner of the bucket owns its objects, and may do everything.
+func (f *Front) getACL(ctx context.Context, r *request) error {
+	if _, err := f.o.Store.Stat(ctx, &store.GetRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key}); err != nil {
+		return err
+	}
+	owner := string(r.bucket.Creator)
+	r.rep.Status = http.StatusOK
+	r.rep.Bytes(s3.ContentTypeXML, s3.ACLXML(s3.Owner{ID: owner, DisplayName: owner}))
+	return nil
+}
+
+// putACL serves PutObjectAcl, which is refused, also for an object that does not exist.
+func (f *Front) putACL(context.Context, *request) error {
+	return s3.NewFault("target/front.putACL", s3.ACLNotSupported, "")
+}
