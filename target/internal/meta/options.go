@@ -38,6 +38,7 @@ type Options struct {
 	MemTable    uint64        // bytes of a memtable; 32 MiB
 	AccessTimes int           // access times kept in memory at most; 65,536. More make a flush.
 	AccessFlush time.Duration // how often they are flushed; a minute
+	ReadOnly    bool          // nothing is changed on the disk; writing fails
 	Events      Events
 }
 
@@ -81,6 +82,7 @@ func comparer() *pebble.Comparer {
 func (x *Index) pebbleOptions(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          parkingFS{fs, x},
+		ReadOnly:                    x.o.ReadOnly,
 		Cache:                       cache,
 		Comparer:                    comparer(),
 		FormatMajorVersion:          pebble.FormatNewest,

@@ -34,6 +34,9 @@ func (s *Store) watch(ctx context.Context) {
 		for _, m := range s.mountpaths {
 			s.checkDisk(m, now, due)
 		}
+		if err := s.endRebuilt(); err != nil {
+			s.o.Events.background("", "end of a rebuild", err)
+		}
 		if s.council == nil {
 			continue
 		}
@@ -131,6 +134,50 @@ func (s *Store) reportMountpaths(ctx context.Context) error {
 		return s.council.SetMountpaths(ctx, now, false, kept)
 	}
 	return nil
+}
+
+// endRebuilt lets mountpaths serve whose index was rebuilt, where nobody else could know better: no slot that this node holds has
+// another holder. Where one has, the mountpath counts as failed, and is reported like any that is; when the map says so, the
+// next process may take it as it is, as a disk that is back.
+func (s *Store) endRebuilt() error {
+	for _, m := range s.mountpaths {
+		if m.failure.Load() != nil || !m.rebuilt.Load() {
+			continue
+		}
+		alone, known := s.rebuiltAlone(m)
+		if !alone && !known {
+			continue
+		}
+		if err := m.disk.EndRebuilt(); err != nil {
+			return err
+		}
+		if alone {
+			m.rebuilt.Store(false)
+		}
+	}
+	return nil
+}
+
+// rebuiltAlone reports whether this node is the only holder of all that it holds, and whether the map says that the mountpath has
+// failed.
+func (s *Store) rebuiltAlone(mp *mountpath) (alone, known bool) {
+	if s.council == nil {
+		return true, true
+	}
+	m := s.council.Map()
+	self, ok := m.Node(s.o.Node)
+	if !ok || !s.namedIn(m) {
+		return false, false
+	}
+	for _, k := range self.Mountpaths {
+		known = known || k.ID == mp.ID && k.State == cluster.MountpathFailed
+	}
+	for i := range m.Slots {
+		if _, holds := m.Slots[i].Holder(s.o.Node); holds && len(m.Slots[i].Holders) > 1 {
+			return false, known
+		}
+	}
+	return true, known
 }
 
 // failing returns the mountpaths of a map with those failed that have failed now.

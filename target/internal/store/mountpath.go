@@ -42,6 +42,7 @@ type mountpath struct {
 	checking atomic.Int64 // when the check under way began, by the store's clock; 0: none is
 	doubtful atomic.Int64 // how many checks in a row have failed
 	suspect  atomic.Bool  // an operation has failed: the next check is due
+	rebuilt  atomic.Bool  // its index was rebuilt, and the cluster does not know it yet
 	stuck    atomic.Bool  // its disk does not answer: nobody waits for it any more
 	swept    atomic.Bool  // of buckets that went while the process did not run
 
@@ -107,6 +108,10 @@ func (m *mountpath) open(o *Options, cache *meta.Cache) (err error) {
 	if m.disk, err = disk.Open(o.FS, m.Path, do); err != nil {
 		return err
 	}
+	if err := m.checkIndex(); err != nil {
+		return err
+	}
+	m.rebuilt.Store(m.disk.IsRebuilt())
 	mo := o.Index
 	mo.Cache = cache
 	mo.Events.Died = func(err error) { m.fail(err, o.Events) }
@@ -119,6 +124,19 @@ func (m *mountpath) open(o *Options, cache *meta.Cache) (err error) {
 		m.written.store(slot, uint64(epoch))
 	}
 	return err
+}
+
+// checkIndex refuses a mountpath that has lost its index: an empty one would be made in its place, everything would be absent,
+// and the bytes of all objects would be collected as orphans.
+func (m *mountpath) checkIndex() error {
+	exists, err := meta.Exists(m.disk.IndexFS(), m.disk.IndexDir())
+	if err != nil || exists {
+		return err
+	}
+	if held, err := m.disk.HasBodies(); held || err != nil {
+		return errors.Join(err, errors.New("its index is lost; see: aisle storage rebuild"))
+	}
+	return nil
 }
 
 // recoverLongest is the longest pause before a recovery that failed is tried again.
@@ -205,6 +223,9 @@ func (m *mountpath) takeOut(err error, events Events) {
 func (m *mountpath) err() error {
 	if err := m.failure.Load(); err != nil {
 		return cluster.E("", string(m.ID), cluster.KindUnavailable, fmt.Errorf("the mountpath does not serve: %w", *err))
+	}
+	if m.rebuilt.Load() {
+		return cluster.Fail("", string(m.ID), cluster.KindUnavailable, "the mountpath does not serve: its index was rebuilt, and whether others know better is not settled yet")
 	}
 	return m.index.Err()
 }

@@ -423,3 +423,35 @@ func copyPlace(m *mountpath, p disk.Place) (disk.Place, error) {
 	}
 	return w.Seal(context.Background(), nil)
 }
+
+// An owner whose own bytes are damaged before a holder that lacks them has asked for them fails the write, and accuses nobody.
+func TestDamageIsNotTheHoldersFault(t *testing.T) {
+	s := newSeveral(t, 2, 2, nil)
+	data := pattern(1, 100_000)
+	owner := s.holders("k")[0]
+	var once sync.Once
+	s.setFault(func(from, _ cluster.NodeID, message string) error {
+		damaged := false
+		once.Do(func() { damaged = true })
+		switch {
+		case message == "stage" && damaged:
+			return errNetwork
+		case message == "prepare" && from == owner && damaged:
+			t.Error("the bytes were not staged before")
+		}
+		return nil
+	})
+	p, _ := s.at("k", "")
+	hook := func() { s.rot(owner, data) }
+	rotten := false
+	s.setLost(func(_, _ cluster.NodeID, message string) error {
+		if message == "prepare" && !rotten {
+			rotten = true
+			hook()
+		}
+		return nil
+	})
+	if _, err := s.tryPut("k", data, ""); err == nil || p.accused.Load() != 0 {
+		t.Fatalf("%v, and %d accusations", err, p.accused.Load())
+	}
+}
