@@ -115,10 +115,14 @@ func (m *mountpath) parts(r *meta.Record) ([]meta.Part, error) {
 // getter is a method of an index: Get, or Peek for those who do not need inline data.
 type getter func(index *meta.Index, ref meta.Ref, hidden func(cluster.Generation) bool) (*meta.Record, error)
 
-// find reads the visible record of an object and judges the conditions. What may refuse the answer is asked after the read:
-// a lease that ran out before proves nothing about what was read since.
+// find reads the visible record of an object and judges the conditions. The slot must be served before the read: until it is,
+// what is in doubt may be settled, and the read may have seen what was before. What may refuse the answer is asked after the
+// read: a lease that ran out before proves nothing about what was read since.
 func (s *Store) find(op string, n name, m *mountpath, get getter, r *GetRequest) (*meta.Record, error) {
 	slot := n.slot()
+	if err := s.served(op, n, slot, r.Epoch); err != nil {
+		return nil, err
+	}
 	if err := m.err(); err != nil {
 		return nil, s.unreadable(op, n, m, slot, r.Epoch, err)
 	}

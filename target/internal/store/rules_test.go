@@ -459,3 +459,39 @@ func TestPullDuringCommit(t *testing.T) {
 		t.Fatalf("%q", got)
 	}
 }
+
+// TestReadBeforeSettling: a read that begins at the next owner before that has settled, and ends when the slot is served, must
+// not show what was before an acknowledged write.
+func TestReadBeforeSettling(t *testing.T) {
+	s := newSeveral(t, 3, 2, nil)
+	key := s.owned("t1", 0)
+	s.put(key, []byte("old"))
+	s.wantCopies(key, meta.Current)
+	next := s.holders(key)[1]
+	s.setFault(func(_, _ cluster.NodeID, m string) error {
+		if m == "decide" {
+			return errNetwork // the other holder has the delete in doubt
+		}
+		return nil
+	})
+	s.remove(key)
+	s.crash("t1")
+	s.setFault(nil)
+	st := s.store(next)
+	_, epoch := s.active().Owner(s.slot(key))
+	r := &GetRequest{Call: Call{Epoch: epoch + 1}, Bucket: s.bucket, Key: cluster.ObjectKey(key)}
+	n := name{bucket: &r.Bucket, key: r.Key}
+	slow := func(index *meta.Index, ref meta.Ref, hidden func(cluster.Generation) bool) (*meta.Record, error) {
+		record, err := index.Get(ref, hidden)
+		s.promote("t1", next)
+		s.eventually("the slot is served", func() bool {
+			_, epoch := s.active().Owner(s.slot(key))
+			r.Epoch = epoch
+			return st.check("test", n, s.slot(key), epoch) == nil
+		})
+		return record, err
+	}
+	if record, err := st.find("test", n, st.mountpath(n), slow, r); !cluster.Is(err, cluster.KindUnavailable) && !cluster.Is(err, cluster.KindObjectNotFound) {
+		t.Fatalf("a read showed %+v after a delete: %v", record, err)
+	}
+}

@@ -55,14 +55,22 @@ func (c *stopped) add(slots iter.Seq[cluster.Slot], n int) {
 // check returns nil when this node may answer for a slot now, to a caller that saw the given epoch. Readers ask after they
 // have read.
 func (s *Store) check(op string, n name, slot cluster.Slot, epoch cluster.Epoch) error {
-	served := cluster.Epoch(s.slots.serving.load(slot))
-	switch {
-	case served == 0:
-		return n.fail(op, cluster.KindUnavailable, "the slot is not served here now")
-	case served != epoch:
-		return n.fail(op, cluster.KindUnavailable, fmt.Sprintf("the slot is served under epoch %d, not %d", served, epoch))
+	if err := s.served(op, n, slot, epoch); err != nil {
+		return err
 	}
 	return s.checkOwner(op, n, slot, epoch)
+}
+
+// served returns nil when a slot is settled here and served under the epoch.
+func (s *Store) served(op string, n name, slot cluster.Slot, epoch cluster.Epoch) error {
+	switch served := cluster.Epoch(s.slots.serving.load(slot)); served {
+	case 0:
+		return n.fail(op, cluster.KindUnavailable, "the slot is not served here now")
+	case epoch:
+		return nil
+	default:
+		return n.fail(op, cluster.KindUnavailable, fmt.Sprintf("the slot is served under epoch %d, not %d", served, epoch))
+	}
 }
 
 // checkOwner returns nil when the applied map and the lease allow an answer under the epoch. A commit that began before the
