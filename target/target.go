@@ -18,6 +18,7 @@ import (
 	"github.com/aisle-store/aisle/target/internal/replica"
 	"github.com/aisle-store/aisle/target/internal/store"
 	"github.com/aisle-store/aisle/xact"
+	"github.com/aisle-store/aisle/xact/pace"
 )
 
 // State is what a node has applied; *control.View is one.
@@ -52,6 +53,7 @@ type Options struct {
 	Clock     func() time.Duration // for ages; never goes back, goes on while the machine sleeps; the machine's when nil
 	Logger    *slog.Logger         // silence when nil
 	Jobs      *xact.Registry       // where it reports its jobs; one of its own when nil
+	Pace      func() pace.Limits   // of what moves because somebody catches up; no limits when nil
 	Scrub     func() ScrubSettings // asked while it runs; nothing is verified by itself when nil
 
 	RetryWindow   time.Duration // how long the outcome of a write is remembered
@@ -145,6 +147,9 @@ func (t *Target) Close() error { return t.store.Close() }
 
 // Full reports whether a mountpath takes no writes for lack of space.
 func (t *Target) Full() bool { return t.store.Full() }
+
+// Pace returns how many bytes per second may come and go now because somebody catches up.
+func (t *Target) Pace() int64 { return t.store.Pace() }
 
 // Mountpaths returns the state of every mountpath.
 func (t *Target) Mountpaths() []MountpathStatus { return t.store.Mountpaths() }

@@ -29,6 +29,14 @@ var (
 		Help: "size of a segment file"}, 1<<20, 4<<30)
 	HighWatermark = number(Setting{Name: "space.high-watermark", Scope: ScopeCluster, Default: "95", Restart: true,
 		Help: "writes are refused when a disk is filled to this percentage"}, 10, 100)
+	RepairDelay = duration(Setting{Name: "repair.delay", Scope: ScopeCluster, Default: "30s",
+		Help: "how long a target may be away before others keep copies in its place"}, time.Second, 30*24*time.Hour)
+	RebalanceMin = size(Setting{Name: "rebalance.min-rate", Scope: ScopeCluster, Default: "4MiB",
+		Help: "bytes a second that a target moves at least to catch up, or to let others catch up, however busy it is"}, 64<<10, 1<<40)
+	RebalanceMax = size(Setting{Name: "rebalance.max-rate", Scope: ScopeCluster, Default: "1GiB",
+		Help: "bytes a second that it moves at most; between the two it goes by how long requests take, against when nothing moves"}, 64<<10, 1<<40)
+	RebalanceParallel = number(Setting{Name: "rebalance.parallel", Scope: ScopeCluster, Default: "8",
+		Help: "objects that a target fetches at the same time at the highest rate; one at the lowest"}, 1, 256)
 	ScrubRate = size(Setting{Name: "scrub.rate", Scope: ScopeCluster, Default: "16MiB",
 		Help: "bytes a second that a target reads of each mountpath to verify what lies there"}, 64<<10, 1<<40)
 	ScrubInterval = duration(Setting{Name: "scrub.interval", Scope: ScopeCluster, Default: "168h",

@@ -21,7 +21,8 @@ func Nodes() []*Setting {
 func Cluster() []*Setting {
 	return []*Setting{
 		S3Redirect.Setting, S3Domain.Setting, MetricsPublic.Setting, NewBucketReplicas.Setting, RetryWindow.Setting,
-		InlineMax.Setting, SegmentMax.Setting, SegmentSize.Setting, HighWatermark.Setting, ScrubRate.Setting, ScrubInterval.Setting,
+		InlineMax.Setting, SegmentMax.Setting, SegmentSize.Setting, HighWatermark.Setting,
+		RepairDelay.Setting, RebalanceMin.Setting, RebalanceMax.Setting, RebalanceParallel.Setting, ScrubRate.Setting, ScrubInterval.Setting,
 		MaxConnections.Setting, HeaderMax.Setting, IdleTimeout.Setting, StallTimeout.Setting, LogLevel.Setting,
 	}
 }

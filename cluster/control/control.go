@@ -56,9 +56,6 @@ func New(o Options) *Control {
 	if o.rank == nil {
 		o.rank = rankTargets
 	}
-	if o.RepairDelay == 0 {
-		o.RepairDelay = DefaultRepairDelay
-	}
 	c := &Control{
 		options: o,
 		log:     o.Logger.With("part", "control"),

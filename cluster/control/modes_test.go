@@ -172,3 +172,34 @@ func TestLostNode(t *testing.T) {
 		eventually(t, "all copies", 30*time.Second, s.checks.whole)
 	})
 }
+
+// The setting repair.delay takes effect at once.
+func TestRepairDelay(t *testing.T) {
+	inCluster(t, 4, func(t *testing.T, s *sim) {
+		bucket(t, s, 2)
+		set := func(delay string) {
+			t.Helper()
+			if err := s.leader().running().control.SetSettings(t.Context(), cluster.RequestID(delay), map[string]string{"repair.delay": delay}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		standIns := func() (n int) {
+			m := s.checks.newestMap()
+			for i := range cluster.Slots {
+				if len(m.Slot(cluster.SlotIn(1, i)).Holders) > 2 {
+					n++
+				}
+			}
+			return n
+		}
+		set("60s")
+		leader := s.leader()
+		s.member(func(n *simNode) bool { return n != leader && n.roles.Has(cluster.Target) }).crash()
+		time.Sleep(20 * time.Second)
+		if n := standIns(); n > 0 {
+			t.Errorf("%d slots have somebody who stands in after 20 s, with a delay of 60 s", n)
+		}
+		set("1s")
+		eventually(t, "others stand in", 5*time.Second, func() bool { return standIns() > 0 })
+	})
+}

@@ -28,7 +28,7 @@ type Options struct {
 	Logger      *slog.Logger      // nil means silence
 
 	Full        func() bool   // says that a mountpath of this node takes no writes for lack of space; may be nil
-	RepairDelay time.Duration // how long a target may be away before others keep copies for it; zero means DefaultRepairDelay
+	RepairDelay time.Duration // how long a target may be away before others keep copies for it, unless the cluster setting says so; zero means its default
 
 	rank    state.Rank                                        // nil means by cluster.RankTargets
 	bug     bug                                               // planted by a test of the simulation's checks

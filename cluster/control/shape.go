@@ -11,14 +11,12 @@ import (
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/cluster/internal/state"
 )
 
 // Shaping is what brings the holders of all slots to where they belong: see docs/consistency.md. What is decided follows from
 // the map and from the standings of its targets alone.
-
-// DefaultRepairDelay is how long a node may be away before others keep copies in its place, unless Options say otherwise.
-const DefaultRepairDelay = 30 * time.Second
 
 // shapePause is how long the leader waits after it has changed holders, so that the next change does more at once.
 const shapePause = time.Second
@@ -40,7 +38,10 @@ type standings map[cluster.NodeID]standing
 
 // standings looks at the targets of a map.
 func (t *term) standings(m *cluster.Map) standings {
-	now := t.clock.Now()
+	now, repairDelay := t.clock.Now(), t.options.RepairDelay
+	if set := t.View().Setting(config.RepairDelay.Name); set != "" || repairDelay == 0 {
+		repairDelay = config.RepairDelay.Get(t.View().Setting)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	all := make(standings, len(m.Nodes))
@@ -63,7 +64,7 @@ func (t *term) standings(m *cluster.Map) standings {
 			s.dead = h.gone
 		}
 		s.dead = !s.leased && (s.dead || now-seen > t.leaseEnd(0))
-		s.near = s.leased || s.parked || now-seen <= t.options.RepairDelay
+		s.near = s.leased || s.parked || now-seen <= repairDelay
 		all[n.ID] = s
 	}
 	return all

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -15,6 +16,7 @@ func (s *sim) cause(ctx context.Context) {
 		s.crashOne, s.crashOne, s.crashLeader, s.crashAll, s.crashForLong,
 		s.pauseWhileWaiting, s.loseOffice, s.restartOne, s.join, s.leave, s.slowDown, s.cutDuringCrash,
 		s.transferUnheard, s.cutBeforeAcknowledging, s.crashOwner, s.cutPair, s.cutPair,
+		s.maintain, s.maintain, s.decommission, s.changeRepairDelay,
 	}
 	for ctx.Err() == nil {
 		fault := faults[s.pick(len(faults))]
@@ -34,6 +36,7 @@ func (s *sim) heal() {
 	for _, n := range s.all() {
 		n.resume()
 	}
+	s.work.Go(s.endMaintenance)
 	for _, n := range s.all() {
 		s.work.Go(func() {
 			for s.life.Err() == nil && !n.claim() {
@@ -298,6 +301,104 @@ func (s *sim) leave(context.Context) {
 		n.stop()
 		n.leftForEver()
 	}
+}
+
+// setModes changes the modes of nodes through any of them, once.
+func (s *sim) setModes(ctx context.Context, mode cluster.NodeMode, force bool, ids ...cluster.NodeID) error {
+	via := s.member((*simNode).isRunning)
+	if via == nil {
+		return context.Canceled
+	}
+	p := via.running()
+	if p == nil {
+		return context.Canceled
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	defer context.AfterFunc(p.life, cancel)()
+	req := cluster.RequestID(fmt.Sprintf("mode %s of %v by %s at %v", mode, ids, via.id, time.Since(s.began)))
+	costs, err := p.control.SetModes(ctx, req, ids, mode, force)
+	s.checks.event("%v: mode %q by %s: %v %v", ids, mode, via.id, costs, err)
+	return err
+}
+
+// maintain has one or two nodes in maintenance for a while, in which one of them may be down.
+func (s *sim) maintain(ctx context.Context) {
+	n, other := s.member((*simNode).isRunning), s.member((*simNode).isRunning)
+	if n == nil || other == nil {
+		return
+	}
+	ids := []cluster.NodeID{n.id}
+	if other != n && s.chance(30) {
+		ids = append(ids, other.id)
+	}
+	modes := []cluster.NodeMode{cluster.NodeMaintenance, cluster.NodeMaintenance, cluster.NodeShutdown, cluster.NodeDrained}
+	if s.setModes(ctx, modes[s.pick(len(modes))], s.chance(50), ids...) != nil {
+		return
+	}
+	sleep(ctx, s.between(0, 3*time.Second))
+	if s.chance(50) {
+		s.crashNode(ctx, n)
+	}
+	sleep(ctx, s.between(0, 8*time.Second))
+	_ = s.setModes(ctx, cluster.NodeActive, false, ids...) // else endMaintenance does
+}
+
+// decommission takes a node out for ever by somebody else's word, unless it takes too long.
+func (s *sim) decommission(ctx context.Context) {
+	n := s.member((*simNode).isRunning)
+	if n == nil || len(s.all()) < 5 || !n.claim() {
+		return
+	}
+	defer n.release()
+	gone := func() bool { return s.checks.newestMap().Removed[n.id] }
+	if s.setModes(ctx, cluster.NodeDecommission, false, n.id) == nil {
+		for end := time.Now().Add(15 * time.Second); !gone() && time.Now().Before(end); {
+			if !sleep(s.life, 100*time.Millisecond) {
+				return
+			}
+		}
+	}
+	for !gone() {
+		if s.setModes(s.life, cluster.NodeActive, false, n.id) == nil || !sleep(s.life, time.Second) {
+			return
+		}
+	}
+	n.stop()
+	n.leftForEver()
+}
+
+// endMaintenance makes every node active again.
+func (s *sim) endMaintenance() {
+	for sleep(s.life, 100*time.Millisecond) {
+		var ids []cluster.NodeID
+		for _, n := range s.checks.newestMap().Nodes {
+			if n.Mode != cluster.NodeActive && !n.Mode.Going() {
+				ids = append(ids, n.ID)
+			}
+		}
+		if len(ids) > 0 {
+			_ = s.setModes(s.life, cluster.NodeActive, false, ids...) // again, if that is not what the newest map says
+		}
+	}
+}
+
+// changeRepairDelay sets for how long a node may be away.
+func (s *sim) changeRepairDelay(ctx context.Context) {
+	n := s.member((*simNode).isRunning)
+	if n == nil {
+		return
+	}
+	p := n.running()
+	if p == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	defer context.AfterFunc(p.life, cancel)()
+	delay := s.between(time.Second, 12*time.Second).Round(time.Millisecond).String()
+	err := p.control.SetSettings(ctx, cluster.RequestID("repair.delay "+delay+time.Since(s.began).String()), map[string]string{"repair.delay": delay})
+	s.checks.event("repair.delay %s: %v", delay, err)
 }
 
 func (s *sim) slowDown(ctx context.Context) {

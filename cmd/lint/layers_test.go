@@ -14,7 +14,7 @@ import (
 // a row, and internal/ hides a part's secrets from the other parts.
 var layers = [][]string{
 	{"cluster"},
-	{"cluster/checksum", "cluster/config", "cluster/stats", "cluster/secret", "xact"},
+	{"cluster/checksum", "cluster/config", "cluster/stats", "cluster/secret", "xact", "xact/pace"},
 	{"cluster/httpd", "cluster/api", "cluster/intra"},
 	{"cluster/internal/state", "cluster/internal/raftnode", "cluster/internal/gossip"},
 	{"cluster/control"},

@@ -20,7 +20,14 @@ func (n *node) nodeMetrics() stats.Node {
 		return stats.Node{}
 	}
 	behind, partial := m.LackedBy(n.self.ID)
+	var allowed int64
+	if n.target != nil {
+		if t, err := n.target.get(); err == nil {
+			allowed = t.Pace()
+		}
+	}
 	return stats.Node{
+		Pace:  allowed,
 		Lease: n.control.CheckLease() == nil, MapVersion: uint64(m.Version), MapPending: view.Pending() != nil, Applied: view.Index(),
 		Nodes: len(m.Nodes), Targets: len(m.Targets()), Owned: m.OwnedBy()[n.self.ID], Behind: behind, Partial: partial,
 		Short: m.Short(), Buckets: len(view.Buckets()),

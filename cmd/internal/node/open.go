@@ -24,6 +24,7 @@ import (
 	"github.com/aisle-store/aisle/proxy"
 	"github.com/aisle-store/aisle/target"
 	"github.com/aisle-store/aisle/xact"
+	"github.com/aisle-store/aisle/xact/pace"
 )
 
 // controlProtocol is the protocol of control calls on the intra listener.
@@ -248,12 +249,18 @@ func (n *node) openTarget(*closers) error {
 	}
 	get := func(name string) string { return n.settings[name] }
 	n.target = &lateTarget{state: n.state, log: n.log, options: target.Options{
-		Node: n.self, Control: target.Controlled(n.control), Tickets: n.tickets, Peers: n.client, Logger: n.log, Jobs: n.jobs, Scrub: n.scrubSettings,
+		Node: n.self, Control: target.Controlled(n.control), Tickets: n.tickets, Peers: n.client, Logger: n.log, Jobs: n.jobs, Scrub: n.scrubSettings, Pace: n.paceLimits,
 		RetryWindow: config.RetryWindow.Get(get), InlineMax: int(config.InlineMax.Get(get)), SegmentMax: config.SegmentMax.Get(get),
 		SegmentSize: config.SegmentSize.Get(get), HighWatermark: config.HighWatermark.Get(get),
 		CacheBytes: cmp.Or(n.options.Settings.MetadataCache, cacheFor(memoryLimit())),
 	}}
 	return nil
+}
+
+// paceLimits returns what the cluster settings say of rebalance now.
+func (n *node) paceLimits() pace.Limits {
+	setting := n.control.View().Setting
+	return pace.Limits{Low: config.RebalanceMin.Get(setting), High: config.RebalanceMax.Get(setting), Parallel: config.RebalanceParallel.Get(setting)}
 }
 
 // scrubSettings returns what the cluster settings say of scrubs now.

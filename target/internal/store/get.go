@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/target/internal/disk"
 	"github.com/aisle-store/aisle/target/internal/meta"
+	"github.com/aisle-store/aisle/xact/pace"
 )
 
 // Stat returns what is known of an object.
@@ -41,6 +43,8 @@ func (s *Store) Stat(_ context.Context, r *GetRequest) (*Info, error) {
 // Open opens an object, or a range of it, for reading. The bytes stay until Close, whatever is written meanwhile.
 func (s *Store) Open(_ context.Context, r *GetRequest) (*Object, error) {
 	const op = "target/store.Open"
+	began := time.Now()
+	defer func() { s.pacer.Observe(pace.Read, time.Since(began)) }()
 	n := name{bucket: &r.Bucket, key: r.Key}
 	inside, err := s.enter(s.readers, op, n)
 	if err != nil {

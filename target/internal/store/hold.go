@@ -436,7 +436,7 @@ func (p *preparation) commit() error {
 		batch.MarkSlot(r.Slot, r.Epoch)
 	}
 	p.store.slots.foreign.Store(true) // before a list can see it
-	if err := batch.Commit(true); err != nil {
+	if err := p.store.commit(batch); err != nil {
 		return err
 	}
 	p.done = true

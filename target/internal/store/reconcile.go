@@ -14,12 +14,13 @@ import (
 	"github.com/aisle-store/aisle/target/internal/disk"
 	"github.com/aisle-store/aisle/target/internal/meta"
 	"github.com/aisle-store/aisle/xact"
+	"github.com/aisle-store/aisle/xact/pace"
 )
 
 const (
 	reconcilePause   = 200 * time.Millisecond // before the map is looked at again
 	reconcileRetry   = time.Second            // after a failure
-	reconcileFetches = 4                      // records at a time
+	reconcileFetches = 4                      // records at a time, without limits
 	reconcileWait    = 30 * time.Second       // for one page
 )
 
@@ -77,20 +78,50 @@ func (s *Store) behind() int {
 	return n
 }
 
-// ahead returns the owners of the slots in which this node catches up.
+// ahead returns the owners of the slots in which this node catches up: of those that are endangered, while there are any.
 func (s *Store) ahead() []cluster.NodeID {
 	m := s.council.Map()
 	if !s.namedIn(m) {
 		return nil
 	}
-	var owners []cluster.NodeID
+	var urgent, others []cluster.NodeID
 	for i := range m.Slots {
 		st := &m.Slots[i]
-		if h, ok := st.Holder(s.o.Node); ok && !h.InSync && !slices.Contains(owners, st.Owner()) {
-			owners = append(owners, st.Owner())
+		if h, ok := st.Holder(s.o.Node); !ok || h.InSync {
+			continue
+		}
+		of := &others
+		if endangered(m.Layouts[cluster.Slot(i).Layout()], st.Holders) {
+			of = &urgent
+		}
+		if !slices.Contains(*of, st.Owner()) {
+			*of = append(*of, st.Owner())
 		}
 	}
-	return owners
+	if len(urgent) > 0 {
+		return urgent
+	}
+	return others
+}
+
+// commit makes a batch of a request durable, and tells the pacer how long that took.
+func (s *Store) commit(batch *meta.Batch) error {
+	began := time.Now()
+	err := batch.Commit(true)
+	s.pacer.Observe(pace.Write, time.Since(began))
+	return err
+}
+
+// Pace returns how many bytes per second may come and go now because somebody catches up.
+func (s *Store) Pace() int64 { return s.pacer.Rate() }
+
+// objectCost is what moving an object costs beside its bytes, in bytes.
+const objectCost = 16 << 10
+
+// yield waits until more bytes may move because somebody catches up.
+func (s *Store) yield(ctx context.Context, bytes int64) bool {
+	wait := s.pacer.Take(s.o.Clock(), bytes)
+	return wait <= 0 || pause(ctx, wait)
 }
 
 // catchUp is what this node does to be in sync in the slots of one owner. It holds for their epochs: when one changes it ends,
@@ -109,7 +140,9 @@ type catchUp struct {
 func (s *Store) catchUpWith(ctx context.Context, owner cluster.NodeID, job *xact.Run) error {
 	c := &catchUp{store: s, m: s.council.Map(), owner: owner, job: job}
 	c.placing = s.placingBy(c.m)
-	c.slots, c.digest = catchUpSlots(c.m, s.o.Node, owner)
+	if c.slots, c.digest = catchUpSlots(c.m, s.o.Node, owner, endangered); c.slots.Len() == 0 {
+		c.slots, c.digest = catchUpSlots(c.m, s.o.Node, owner, anySlot)
+	}
 	if c.slots.Len() == 0 {
 		return nil
 	}
@@ -148,7 +181,7 @@ func (c *catchUp) pull(ctx context.Context) error {
 			return err
 		}
 		work, inside := errgroup.WithContext(ctx)
-		work.SetLimit(reconcileFetches)
+		work.SetLimit(c.store.pacer.Parallel())
 		for _, record := range page.Records {
 			if !c.slots.Has(record.Slot()) {
 				return cluster.Fail("target/store.pull", record.Ref.String(), cluster.KindOther, "the owner sent a record of another slot")
@@ -195,6 +228,9 @@ func (c *catchUp) take(ctx context.Context, r *meta.Record) error {
 	needed, err := c.settleOrNeed(m, r)
 	if err != nil || !needed {
 		return err
+	}
+	if !s.yield(ctx, objectCost+bytesOf(r)) {
+		return ctx.Err()
 	}
 	h, _ := c.m.Slots[r.Slot()].Holder(s.o.Node)
 	fetched, err := s.bring(ctx, c.m, m, r, h.Shard)

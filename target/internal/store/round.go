@@ -117,7 +117,7 @@ func (r *rounds) round(ctx context.Context) (done bool, err error) {
 	defer batch.Close()
 	r.begun = true
 	answers := r.ask(ctx)
-	localErr := batch.Commit(true)
+	localErr := t.store.commit(batch)
 	answers.wait()
 	if localErr != nil {
 		return false, t.name.wrap(t.op, cluster.KindUnavailable, localErr)

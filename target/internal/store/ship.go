@@ -25,8 +25,16 @@ const (
 // parts with them.
 var pulledKinds = [...]meta.Kind{meta.Current, meta.Tombstone, meta.Replaced, meta.Upload, meta.UploadPart, meta.UploadTombstone}
 
-// catchUpSlots returns the slots of an owner in which a node catches up, and a digest of them with their epochs.
-func catchUpSlots(m *cluster.Map, joiner, owner cluster.NodeID) (*cluster.SlotSet, uint64) {
+// endangered reports whether one more loss would lose what is in a slot, though its layout can stand some.
+func endangered(l cluster.Layout, holders []cluster.Holder) bool {
+	return l.Width() > l.Needed() && l.InSync(holders) <= l.Needed()
+}
+
+func anySlot(cluster.Layout, []cluster.Holder) bool { return true }
+
+// catchUpSlots returns the slots of an owner in which a node catches up, of those for which only is true, and a digest of them
+// with their epochs.
+func catchUpSlots(m *cluster.Map, joiner, owner cluster.NodeID, only func(cluster.Layout, []cluster.Holder) bool) (*cluster.SlotSet, uint64) {
 	set := &cluster.SlotSet{}
 	digest := xxh3.New()
 	var text [12]byte
@@ -35,7 +43,7 @@ func catchUpSlots(m *cluster.Map, joiner, owner cluster.NodeID) (*cluster.SlotSe
 		if st.Owner() != owner {
 			continue
 		}
-		if h, ok := st.Holder(joiner); !ok || h.InSync {
+		if h, ok := st.Holder(joiner); !ok || h.InSync || !only(m.Layouts[cluster.Slot(i).Layout()], st.Holders) {
 			continue
 		}
 		set.Add(cluster.Slot(i))
@@ -50,7 +58,10 @@ func catchUpSlots(m *cluster.Map, joiner, owner cluster.NodeID) (*cluster.SlotSe
 func (s *Store) gives(from *Sender, digest uint64) (*cluster.SlotSet, Standing) {
 	m := s.council.Map()
 	st := Standing{Version: m.Version, Refused: true}
-	set, now := catchUpSlots(m, from.Node, s.o.Node)
+	set, now := catchUpSlots(m, from.Node, s.o.Node, anySlot)
+	if now != digest {
+		set, now = catchUpSlots(m, from.Node, s.o.Node, endangered)
+	}
 	if now != digest || from.Incarnation != s.o.Incarnation || s.authority.CheckLease() != nil {
 		return nil, st
 	}
@@ -237,7 +248,7 @@ func (s *Store) Compare(_ context.Context, r *CompareRequest) (*CompareReply, er
 }
 
 // Fetch opens the bytes of a piece of a record.
-func (s *Store) Fetch(_ context.Context, r *FetchRequest) (io.ReadCloser, error) {
+func (s *Store) Fetch(ctx context.Context, r *FetchRequest) (io.ReadCloser, error) {
 	const op = "target/store.Fetch"
 	n := copyName(r.Ref.Bucket, r.Ref.Key)
 	inside, err := s.enter(s.readers, op, n)
@@ -281,11 +292,16 @@ func (s *Store) Fetch(_ context.Context, r *FetchRequest) (io.ReadCloser, error)
 		return nil, n.wrap(op, cluster.KindOther, err)
 	}
 	damaged := func(err error) { s.damaged(m, r.Ref, r.Piece, place, err) }
-	return &pieceReader{SectionReader: io.NewSectionReader(reader, offset, length), reader: reader, damaged: damaged}, nil
+	var paced func(int64)
+	if r.Range == nil { // a range is what a read of an object in shards wants, now
+		paced = func(n int64) { s.yield(ctx, n) }
+	}
+	return &pieceReader{SectionReader: io.NewSectionReader(reader, offset, length), reader: reader, damaged: damaged, pace: paced}, nil
 }
 
 // pieceReader reads the bytes of one place, and tells when they are damaged.
 type pieceReader struct {
+	pace func(int64) // waits until so many bytes more may go; nil: at once
 	*io.SectionReader
 	reader  *disk.Reader
 	damaged func(error)
@@ -293,6 +309,9 @@ type pieceReader struct {
 
 func (p *pieceReader) Read(b []byte) (int, error) {
 	n, err := p.SectionReader.Read(b)
+	if p.pace != nil && n > 0 {
+		p.pace(int64(n))
+	}
 	if cluster.Is(err, cluster.KindCorrupt) {
 		p.damaged(err)
 	}

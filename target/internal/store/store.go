@@ -15,6 +15,7 @@ import (
 	"github.com/aisle-store/aisle/target/internal/ec"
 	"github.com/aisle-store/aisle/target/internal/meta"
 	"github.com/aisle-store/aisle/xact"
+	"github.com/aisle-store/aisle/xact/pace"
 )
 
 // Authority is what the store asks of the control plane before it answers anything.
@@ -53,7 +54,8 @@ type Options struct {
 	Disk        disk.Options         // sizes and watermarks of each disk; Identity and Events.Failed are set by the store
 	Index       meta.Options         // sizes of each index; Cache and Events are set by the store
 	Events      Events
-	Jobs        *xact.Registry // where catching up is reported; one of its own when nil
+	Pace        func() pace.Limits // of catching up, asked for all the time; nil: no limits
+	Jobs        *xact.Registry     // where catching up is reported; one of its own when nil
 }
 
 func (o Options) withDefaults() Options {
@@ -66,6 +68,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Jobs == nil {
 		o.Jobs = xact.NewRegistry(o.Node, o.Incarnation, o.Now)
+	}
+	if o.Pace == nil {
+		o.Pace = func() pace.Limits { return pace.Limits{Low: 1 << 40, High: 1 << 40, Parallel: reconcileFetches} }
 	}
 	if o.RetryWindow == 0 {
 		o.RetryWindow = 15 * time.Second
@@ -129,6 +134,7 @@ type Store struct {
 	damages    damages
 	codes      codes
 	background background
+	pacer      *pace.Pacer // of bytes that come and go because somebody catches up
 
 	life    context.Context    // ends with the background work
 	stop    context.CancelFunc // ends the background work
@@ -152,6 +158,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		peers:      o.Peers,
 		life:       background,
 		background: newBackground(),
+		pacer:      pace.New(o.Pace),
 		cache:      meta.NewCache(o.CacheBytes, len(o.Mountpaths), o.Index),
 		operations: newGate(),
 		commits:    newGate(),
@@ -171,6 +178,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.council != nil {
 		s.work.Go(func() { s.settleShared(background) })
 		s.work.Go(func() { s.reconcile(background) })
+		s.work.Go(func() {
+			for pause(background, pace.Step) {
+				s.pacer.Tick()
+			}
+		})
 		s.work.Go(func() { s.dropSurplus(background) })
 	}
 	return s, nil

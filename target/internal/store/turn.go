@@ -215,7 +215,7 @@ func (t *turn) keepReplaced(batch *meta.Batch, replaced *meta.Record, by cluster
 // prepare makes a batch durable at every holder, and checks that this node may still answer under the epoch. On an error the
 // outcome is unknown.
 func (t *turn) prepare(batch *meta.Batch) error {
-	if err := batch.Commit(true); err != nil {
+	if err := t.store.commit(batch); err != nil {
 		return t.name.wrap(t.op, cluster.KindUnavailable, err)
 	}
 	t.m.written.raise(t.slot, uint64(t.epoch))
