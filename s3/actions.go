@@ -61,10 +61,10 @@ var operationActions = [operationEnd]policy.Action{
 	GetBucketOwnershipControls:                 policy.GetBucketOwnershipControls,
 	PutBucketOwnershipControls:                 policy.PutBucketOwnershipControls,
 	DeleteBucketOwnershipControls:              policy.PutBucketOwnershipControls,
-	GetBucketAcl:                               policy.GetBucketACL,
-	PutBucketAcl:                               policy.PutBucketACL,
-	GetObjectAcl:                               policy.GetObjectACL,
-	PutObjectAcl:                               policy.PutObjectACL,
+	GetBucketACL:                               policy.GetBucketACL,
+	PutBucketACL:                               policy.PutBucketACL,
+	GetObjectACL:                               policy.GetObjectACL,
+	PutObjectACL:                               policy.PutObjectACL,
 }
 
 // Action returns what the operation needs to be allowed on what its request names.

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -35,6 +36,20 @@ func parseCredential(s string) (credential, bool) {
 	return c, c.accessKey != ""
 }
 
+// SignedFor returns the service in the credential scope of an Authorization header, which may be wrong in any other way.
+func SignedFor(authorization string) string {
+	_, rest, ok := strings.Cut(authorization, "Credential=")
+	if !ok || !strings.HasPrefix(authorization, algorithm) {
+		return ""
+	}
+	scope, _, _ := strings.Cut(rest, ",")
+	c, ok := parseCredential(strings.TrimSpace(scope))
+	if !ok {
+		return ""
+	}
+	return c.service
+}
+
 // credentialFault is the error about a credential, in the words of the place where the client put it.
 func credentialFault(op string, cl *claim, text string, fields ...Field) error {
 	if cl.presigned {
@@ -46,8 +61,8 @@ func credentialFault(op string, cl *claim, text string, fields ...Field) error {
 // check verifies the scope's parts against the time of the signature.
 func (cl *claim) checkScope() error {
 	const op = "s3.claim.checkScope"
-	if cl.service != service {
-		return credentialFault(op, cl, `incorrect service "`+cl.service+`". This endpoint belongs to "s3".`)
+	if want := cmp.Or(cl.wanted, service); cl.service != want {
+		return credentialFault(op, cl, `incorrect service "`+cl.service+`". This endpoint belongs to "`+want+`".`)
 	}
 	if cl.terminatedBy != terminator {
 		return credentialFault(op, cl, `incorrect terminal "`+cl.terminatedBy+`". This endpoint uses "aws4_request".`)
@@ -81,7 +96,7 @@ func headerClaim(c *Call, authorization string) (*claim, error) {
 	default:
 		return nil, invalidArgument(op, "Authorization", authorization, "Unsupported Authorization Type")
 	}
-	cl := &claim{}
+	cl := &claim{wanted: c.Service}
 	fields, err := authorizationFields(rest)
 	if err != nil {
 		return nil, err
@@ -184,6 +199,9 @@ func requestDate(c *Call) (time.Time, error) {
 // empty: its hash is known then.
 func headerPayload(c *Call) (string, error) {
 	const op = "s3.headerPayload"
+	if c.BodySHA != "" {
+		return c.BodySHA, nil
+	}
 	mode := c.Header.Get("x-amz-content-sha256")
 	if mode != "" {
 		return mode, nil

@@ -296,6 +296,9 @@ func errorXML(err error, code Code, c ErrorContext) []byte {
 	return w.bytes()
 }
 
+// MessageOf returns the text of an error that a client is shown.
+func MessageOf(err error) string { return messageOf(err) }
+
 // messageOf returns the text that a client is shown.
 func messageOf(err error) string {
 	var f *Fault

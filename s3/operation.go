@@ -51,8 +51,8 @@ const (
 	GetBucketOwnershipControls
 	PutBucketOwnershipControls
 	DeleteBucketOwnershipControls
-	GetBucketAcl
-	PutBucketAcl
+	GetBucketACL
+	PutBucketACL
 	PutObject
 	GetObject
 	HeadObject
@@ -68,8 +68,8 @@ const (
 	PutObjectTagging
 	DeleteObjectTagging
 	GetObjectAttributes
-	GetObjectAcl
-	PutObjectAcl
+	GetObjectACL
+	PutObjectACL
 	operationEnd
 )
 
@@ -127,10 +127,10 @@ var operationNames = [...]string{
 	GetBucketOwnershipControls:                 "GetBucketOwnershipControls",
 	PutBucketOwnershipControls:                 "PutBucketOwnershipControls",
 	DeleteBucketOwnershipControls:              "DeleteBucketOwnershipControls",
-	GetBucketAcl:                               "GetBucketAcl",
-	PutBucketAcl:                               "PutBucketAcl",
-	GetObjectAcl:                               "GetObjectAcl",
-	PutObjectAcl:                               "PutObjectAcl",
+	GetBucketACL:                               "GetBucketAcl",
+	PutBucketACL:                               "PutBucketAcl",
+	GetObjectACL:                               "GetObjectAcl",
+	PutObjectACL:                               "PutObjectAcl",
 }
 
 // String returns AWS's name of the operation.
@@ -150,7 +150,7 @@ func (o Operation) Writes() bool {
 	case CreateBucket, DeleteBucket, DeleteObjects, PostObject, PutBucketTagging, DeleteBucketTagging, PutBucketCors, DeleteBucketCors, PutBucketRequestPayment, PutObject, DeleteObject, CopyObject, CreateMultipartUpload,
 		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, PutObjectTagging, DeleteObjectTagging,
 		PutBucketPolicy, DeleteBucketPolicy, PutPublicAccessBlock, DeletePublicAccessBlock, PutBucketOwnershipControls, DeleteBucketOwnershipControls,
-		PutBucketAcl, PutObjectAcl:
+		PutBucketACL, PutObjectACL:
 		return true
 	}
 	return false
@@ -208,7 +208,7 @@ var singleConfiguration = map[Operation]Operation{
 var bucketResources = []resource{
 	{"abac", "ABAC", notBuilt("GET", "PUT")},
 	{"accelerate", "ACCELERATE", map[string]Operation{"GET": GetBucketAccelerateConfiguration, "PUT": NoOperation}},
-	{"acl", "ACL", map[string]Operation{"GET": GetBucketAcl, "PUT": PutBucketAcl}},
+	{"acl", "ACL", map[string]Operation{"GET": GetBucketACL, "PUT": PutBucketACL}},
 	{"analytics", "ANALYTICS", readOnly(ListBucketAnalyticsConfigurations)},
 	{"cors", "CORS", map[string]Operation{"GET": GetBucketCors, "PUT": PutBucketCors, "DELETE": DeleteBucketCors}},
 	{"delete", "MULTI_OBJECT_REQUEST", map[string]Operation{"POST": DeleteObjects}},
@@ -246,7 +246,7 @@ var bucketResources = []resource{
 
 // objectResources are the sub-resources of an object in AWS's API reference.
 var objectResources = []resource{
-	{"acl", "ACL", map[string]Operation{"GET": GetObjectAcl, "PUT": PutObjectAcl}},
+	{"acl", "ACL", map[string]Operation{"GET": GetObjectACL, "PUT": PutObjectACL}},
 	{"annotation", "ANNOTATION", notBuilt("GET", "PUT", "DELETE")},
 	{"attributes", "ATTRIBUTES", map[string]Operation{"GET": GetObjectAttributes}},
 	{"encryption", "ENCRYPTION", notBuilt("PUT")},

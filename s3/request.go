@@ -31,6 +31,9 @@ type Call struct {
 	Params Query
 	Op     Operation
 
+	Service string // that it is signed for; "" is S3
+	BodySHA string // the SHA-256 of the whole body where a header need not tell it: of other services
+
 	virtual bool // the bucket stands in the host
 
 	amz     []Field // see amzOfHeader
@@ -200,6 +203,11 @@ func appendEscape(b []byte, s string, keepSlash bool) []byte {
 		}
 	}
 	return b
+}
+
+// EscapeText returns text in AWS's percent-encoding, in which every byte but the unreserved ones is escaped.
+func EscapeText(s string) string {
+	return string(appendEscape(make([]byte, 0, len(s)+len(s)/4), s, false))
 }
 
 // EscapeKey returns a key in the form that encoding-type=url asks for; '/' stays.

@@ -76,6 +76,7 @@ type claim struct {
 	signature string
 	expires   time.Duration // presigned
 	payload   string        // the canonical request's last line
+	wanted    string        // the service that it must be for; "" is S3
 }
 
 // Verify checks the request's signature against its time and key. A request without any is AccessDenied.

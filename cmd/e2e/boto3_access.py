@@ -136,3 +136,47 @@ assert [g["Permission"] for g in next(root).get_object_acl(Bucket=bucket, Key="h
 refused("AccessControlListNotSupported", next(root).put_bucket_acl, Bucket=bucket, ACL="public-read")
 refused("AccessControlListNotSupported", next(root).put_object_acl, Bucket=bucket, Key="home/other/a", ACL="public-read")
 refused("AccessControlListNotSupported", next(root).put_object, Bucket=bucket, Key="home/other/a", ACL="public-read")
+
+# the query API of IAM and STS
+iams = itertools.cycle([boto3.client("iam", endpoint_url=e, region_name="us-east-1") for e in endpoints])
+sts = boto3.client("sts", endpoint_url=endpoints[0], region_name="us-east-1")
+assert sts.get_caller_identity()["Arn"] == "arn:aws:iam::000000000000:root"
+name = bucket + "-eve"
+assert next(iams).create_user(UserName=name, Path="/team/")["User"]["Arn"] == "arn:aws:iam::000000000000:user/team/" + name
+refused("EntityAlreadyExists", next(iams).create_user, UserName=name)
+key = next(iams).create_access_key(UserName=name)["AccessKey"]
+eve = clients(key["AccessKeyId"], key["SecretAccessKey"])
+refused("AccessDenied", next(eve).list_objects_v2, Bucket=bucket)
+next(iams).attach_user_policy(UserName=name, PolicyArn="arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")
+for _ in endpoints:
+    next(eve).list_objects_v2(Bucket=bucket)
+assert [p["PolicyName"] for p in next(iams).list_attached_user_policies(UserName=name)["AttachedPolicies"]] == ["AmazonS3ReadOnlyAccess"]
+deny = {"Version": "2012-10-17", "Statement": [{"Sid": "No", "Effect": "Deny", "Action": "s3:ListBucket", "Resource": "*"}]}
+next(iams).put_user_policy(UserName=name, PolicyName="deny", PolicyDocument=json.dumps(deny))
+assert next(iams).get_user_policy(UserName=name, PolicyName="deny")["PolicyDocument"] == deny
+refused("AccessDenied", next(eve).list_objects_v2, Bucket=bucket)
+refused("MalformedPolicyDocument", next(iams).put_user_policy, UserName=name, PolicyName="bad", PolicyDocument="{}")
+next(iams).delete_user_policy(UserName=name, PolicyName="deny")
+made = next(iams).create_policy(PolicyName=name, PolicyDocument=json.dumps(deny))["Policy"]
+next(iams).create_group(GroupName=name)
+next(iams).attach_group_policy(GroupName=name, PolicyArn=made["Arn"])
+next(iams).add_user_to_group(GroupName=name, UserName=name)
+assert [u["UserName"] for u in next(iams).get_group(GroupName=name)["Users"]] == [name]
+assert [g["GroupName"] for g in next(iams).list_groups_for_user(UserName=name)["Groups"]] == [name]
+refused("AccessDenied", next(eve).list_objects_v2, Bucket=bucket)
+own_iam = boto3.client("iam", endpoint_url=endpoints[0], region_name="us-east-1", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+refused("AccessDenied", own_iam.list_users)
+refused("DeleteConflict", next(iams).delete_user, UserName=name)
+refused("DeleteConflict", next(iams).delete_policy, PolicyArn=made["Arn"])
+next(iams).remove_user_from_group(GroupName=name, UserName=name)
+next(iams).detach_group_policy(GroupName=name, PolicyArn=made["Arn"])
+next(iams).delete_group(GroupName=name)
+next(iams).delete_policy(PolicyArn=made["Arn"])
+next(iams).update_access_key(UserName=name, AccessKeyId=key["AccessKeyId"], Status="Inactive")
+refused("InvalidAccessKeyId", next(eve).list_objects_v2, Bucket=bucket)
+assert [k["Status"] for k in next(iams).list_access_keys(UserName=name)["AccessKeyMetadata"]] == ["Inactive"]
+next(iams).delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+next(iams).detach_user_policy(UserName=name, PolicyArn="arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")
+next(iams).delete_user(UserName=name)
+refused("NoSuchEntity", next(iams).get_user, UserName=name)
+assert name not in [u["UserName"] for u in next(iams).list_users()["Users"]]

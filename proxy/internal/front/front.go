@@ -125,6 +125,8 @@ func (f *Front) Serve(ctx context.Context, req *httpd.Request, rep *httpd.Reply)
 		return f.serveSystem(req, rep)
 	case dialectNative:
 		return f.serveNative(ctx, req, rep)
+	case dialectQuery:
+		return f.serveQuery(ctx, queryService(req), req, rep)
 	default:
 		return f.serveS3(ctx, req, rep)
 	}
@@ -132,7 +134,7 @@ func (f *Front) Serve(ctx context.Context, req *httpd.Request, rep *httpd.Reply)
 
 // WriteError fills rep for an error in the form that the request's dialect has.
 func (f *Front) WriteError(req *httpd.Request, rep *httpd.Reply, err error) {
-	if f.dialect(req) == dialectS3 {
+	if d := f.dialect(req); d == dialectS3 || d == dialectQuery {
 		f.writeS3Error(req, rep, err)
 		return
 	}
@@ -145,11 +147,15 @@ const (
 	dialectS3     dialect = iota
 	dialectNative         // under /v1
 	dialectSystem         // under /-: health, metrics
+	dialectQuery          // POST / for IAM or STS
 )
 
 // dialect returns what a request speaks. Below a bucket that stands in the host, every path is a key.
 func (f *Front) dialect(req *httpd.Request) dialect {
 	d := dialectOf(req.Path)
+	if d == dialectS3 && queryService(req) != "" {
+		d = dialectQuery
+	}
 	if d != dialectS3 && f.router().HostBucket(req.Host) != "" {
 		return dialectS3
 	}

@@ -102,8 +102,8 @@ var s3Handlers = map[s3.Operation]handler{
 	s3.PutObjectTagging:        (*Front).putTagging,
 	s3.DeleteObjectTagging:     (*Front).deleteTagging,
 	s3.GetObjectAttributes:     (*Front).getAttributes,
-	s3.GetObjectAcl:            (*Front).getACL,
-	s3.PutObjectAcl:            (*Front).putACL,
+	s3.GetObjectACL:            (*Front).getACL,
+	s3.PutObjectACL:            (*Front).putACL,
 }
 
 // nativeHandlers is the table of the native API's object operations, by the names that grants have.

@@ -273,7 +273,7 @@ func TestGrants(t *testing.T) {
 func TestUnknownSubResources(t *testing.T) {
 	b := newBed(t, "n1")
 	b.do("PUT", "/bucket/k", "precious", "x-amz-meta-a", "1").want(t, 200)
-	for _, name := range []string{"acl", "encryption", "legal-hold", "renameObject", "restore", "retention", "select", "torrent",
+	for _, name := range []string{"encryption", "legal-hold", "renameObject", "restore", "retention", "select", "torrent",
 		"versionId=null", "versionId=abc", "attributes&versionId=null", "unknown", "append", "append&position=0", "TAGGING", "x", "cors", "policy", "lifecycle", "delete", "versions"} {
 		for _, method := range []string{"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"} {
 			a := b.do(method, "/bucket/k?"+name, "<xml/>")
@@ -282,6 +282,9 @@ func TestUnknownSubResources(t *testing.T) {
 			}
 		}
 	}
+	b.do("GET", "/bucket/k?acl", "").want(t, 200)
+	b.do("GET", "/bucket/none?acl", "").want(t, 404, "NoSuchKey")
+	b.do("PUT", "/bucket/k?acl", "<xml/>").want(t, 400, "AccessControlListNotSupported")
 	b.do("GET", "/bucket/k?attributes", "").want(t, 400, "InvalidArgument")
 	b.do("GET", "/bucket/k?tagging", "").want(t, 200, "<TagSet></TagSet>")
 	b.do("GET", "/bucket/none?tagging", "").want(t, 404, "NoSuchKey")

@@ -1,0 +1,147 @@
+package front
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/httpd"
+	"github.com/aisle-store/aisle/proxy/internal/access"
+	"github.com/aisle-store/aisle/s3"
+	"github.com/aisle-store/aisle/s3/policy"
+)
+
+// maxQueryBody bounds the body of a request to the query API.
+const maxQueryBody = 256 << 10
+
+// queryService returns the service whose query API a request is for: POST / signed for iam or sts.
+func queryService(req *httpd.Request) string {
+	if req.Method != http.MethodPost || req.Path != "/" {
+		return ""
+	}
+	if service := s3.SignedFor(req.Header.Get("Authorization")); service == "iam" || service == "sts" {
+		return service
+	}
+	return ""
+}
+
+// query is a request to the query API of IAM or STS.
+type query struct {
+	judged
+	service string
+	action  string
+	form    url.Values
+	req     *httpd.Request
+}
+
+// serveQuery answers a request to the query API: what is wrong with it is told in the form that its clients read.
+func (f *Front) serveQuery(ctx context.Context, service string, req *httpd.Request, rep *httpd.Reply) error {
+	q := &query{service: service, req: req}
+	rep.Operation = "iam.Query"
+	result, err := f.answerQuery(ctx, q, rep)
+	if cluster.Is(err, cluster.KindUnavailable) {
+		return err
+	}
+	w := &queryXML{}
+	rep.Status = http.StatusOK
+	if err != nil {
+		rep.Status = w.failure(q, err)
+	} else {
+		w.success(q, result)
+	}
+	rep.Bytes("text/xml", w.bytes())
+	return nil
+}
+
+func (f *Front) answerQuery(ctx context.Context, q *query, rep *httpd.Reply) (func(*queryXML), error) {
+	const op = "proxy/front.answerQuery"
+	body, err := io.ReadAll(io.LimitReader(q.req.Body, maxQueryBody+1))
+	if err != nil {
+		return nil, cluster.E(op, "", cluster.KindOther, err)
+	}
+	if len(body) > maxQueryBody {
+		return nil, cluster.Fail(op, "", cluster.KindTooLarge, "the request is too large")
+	}
+	sum := sha256.Sum256(body)
+	call := &s3.Call{Request: seen(q.req), Service: q.service, BodySHA: hex.EncodeToString(sum[:])}
+	var auth s3.Auth
+	if err := f.ifSure(func() (err error) {
+		auth, err = f.verifier.Verify(call, f.o.Now())
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	rep.Identity = auth.AccessKey
+	view, err := f.o.Control.Current()
+	if err != nil {
+		return nil, err
+	}
+	if q.caller, err = f.caller(view, auth.AccessKey); err != nil {
+		return nil, err
+	}
+	q.context = conditions{who: q.who, req: q.req, auth: auth, region: f.o.Region, now: f.o.Now()}
+	if q.form, err = url.ParseQuery(string(body)); err != nil {
+		return nil, cluster.E(op, "", cluster.KindInvalid, err)
+	}
+	q.action = q.form.Get("Action")
+	if q.service == "sts" && q.action == "GetCallerIdentity" {
+		return func(w *queryXML) {
+			w.text("Arn", q.who.ARN())
+			w.text("UserId", q.who.ID)
+			w.text("Account", cluster.Account)
+		}, nil
+	}
+	return f.runQuery(ctx, q)
+}
+
+// runQuery carries an action of IAM out.
+func (f *Front) runQuery(ctx context.Context, q *query) (func(*queryXML), error) {
+	const op = "proxy/front.runQuery"
+	run, ok := queryActions[q.action]
+	if q.service != "iam" || !ok {
+		return nil, cluster.Fail(op, q.action, cluster.KindNotImplemented, "Could not find operation "+q.action+" for version "+q.form.Get("Version"))
+	}
+	if q.form.Get("UserName") == "" && q.who.User != "" && ofSelf[q.action] {
+		q.form.Set("UserName", string(q.who.User))
+	}
+	resource := "arn:aws:iam::" + cluster.Account + ":"
+	switch {
+	case q.form.Get("UserName") != "" && q.form.Get("GroupName") == "":
+		resource += "user/" + q.form.Get("UserName")
+	case q.form.Get("GroupName") != "":
+		resource += "group/" + q.form.Get("GroupName")
+	case q.form.Get("PolicyArn") != "":
+		resource = q.form.Get("PolicyArn")
+	default:
+		resource += "*"
+	}
+	if err := f.allowOn(&q.judged, policy.ActionOf("iam:"+q.action), resource, access.Resource{}); err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(q.action, "Get") || strings.HasPrefix(q.action, "List") {
+		view, err := f.o.Control.Latest(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return run(f.editor(view), q.form)
+	}
+	var result func(*queryXML)
+	err := f.edit(ctx, q.req.ID, func(e *access.Edit) (err error) {
+		result, err = run(e, q.form)
+		return err
+	})
+	if err == nil {
+		f.o.Logger.LogAttrs(ctx, slog.LevelInfo, "identities changed", slog.String("request", string(q.req.ID)), slog.String("identity", string(q.key.ID)),
+			slog.String("action", "iam:"+q.action), slog.String("resource", resource))
+	}
+	return result, err
+}
+
+// ofSelf are the actions that are about the caller when they name no user.
+var ofSelf = map[string]bool{"GetUser": true, "CreateAccessKey": true, "ListAccessKeys": true, "UpdateAccessKey": true, "DeleteAccessKey": true}
