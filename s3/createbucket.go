@@ -13,6 +13,7 @@ const MaxSmallBody = 64 << 10
 // BucketConfiguration is what the body of CreateBucket asks for.
 type BucketConfiguration struct {
 	Location string // the LocationConstraint, "" for none
+	Tags     []Field
 }
 
 // ParseCreateBucket reads the body of CreateBucket, which may be empty. Settings that are not built are refused.
@@ -34,7 +35,14 @@ func ParseCreateBucket(body []byte) (BucketConfiguration, error) {
 		switch n.name {
 		case "LocationConstraint":
 			cfg.Location = strings.TrimSpace(n.text)
-		case "Location", "Bucket", "Tags":
+		case "Tags":
+			if cfg.Tags, err = parseTagSet(n); err == nil {
+				err = checkTags(op, cfg.Tags, MaxBucketTags, "Bucket")
+			}
+			if err != nil {
+				return cfg, err
+			}
+		case "Location", "Bucket":
 			if len(n.children) > 0 {
 				return cfg, notImplemented(op, "The element "+n.name+" of CreateBucketConfiguration is not implemented.")
 			}

@@ -274,11 +274,15 @@ func errorXML(err error, code Code, c ErrorContext) []byte {
 	w.open("Error")
 	w.text("Code", string(code))
 	w.text("Message", messageOf(err))
-	var f *Fault
+	f := &Fault{}
 	if errors.As(err, &f) {
 		for _, field := range f.Fields {
 			w.text(field.Name, field.Value)
 		}
+	}
+	// What a fault names itself, as the source of a copy, is not what the request is about.
+	if fieldIndex(f.Fields, "BucketName") >= 0 || fieldIndex(f.Fields, "Key") >= 0 {
+		code = ""
 	}
 	switch code {
 	case NoSuchBucket, BucketNotEmpty, BucketAlreadyExists, BucketAlreadyOwnedByYou, InvalidBucketName, NoSuchConfiguration,

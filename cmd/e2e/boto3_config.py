@@ -139,3 +139,13 @@ for n, e in enumerate(endpoints):
     assert status == 403 and b"AccessDenied" in body, (status, body)
     status, _, body = post(form["url"], {"key": "x"}, b"refused")
     assert status == 403 and b"AccessDenied" in body, (status, body)
+
+# a bucket that is made with tags, where boto3 knows them; and a source that there is not is the one that is named
+if boto3.__version__ > "1.40":
+    s3().create_bucket(Bucket=bucket + "-tags", CreateBucketConfiguration={"Tags": [{"Key": "a", "Value": "b"}]})
+    assert s3().get_bucket_tagging(Bucket=bucket + "-tags")["TagSet"] == tag_set(a="b")["TagSet"]
+    s3().delete_bucket(Bucket=bucket + "-tags")
+for i in range(4):
+    to = {"Bucket": bucket, "Key": "to%d" % i}
+    assert refused("NoSuchKey", s3().copy_object, CopySource={"Bucket": bucket, "Key": "none"}, **to)["Error"]["Key"] == "none"
+    assert refused("NoSuchBucket", s3().copy_object, CopySource={"Bucket": "nonesuch", "Key": "k"}, **to)["Error"]["BucketName"] == "nonesuch"

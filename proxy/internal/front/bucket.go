@@ -2,6 +2,7 @@ package front
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -76,12 +77,21 @@ func (f *Front) createBucket(ctx context.Context, r *s3Request) error {
 		return err
 	}
 	// Any location is taken: there is one, and clients send the region that they are configured with.
-	if _, err := s3.ParseCreateBucket(body); err != nil {
+	asked, err := s3.ParseCreateBucket(body)
+	if err != nil {
 		return err
+	}
+	var configs []*cluster.BucketConfig
+	if len(asked.Tags) > 0 {
+		tags, err := json.Marshal(s3.Tags{Set: asked.Tags})
+		if err != nil {
+			return cluster.E(op, "", cluster.KindOther, err)
+		}
+		configs = append(configs, &cluster.BucketConfig{Kind: bucketTagging.name, Value: tags})
 	}
 	props := config.DefaultProps()
 	props.Checksum = cluster.ChecksumMD5
-	if _, err := f.o.Control.CreateBucket(ctx, r.req.ID, cluster.Native(r.call.Bucket), props, r.key.ID); err != nil {
+	if _, err := f.o.Control.CreateBucket(ctx, r.req.ID, cluster.Native(r.call.Bucket), props, r.key.ID, configs...); err != nil {
 		return err
 	}
 	r.rep.Status = http.StatusOK

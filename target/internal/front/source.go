@@ -43,7 +43,8 @@ func (f *Front) openSource(ctx context.Context, r *request, bucket cluster.Bucke
 	state := f.o.Control.Applied()
 	entry, ok := state.Bucket(bucket)
 	if !ok {
-		return nil, cluster.Fail(op, bucket.String(), cluster.KindBucketNotFound, "the source bucket does not exist")
+		missing := cluster.Fail(op, bucket.String(), cluster.KindBucketNotFound, "the source bucket does not exist")
+		return nil, r.noSource(missing, s3.NoSuchBucket, s3.Field{Name: "BucketName", Value: string(bucket.Name)})
 	}
 	slot := cluster.SlotOf(entry.ID, key)
 	node, epoch := state.Map().Owner(slot)
@@ -57,10 +58,21 @@ func (f *Front) openSource(ctx context.Context, r *request, bucket cluster.Bucke
 	} else {
 		src, err = f.openRemote(ctx, r, state.Map(), slot, node, read)
 	}
-	if cluster.Is(err, cluster.KindNotModified) {
+	switch {
+	case cluster.Is(err, cluster.KindNotModified):
 		return nil, cluster.E(op, bucket.Object(key), cluster.KindPreconditionFailed, err)
+	case cluster.Is(err, cluster.KindObjectNotFound):
+		return nil, r.noSource(err, s3.NoSuchKey, s3.Field{Name: "Key", Value: string(key)})
 	}
 	return src, err
+}
+
+// noSource is the error about a source that does not exist. S3 names it, where it would name what the request is about.
+func (r *request) noSource(err error, code s3.Code, name s3.Field) error {
+	if r.grant.Dialect != intra.S3 {
+		return err
+	}
+	return s3.NewFault("target/front.openSource", code, "", name)
 }
 
 func (f *Front) openLocal(ctx context.Context, read *store.GetRequest) (*source, error) {
