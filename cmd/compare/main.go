@@ -27,6 +27,7 @@ type options struct {
 	connections  int
 	parts        string
 	large        int
+	moved        int
 }
 
 func main() {
@@ -37,8 +38,9 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each load runs on each server")
 	flag.Float64Var(&o.seconds, "seconds", 5, "how long each load runs")
 	flag.IntVar(&o.connections, "connections", 16, "connections")
-	flag.StringVar(&o.parts, "parts", "rates,relay,memory,list", "what to measure; also copies: what a second copy costs a PUT")
+	flag.StringVar(&o.parts, "parts", "rates,relay,memory,list", "what to measure; also copies: what a second copy costs a PUT; rebalance: what a joining node does to others' requests")
 	flag.IntVar(&o.large, "large", 1_000_000, "objects of the large bucket in part list")
+	flag.IntVar(&o.moved, "moved", 10_000, "objects that there are when a node joins in part rebalance")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -64,7 +66,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, options, io.Writer) error
-	}{{"rates", rates}, {"relay", relay}, {"memory", memory}, {"list", lists}, {"copies", copies}} {
+	}{{"rates", rates}, {"relay", relay}, {"memory", memory}, {"list", lists}, {"copies", copies}, {"rebalance", rebalance}} {
 		if !slices.Contains(wanted, part.name) {
 			continue
 		}

@@ -207,22 +207,13 @@ func medians(all []result) result {
 // copies measures what a PUT into a bucket with two copies costs three nodes, against one into a bucket with one copy on the
 // same nodes, in turns.
 func copies(ctx context.Context, o options, out io.Writer) error {
-	first, err := startAisle(ctx, o, "first", nil)
+	servers, err := startTargets(ctx, o, "first", "second", "third")
+	defer stopAll(servers)
 	if err != nil {
 		return err
 	}
-	defer first.stop()
-	servers := []*server{first}
-	for _, name := range []string{"second", "third"} {
-		s, err := startTarget(ctx, o, name, first)
-		if err != nil {
-			return err
-		}
-		defer s.stop()
-		servers = append(servers, s)
-	}
 	for _, n := range []string{"1", "2"} {
-		if err := first.createBucket(ctx, o, "copies-"+n, "replicas="+n); err != nil {
+		if err := servers[0].createBucket(ctx, o, "copies-"+n, "replicas="+n); err != nil {
 			return err
 		}
 	}
@@ -250,6 +241,70 @@ func copies(ctx context.Context, o options, out io.Writer) error {
 		a, b := medians(results[0]), medians(results[1])
 		fmt.Fprintf(out, "| %s | %.0f µs | %.0f µs | **%.2f** | %.0f/s | %.0f/s | %.1f / %.1f ms | %.1f / %.1f ms |\n", l.size, a.ServerCPU, b.ServerCPU,
 			b.ServerCPU/a.ServerCPU, a.OpsPerSec, b.OpsPerSec, a.P50, a.P99, b.P50, b.P99)
+	}
+	return nil
+}
+
+// rebalance measures the same load on three nodes before a fourth joins, while that takes over its share, and afterwards.
+func rebalance(ctx context.Context, o options, out io.Writer) error {
+	servers, err := startTargets(ctx, o, "first", "second", "third")
+	defer func() { stopAll(servers) }()
+	if err != nil {
+		return err
+	}
+	if err := servers[0].createBucket(ctx, o, "rebalance", "replicas=2"); err != nil {
+		return err
+	}
+	more := []string{"--bucket", "rebalance"}
+	fill := load{operation: "get", size: "64KiB", objects: o.moved, prefix: "moved", more: more}
+	if err := prepare(ctx, o, fill, servers[0]); err != nil {
+		return err
+	}
+	loads := []load{fill, {operation: "put", size: "64KiB", objects: 1000, prefix: "put", more: more}}
+	fmt.Fprintf(out, "\nA fourth node joins three with %d objects of 64 KiB in two copies; %d connections to the first, medians of runs of %gs.\n\n", o.moved, o.connections, o.seconds)
+	fmt.Fprintln(out, "| load | runs before, during, after | p50 / p99 before | during | after | p99 during / before |")
+	fmt.Fprintln(out, "| --- | --- | --- | --- | --- | --- |")
+	var results [2][3][]result // by load; before, during, after
+	run := func(phase int) error {
+		for i, l := range loads {
+			r, err := bench(ctx, o, o.timed(l), servers...)
+			if err != nil {
+				return err
+			}
+			results[i][phase] = append(results[i][phase], r)
+		}
+		return nil
+	}
+	for range o.rounds + 1 { // the first writes what the load needs
+		if err := run(0); err != nil {
+			return err
+		}
+	}
+	joined, err := startTarget(ctx, o, "fourth", servers[0])
+	if err != nil {
+		return err
+	}
+	servers = append(servers, joined)
+	for behind := 1.0; behind > 0 || len(results[0][1]) < 3; { // it is not behind before it is admitted
+		if err := run(1); err != nil {
+			return err
+		}
+		if behind, err = joined.gauge(ctx, "aisle_node_behind_slots"); err != nil {
+			return err
+		}
+	}
+	for range o.rounds {
+		if err := run(2); err != nil {
+			return err
+		}
+	}
+	for i, l := range loads {
+		var m [3]result
+		for phase := range m {
+			m[phase] = medians(results[i][phase])
+		}
+		fmt.Fprintf(out, "| %s %s | %d, %d, %d | %.1f / %.1f ms | %.1f / %.1f ms | %.1f / %.1f ms | **%.2f** |\n", l.operation, l.size, len(results[i][0]), len(results[i][1]), len(results[i][2]),
+			m[0].P50, m[0].P99, m[1].P50, m[1].P99, m[2].P50, m[2].P99, m[1].P99/m[0].P99)
 	}
 	return nil
 }

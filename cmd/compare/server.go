@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -42,6 +43,29 @@ func startAisle(ctx context.Context, o options, name string, join *server) (*ser
 // startTarget starts a node with one mountpath that joins another node.
 func startTarget(ctx context.Context, o options, name string, join *server) (*server, error) {
 	return startNode(ctx, o, name, "proxy,target", join)
+}
+
+// startTargets starts a cluster of targets; what it returns must be stopped, also with an error.
+func startTargets(ctx context.Context, o options, names ...string) ([]*server, error) {
+	first, err := startAisle(ctx, o, names[0], nil)
+	if err != nil {
+		return nil, err
+	}
+	servers := []*server{first}
+	for _, name := range names[1:] {
+		s, err := startTarget(ctx, o, name, first)
+		if err != nil {
+			return servers, err
+		}
+		servers = append(servers, s)
+	}
+	return servers, nil
+}
+
+func stopAll(servers []*server) {
+	for _, s := range servers {
+		s.stop()
+	}
 }
 
 func startNode(ctx context.Context, o options, name, role string, join *server) (*server, error) {
@@ -122,6 +146,26 @@ func (s *server) createBucket(ctx context.Context, o options, name string, props
 		return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, out)
 	}
 	return nil
+}
+
+// gauge reads a metric.
+func (s *server) gauge(ctx context.Context, name string) (value float64, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.endpoint+"/-/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), "\n"+name+" ")
+	_, err = fmt.Sscan(rest, &value)
+	return value, err
 }
 
 // settle waits until the server takes less than a twentieth of a processor for two seconds, a minute at most.

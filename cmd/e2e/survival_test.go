@@ -84,18 +84,23 @@ func waitInSync(t *testing.T, c *testcluster.Cluster) {
 
 // shortSlots asks a node how many slots miss a copy.
 func shortSlots(ctx context.Context, c *testcluster.Cluster, n *testcluster.Node) (int, error) {
+	return gauge(ctx, c, n, "aisle_map_short_slots")
+}
+
+// gauge reads a metric of a node that holds a lease.
+func gauge(ctx context.Context, c *testcluster.Cluster, n *testcluster.Node, name string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	rep, err := newClient(c).do(ctx, request{endpoint: n.Endpoint, bucket: "-", key: "metrics"})
 	if err != nil {
 		return 0, err
 	}
-	_, rest, found := strings.Cut(string(rep.body), "\naisle_map_short_slots ")
+	_, rest, found := strings.Cut(string(rep.body), "\n"+name+" ")
 	if !found || !strings.Contains(string(rep.body), "\naisle_node_lease 1\n") {
 		return 0, fmt.Errorf("the node has no map or no lease")
 	}
 	line, _, _ := strings.Cut(rest, "\n")
-	var short float64
-	_, err = fmt.Sscan(line, &short)
-	return int(short), err
+	var value float64
+	_, err = fmt.Sscan(line, &value)
+	return int(value), err
 }

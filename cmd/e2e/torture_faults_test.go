@@ -3,6 +3,9 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -27,15 +30,16 @@ const (
 // faults breaks things, by a seed, and repairs them. It is used by the test's goroutine only.
 type faults struct {
 	*torture
-	random *rand.Rand
-	kinds  []faultKind
-	active []*fault
-	counts map[string]int
-	lost   int            // nodes
-	gone   map[int]bool   // nodes that never come back
-	relays int            // that were started
-	disk   map[int]string // by node: what is wrong with its disks, as the file says it
-	full   map[int]string // by node: directory of its small disk
+	random     *rand.Rand
+	kinds      []faultKind
+	active     []*fault
+	counts     map[string]int
+	maintained []*testcluster.Node // are to be given back
+	lost       int                 // nodes
+	gone       map[int]bool        // nodes that never come back
+	relays     int                 // that were started
+	disk       map[int]string      // by node: what is wrong with its disks, as the file says it
+	full       map[int]string      // by node: directory of its small disk
 }
 
 // faultKind is something that can go wrong with a node.
@@ -75,6 +79,8 @@ func newFaults(x *torture) *faults {
 		{"kill most", 3, 8 * time.Second, f.killMost},
 		{"new node", 2, time.Second, f.grow},
 		{"lose a node for ever", 2, time.Second, f.replace},
+		{"maintenance", 3, 15 * time.Second, f.maintain},
+		{"decommission", 2, 10 * time.Second, f.decommission},
 	}
 	if only := os.Getenv("AISLE_FAULTS"); only != "" {
 		f.kinds = slices.DeleteFunc(f.kinds, func(k faultKind) bool { return !slices.Contains(strings.Split(only, ","), k.name) })
@@ -102,6 +108,7 @@ func (x *torture) breakThings(long time.Duration) {
 	time.Sleep(2 * time.Second)
 	for time.Now().Before(deadline) {
 		f.expire(time.Now())
+		f.endMaintenance()
 		if len(f.active) < most && f.random.IntN(4*len(f.active)+1) == 0 {
 			f.start(limit)
 		}
@@ -167,6 +174,7 @@ func (x *torture) heal() {
 		n.WaitReady(90 * time.Second)
 	}
 	x.say("all nodes serve")
+	x.faults.becomeWhole()
 	time.Sleep(2 * time.Second)
 }
 
@@ -366,10 +374,11 @@ func (f *faults) diskErrors(n *testcluster.Node) func() {
 	}
 }
 
-// fullDisk fills the small disk of node 2.
-func (f *faults) fullDisk(n *testcluster.Node) func() {
-	dir := f.full[n.Index]
-	if dir == "" {
+// fullDisk fills the small disk of the node that has one.
+func (f *faults) fullDisk(*testcluster.Node) func() {
+	const small = 2
+	dir := f.full[small]
+	if f.gone[small] || f.busy(small) {
 		return nil
 	}
 	filler := filepath.Join(dir, "filler")
@@ -378,14 +387,17 @@ func (f *faults) fullDisk(n *testcluster.Node) func() {
 		f.t.Fatal(err)
 	}
 	defer file.Close()
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err != nil {
-		f.t.Fatal(err)
+	size := int64(0)
+	for _, piece := range []int64{16 << 20, 1 << 20, 64 << 10, 4 << 10} {
+		for err = nil; err == nil; size += piece {
+			err = syscall.Fallocate(int(file.Fd()), 0, size, piece)
+		}
+		size -= piece
+		if f.random.IntN(8) == 0 {
+			break // leave some room
+		}
 	}
-	leave := int64(f.random.IntN(3)) << 20
-	if err := syscall.Fallocate(int(file.Fd()), 0, 0, max(1<<20, int64(fs.Bavail)*fs.Bsize-leave)); err != nil {
-		f.say("full disk: %v", err)
-	}
+	f.say("full disk: %d MiB were left: %v", size>>20, err)
 	return func() {
 		if err := os.Remove(filler); err != nil {
 			f.t.Fatal(err)
@@ -442,6 +454,91 @@ func (f *faults) replace(n *testcluster.Node) func() {
 	f.lost++
 	f.gone[n.Index] = true
 	return f.grow(n)
+}
+
+// maintain lets others take over from a node, and then gives it back.
+func (f *faults) maintain(n *testcluster.Node) func() {
+	if f.short || f.gone[n.Index] || f.admin(n, "start-maintenance", loggedID(n)) != nil {
+		return nil
+	}
+	return func() { f.maintained = append(f.maintained, n) }
+}
+
+// endMaintenance gives back the nodes in maintenance; what is refused is tried again.
+func (f *faults) endMaintenance() {
+	f.maintained = slices.DeleteFunc(f.maintained, func(n *testcluster.Node) bool { return f.admin(nil, "stop-maintenance", loggedID(n)) == nil })
+}
+
+// decommission lets a node go for ever, in order, when there are enough others.
+func (f *faults) decommission(n *testcluster.Node) func() {
+	if f.short || f.gone[n.Index] || len(f.there()) <= tortureNodes {
+		return nil
+	}
+	f.gone[n.Index] = true
+	f.meet(f.there())
+	return func() { _ = f.admin(nil, "decommission", "--yes", loggedID(n)) } // tried again in the end
+}
+
+// becomeWhole lets the cluster forget the nodes that are gone, once others have all that they had, and waits until the map
+// has nobody but those that are there, and no slot misses a copy.
+func (f *faults) becomeWhole() {
+	f.t.Helper()
+	next := time.Now()
+	err := testcluster.Poll(3*time.Minute, func(ctx context.Context) error {
+		members := 0
+		for _, n := range f.there() {
+			short, err := shortSlots(ctx, f.cluster, n)
+			if err == nil {
+				members, err = gauge(ctx, f.cluster, n, "aisle_cluster_nodes")
+			}
+			if err != nil || short > 0 {
+				return fmt.Errorf("node %d: %d slots miss a copy: %w", n.Index, short, err)
+			}
+		}
+		if len(f.maintained) == 0 && members == len(f.there()) {
+			return nil
+		}
+		if time.Now().After(next) {
+			f.endMaintenance()
+			for i := range f.gone {
+				_ = f.admin(nil, "decommission", "--yes", loggedID(f.cluster.Nodes[i])) // what counts is who is in the map
+			}
+			next = time.Now().Add(5 * time.Second)
+		}
+		return fmt.Errorf("the map has %d nodes, and there are %d; in maintenance %d", members, len(f.there()), len(f.maintained))
+	})
+	if err != nil {
+		f.problem("the cluster does not become whole: %v", err)
+	}
+}
+
+// admin runs a command on nodes through one that has no fault, other than the given one.
+func (f *faults) admin(but *testcluster.Node, command ...string) error {
+	var through []*testcluster.Node
+	for _, n := range f.there() {
+		if n != but && !f.busy(n.Index) && n.Running() {
+			through = append(through, n)
+		}
+	}
+	if len(through) == 0 {
+		return errors.New("no node to ask")
+	}
+	ctx, cancel := context.WithTimeout(f.t.Context(), 20*time.Second)
+	defer cancel()
+	args := append([]string{"cluster", "add-remove-nodes"}, command...)
+	cmd := exec.CommandContext(ctx, testcluster.Binary(f.t), append(args, "--endpoint", pick(f.random, through).Endpoint)...)
+	cmd.Env = []string{"HOME=" + f.cluster.Dir, "AISLE_ACCESS_KEY=" + testcluster.AccessKey, "AISLE_SECRET_KEY=" + testcluster.SecretKey}
+	out, err := cmd.CombinedOutput()
+	f.say("%v: %v %s", command, err, bytes.TrimSpace(out))
+	return err
+}
+
+// loggedID finds the id that a node has given itself.
+func loggedID(n *testcluster.Node) string {
+	text, _ := os.ReadFile(n.Log) // a node without a log has no id
+	_, rest, _ := strings.Cut(string(text), " node=")
+	id, _, _ := strings.Cut(rest, " ")
+	return id
 }
 
 // there are the nodes that were not lost for ever.
