@@ -204,8 +204,11 @@ func (t *term) heirOf(s cluster.SlotState) cluster.NodeID {
 	return standing.heir(s.Holders)
 }
 
-// demote takes the accused out of all slots which they do not own, with others in their place. Of an accuser that is doubted
+// demote takes the accused out of all slots that the accuser owns, with others in their place. Of an accuser that is doubted
 // itself it is done only for those of its slots that nobody else could own.
+//
+// In the slots of others the accused stay: their owners accuse on their own, when they write. An owner that has died writes
+// nothing, so the accused miss nothing there, and may have the only copy that is left.
 //
 // KindConflict says that too few holders in sync would be left in the slot.
 func (t *term) demote(ctx context.Context, q accusing, doubted bool) error {
@@ -217,7 +220,7 @@ func (t *term) demote(ctx context.Context, q accusing, doubted bool) error {
 		}
 		standing := t.standings(m)
 		changes := t.ranking(m, standing).without(ids, func(s cluster.SlotState) bool {
-			return !doubted || s.Owner() == q.Node && standing.heir(s.Holders) == ""
+			return s.Owner() == q.Node && (!doubted || standing.heir(s.Holders) == "")
 		})
 		if !slices.ContainsFunc(changes, func(p state.Placement) bool { return p.Slots.Has(q.Slot) }) {
 			few = cluster.Fail("control.demote", string(q.Node), cluster.KindConflict, "without the accused too little of the slot would be left")

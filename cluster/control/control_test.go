@@ -399,6 +399,50 @@ func TestSilentHolderIsTakenOut(t *testing.T) {
 	})
 }
 
+// Two nodes die at once, and only one of them comes back: it must still be in sync where the other one was the owner, though a
+// third node accused it meanwhile.
+func TestAccusedElsewhere(t *testing.T) {
+	inCluster(t, 5, func(t *testing.T, s *sim) {
+		id := bucket(t, s, 2)
+		find := func(fits func(holders []cluster.Holder) bool) simKey {
+			for i := 0; ; i++ {
+				k := simKey{bucket: id, key: cluster.ObjectKey(fmt.Sprint(i))}
+				if fits(s.checks.newestMap().Slot(k.slot()).Holders) {
+					return k
+				}
+			}
+		}
+		leader := s.leader().id
+		k := find(func(h []cluster.Holder) bool { return h[0].Node != leader && h[1].Node != leader })
+		holders := s.checks.newestMap().Slot(k.slot()).Holders
+		lost, back := s.node(holders[0].Node), s.node(holders[1].Node)
+		other := find(func(h []cluster.Holder) bool { return h[0].Node != lost.id && h[1].Node == back.id })
+		put(t, s, k)
+		put(t, s, other)
+		lost.crash()
+		back.crash()
+		put(t, s, other) // accuses the one that comes back
+		if _, ok := s.checks.newestMap().Slot(other.slot()).Holder(back.id); ok {
+			t.Error("the silent holder was not accused")
+		}
+		if err := back.start(time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "another owner", 30*time.Second, func() bool { return ownerOf(s, k) == back.id })
+		if v := back.objects.record(k); v.newest().generation.IsZero() {
+			t.Error("the new owner has nothing")
+		}
+		eventually(t, "the lost copies", time.Minute, func() bool {
+			h := s.checks.newestMap().Slot(k.slot()).Holders
+			return len(h) > 1 && h[0].InSync && h[1].InSync && h[1].Node != lost.id
+		})
+		if err := lost.start(time.Minute); err != nil { // so that the checks in the end are of a whole cluster
+			t.Fatal(err)
+		}
+		eventually(t, "the return", time.Minute, s.checks.whole)
+	})
+}
+
 // An owner that accuses everybody is the one that is wrong: what it owns goes to others.
 func TestBadAccuser(t *testing.T) {
 	inCluster(t, 4, func(t *testing.T, s *sim) {
