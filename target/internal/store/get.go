@@ -46,36 +46,59 @@ func (s *Store) Open(_ context.Context, r *GetRequest) (*Object, error) {
 	began := time.Now()
 	defer func() { s.pacer.Observe(pace.Read, time.Since(began)) }()
 	n := name{bucket: &r.Bucket, key: r.Key}
+	o := &Object{name: n, store: s}
+	if s.council != nil && layoutOf(s.council.Map(), r.Bucket.ID).Data > 0 {
+		o.reading = s.read(n)
+	}
+	err := o.find(op, r)
+	if err == nil && len(o.pieces) > 0 && *o.pieces[0].coding != nil {
+		// Not inside the gate, for it takes a round through the network. What the shards need to stay is done.
+		if err = o.open(&o.pieces[0]); err != nil {
+			err = s.readFailed(op, n, o.m, err)
+		}
+	}
+	if err != nil {
+		_ = o.Close()
+		return nil, err
+	}
+	o.m.index.Touch(n.bucket.ID, n.key, s.o.Now())
+	return o, nil
+}
+
+// find finds the object, and sees to it that its bytes stay.
+func (o *Object) find(op string, r *GetRequest) error {
+	s, n := o.store, o.name
 	inside, err := s.enter(s.readers, op, n)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer s.readers.leave(inside)
-	m := s.mountpath(n)
-	record, err := s.find(op, n, m, (*meta.Index).Get, r)
+	o.m = s.mountpath(n)
+	record, err := s.find(op, n, o.m, (*meta.Index).Get, r)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	parts, err := m.parts(record)
+	parts, err := o.m.parts(record)
 	if err != nil {
-		return nil, s.readFailed(op, n, m, err)
+		return s.readFailed(op, n, o.m, err)
 	}
-	o := &Object{name: n, store: s, m: m, ref: record.Ref, info: infoOf(record), length: record.Size}
+	o.ref, o.info, o.length = record.Ref, infoOf(record), record.Size
 	if r.Part > 0 {
 		if !o.choose(parts, r.Part) {
-			return nil, n.fail(op, cluster.KindRange, fmt.Sprintf("there is no part %d", r.Part))
+			return n.fail(op, cluster.KindRange, fmt.Sprintf("there is no part %d", r.Part))
 		}
 	} else if r.Range != nil && r.If.keepsRange(stateOf(record)) {
 		if o.offset, o.length, o.ranged = r.Range.within(record.Size); !o.ranged {
-			return nil, n.fail(op, cluster.KindRange, fmt.Sprintf("the range lies outside of %d bytes", record.Size))
+			return n.fail(op, cluster.KindRange, fmt.Sprintf("the range lies outside of %d bytes", record.Size))
 		}
 	}
 	if err := o.pin(record, parts); err != nil {
-		_ = o.Close()
-		return nil, s.readFailed(op, n, m, err)
+		return s.readFailed(op, n, o.m, err)
 	}
-	m.index.Touch(n.bucket.ID, n.key, s.o.Now())
-	return o, nil
+	if o.reading != nil {
+		s.found(o.reading, record.Generation)
+	}
+	return nil
 }
 
 // ObjectParts returns an object, as Stat does, and the parts that an upload made it of, numbered from 1 in their order.
@@ -163,6 +186,8 @@ type Object struct {
 	pieces []piece   // what is left to give; the reader of the first one is open once it gave something
 	runs   runs
 
+	reading *reading // nil when all bytes lie here
+
 	life context.Context // of what is read at other holders; nil until something is
 	end  context.CancelFunc
 }
@@ -227,14 +252,13 @@ func (o *Object) pin(r *meta.Record, parts []meta.Part) error {
 		at += p.Size
 	}
 	for i := range o.pieces {
-		// What is read at other holders is opened before anybody is told that it can be read; here it is pinned, too, for when
-		// others fail.
+		// A shard that lies here is pinned, too: it is read when others fail.
 		p := &o.pieces[i]
 		if p.place.Kind != disk.Nowhere && (r.PartCount > 0 || *p.coding != nil) {
 			o.m.pin(*p.place)
 			p.pinned = true
 		}
-		if i == 0 && !p.isEmpty() && (r.PartCount == 0 || *p.coding != nil) {
+		if i == 0 && !p.isEmpty() && r.PartCount == 0 && *p.coding == nil {
 			// Next finds again what is corrupt, where it can be repaired: nobody waits for a repair inside the gate.
 			if err := o.open(p); err != nil && !cluster.Is(err, cluster.KindCorrupt) {
 				return err
@@ -361,6 +385,10 @@ func (o *Object) Close() error {
 	o.pieces = nil
 	if o.end != nil {
 		o.end()
+	}
+	if o.reading != nil {
+		o.store.release(o.reading)
+		o.reading = nil
 	}
 	return nil
 }

@@ -38,6 +38,9 @@ type shard struct {
 	outcomes map[attempt]outcome  // guarded by mu
 	expiry   []attempt            // guarded by mu: keys of outcomes, oldest first
 	running  map[attempt]struct{} // guarded by mu: those that receive a body
+
+	reading map[ident][]*reading // guarded by mu: who reads shards at other holders
+	untold  map[ident][]untold   // guarded by mu: what these are told when nobody reads what it replaces, in order
 }
 
 // mark says which generations of an ident must not be shown although the index has them.

@@ -406,3 +406,39 @@ func TestFewShards(t *testing.T) {
 		t.Fatal(got)
 	}
 }
+
+// TestShardsStay: what is read stays at the other holders, whatever is written meanwhile, and goes when nobody reads it any more.
+func TestShardsStay(t *testing.T) {
+	s := newCoded(t, 3, 2, 1, nil)
+	want := s.upload("k", 4)
+	p, call := s.at("k", "")
+	o, err := p.store.Open(context.Background(), &GetRequest{Call: call, Bucket: s.bucket, Key: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	first, err := o.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := bytes.Clone(first)
+	s.put("k", pattern(1, 5000))
+	s.remove("k")
+	s.put("k", pattern(2, 5000))
+	if now := s.get("k"); !bytes.Equal(now, pattern(2, 5000)) {
+		t.Fatal("other bytes")
+	}
+	time.Sleep(10 * tellLinger)
+	rest, err := io.ReadAll(o.Reader())
+	if err != nil || !bytes.Equal(append(got, rest...), want) {
+		t.Fatalf("%d bytes instead of %d: %v", len(got)+len(rest), len(want), err)
+	}
+	_ = o.Close()
+	s.wantCopies("k", meta.Current)
+	for i := range p.store.shards {
+		h := &p.store.shards[i]
+		if len(h.reading) > 0 || len(h.untold) > 0 {
+			t.Fatal("a reader is left")
+		}
+	}
+}

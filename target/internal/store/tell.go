@@ -32,8 +32,16 @@ type tellQueue struct {
 	decisions []Decision // guarded by mu
 }
 
-// tell queues a decision for every other holder of a slot.
+// tell queues a decision for every other holder of a slot, or keeps it until nobody reads there what it replaces.
 func (s *Store) tell(holders []cluster.Holder, d Decision) {
+	ref := d.Refs[0]
+	if !d.Drop && s.shard(ref.Bucket, ref.Key).postpone(ident{bucket: ref.Bucket, key: ref.Key}, untold{holders, d}) {
+		return
+	}
+	s.queueTold(holders, d)
+}
+
+func (s *Store) queueTold(holders []cluster.Holder, d Decision) {
 	for _, h := range holders {
 		if h.Node != s.o.Node {
 			s.tellQueue(h.Node).add(d)
