@@ -203,7 +203,13 @@ func (x *Index) corrupt(op string, key []byte, err error) error {
 }
 
 // failed wraps an error of a read.
-func (x *Index) failed(op string, err error) error { return cluster.E(op, x.dir, kindOf(err), err) }
+func (x *Index) failed(op string, err error) error {
+	kind := kindOf(err)
+	if kind == cluster.KindCorrupt {
+		report(x.o.Events.Unreadable, err)
+	}
+	return cluster.E(op, x.dir, kind, err)
+}
 
 // Metrics are gauges and counters of one index.
 type Metrics struct {

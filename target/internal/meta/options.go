@@ -46,6 +46,7 @@ type Options struct {
 type Events struct {
 	Died       func(err error)          // the index serves nothing any more until it is opened again
 	Corrupt    func(ref Ref, err error) // a record without its checksum was read; ref is as far as the key could be read
+	Unreadable func(err error)          // a block of the index does not have its checksum; told again each time it is met
 	Stalled    func(reason string)      // writes wait for Pebble
 	Resumed    func()
 	Background func(err error) // a flush or compaction failed and will be tried again

@@ -37,14 +37,15 @@ type mountpath struct {
 	// dropped is the epoch up to which what was written of a slot was dropped here, since the slot is not held any more.
 	dropped perSlot
 
-	recovery sync.WaitGroup
-	checks   sync.WaitGroup
-	checking atomic.Int64 // when the check under way began, by the store's clock; 0: none is
-	doubtful atomic.Int64 // how many checks in a row have failed
-	suspect  atomic.Bool  // an operation has failed: the next check is due
-	rebuilt  atomic.Bool  // its index was rebuilt, and the cluster does not know it yet
-	stuck    atomic.Bool  // its disk does not answer: nobody waits for it any more
-	swept    atomic.Bool  // of buckets that went while the process did not run
+	recovery   sync.WaitGroup
+	checks     sync.WaitGroup
+	checking   atomic.Int64 // when the check under way began, by the store's clock; 0: none is
+	doubtful   atomic.Int64 // how many checks in a row have failed
+	suspect    atomic.Bool  // an operation has failed: the next check is due
+	rebuilt    atomic.Bool  // its index was rebuilt, and the cluster does not know it yet
+	unreadable atomic.Bool  // a block of its index was found to be damaged
+	stuck      atomic.Bool  // its disk does not answer: nobody waits for it any more
+	swept      atomic.Bool  // of buckets that went while the process did not run
 
 	pins pins
 }
@@ -115,6 +116,7 @@ func (m *mountpath) open(o *Options, cache *meta.Cache) (err error) {
 	mo := o.Index
 	mo.Cache = cache
 	mo.Events.Died = func(err error) { m.fail(err, o.Events) }
+	mo.Events.Unreadable = func(error) { m.unreadable.Store(true) }
 	mo.Events.Background = func(err error) { o.Events.background(m.ID, "index", err) }
 	if m.index, err = meta.Open(m.disk.IndexFS(), m.disk.IndexDir(), mo); err != nil {
 		return err

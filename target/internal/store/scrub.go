@@ -121,6 +121,11 @@ func (s *Store) scrub(ctx context.Context, m *mountpath) {
 		case <-c.wake:
 		case <-time.After(scrubTick):
 		}
+		if m.unreadable.Swap(false) {
+			if err := s.checkIndex(ctx, m); err != nil && ctx.Err() == nil {
+				s.o.Events.background(m.ID, "check the index", err)
+			}
+		}
 		if !c.isDue(s.o.Now(), s.scrubSettings().Interval) {
 			continue
 		}
@@ -230,7 +235,7 @@ func (s *Store) scrubOn(ctx context.Context, m *mountpath, job *xact.Run) error 
 		})
 		job.Add(int64(page.Count), c.snapshot().Bytes-before.Bytes)
 		if err != nil {
-			s.unreadableRecord(m, meta.Ref{}, err) // behind it nothing can be found: the pass is over
+			s.indexDamaged(m, err) // behind it nothing can be found: the pass is over
 		} else if page.Next == nil {
 			s.damages.endIndex(m)
 		}
@@ -243,6 +248,44 @@ func (s *Store) scrubOn(ctx context.Context, m *mountpath, job *xact.Run) error 
 				return err
 			}
 		}
+	}
+}
+
+// checkIndex reads the index from end to end, since somebody met a block that cannot be read.
+func (s *Store) checkIndex(ctx context.Context, m *mountpath) error {
+	defer m.unreadable.Store(false) // what was met here is met no more
+	for from, last := []byte(nil), false; !last; {
+		page, err := m.index.Verify(ctx, from, scrubEntries)
+		if cluster.Is(err, cluster.KindCorrupt) {
+			s.indexDamaged(m, err)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		from, last = page.Next, page.Next == nil
+	}
+	return nil
+}
+
+// indexDamaged notes that a part of an index cannot be read. Nobody can tell what was in it, so where other targets hold anything of
+// what this one does, the mountpath counts as failed: they take over, and give back what it had onto other mountpaths. What nobody
+// else has is still read, where it can be.
+func (s *Store) indexDamaged(m *mountpath, err error) {
+	s.unreadableRecord(m, meta.Ref{}, err)
+	if s.council == nil || m.disk.Err() != nil {
+		return
+	}
+	now := s.council.Map()
+	for i := range now.Slots {
+		if _, holds := now.Slots[i].Holder(s.o.Node); !holds || len(now.Slots[i].Holders) == 1 {
+			continue
+		}
+		m.disk.GiveUp(err)
+		if s.o.Events.MountpathFailed != nil {
+			s.o.Events.MountpathFailed(m.ID, err)
+		}
+		return
 	}
 }
 

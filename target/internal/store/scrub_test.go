@@ -455,3 +455,47 @@ func TestDamageIsNotTheHoldersFault(t *testing.T) {
 		t.Fatalf("%v, and %d accusations", err, p.accused.Load())
 	}
 }
+
+// A block of an owner's index that cannot be read takes its mountpath out: another holder takes over, and what was in the block is
+// served again.
+func TestDamagedIndexBlock(t *testing.T) {
+	s := newSeveral(t, 2, 2, quick)
+	marked := pattern(1, 3000)
+	keys := make(map[string][]byte)
+	for i := range 60 {
+		keys[fmt.Sprintf("k%d", i)] = pattern(i+2, 2000)
+	}
+	bad := s.owned("t1", 3)
+	keys[bad] = marked
+	for key, data := range keys {
+		s.put(key, data)
+		s.wantCopies(key, meta.Current)
+	}
+	for range 2 { // the log is replayed into a table
+		s.stop("t1")
+		s.start("t1")
+	}
+	s.get(s.owned("t1", 0))
+	s.stop("t1")
+	s.rot("t1", marked)
+	s.start("t1")
+	var failed cluster.MountpathID
+	s.eventually("the mountpath is taken out", func() bool {
+		if data, err := s.tryGet(bad); err == nil && !bytes.Equal(data, marked) {
+			t.Fatal("other bytes")
+		}
+		n, _ := s.active().Node("t1")
+		for _, mp := range n.Mountpaths {
+			if mp.State == cluster.MountpathFailed {
+				failed = mp.ID
+			}
+		}
+		return failed != ""
+	})
+	s.promote("t1", "t2")
+	for key, data := range keys {
+		if !bytes.Equal(s.get(key), data) {
+			t.Fatalf("%s has other bytes", key)
+		}
+	}
+}
