@@ -94,7 +94,11 @@ func (c *Call) Needs() ([]Need, error) {
 		if err != nil {
 			return nil, err
 		}
-		return []Need{{policy.GetObject, from.Bucket, from.Key}}, nil
+		needs := []Need{{policy.GetObject, from.Bucket, from.Key}}
+		if c.Op == CopyObject && c.Get(TaggingHeader) != "" {
+			needs = append(needs, Need{policy.PutObjectTagging, c.Bucket, c.Key})
+		}
+		return needs, nil
 	case GetObjectAttributes:
 		return []Need{{policy.GetObjectAttributes, c.Bucket, c.Key}}, nil
 	}

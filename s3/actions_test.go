@@ -29,4 +29,9 @@ func TestNeeds(t *testing.T) {
 	if err != nil || len(needs) != 1 || needs[0] != (Need{policy.GetObject, "from", "some key"}) {
 		t.Errorf("a copy needs %v, %v", needs, err)
 	}
+	c = newCall(t, "PUT", "/b/k", "h", 0, fields{{"x-amz-copy-source", "from/k"}, {TaggingHeader, "a=b"}})
+	c.Op = CopyObject
+	if needs, err := c.Needs(); err != nil || len(needs) != 2 || needs[1] != (Need{policy.PutObjectTagging, "b", "k"}) {
+		t.Errorf("a copy with tags needs %v, %v", needs, err)
+	}
 }

@@ -81,6 +81,10 @@ func TestRedirects(t *testing.T) {
 
 	secure := httpd.NewRequest("GET", "/b/k", nil, 0, "User-Agent", "rclone/1")
 	secure.TLS = true
+	get := httpd.NewRequest("GET", "/b/k", nil, 0)
+	if !redirects("auto", "never", &intra.Grant{Redirect: "always"}, owner, get) || redirects("always", "always", &intra.Grant{Redirect: "never"}, owner, get) {
+		t.Error("the bucket counts more than the key")
+	}
 	if redirects("always", "", &intra.Grant{}, owner, secure) {
 		t.Error("a client of https is sent to http")
 	}
