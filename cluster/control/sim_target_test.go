@@ -304,10 +304,11 @@ func (t *simTarget) round(ctx context.Context, k simKey, exists bool, s cluster.
 		return simUnavailable("the bucket is going")
 	}
 	if w.answered == nil || !t.flaw().oldAnswers {
-		if err := t.locked(func() error { t.counter++; return nil }); err != nil {
+		g := cluster.Generation{Epoch: s.Epoch}
+		if err := t.locked(func() error { t.counter++; g.Counter = t.counter; return nil }); err != nil {
 			return err
 		}
-		*w = round{v: simObject{cluster.Generation{Epoch: s.Epoch, Counter: t.counter}, exists}, answered: make(map[process]bool)}
+		*w = round{v: simObject{g, exists}, answered: make(map[process]bool)}
 	}
 	silent, err := t.prepareAll(ctx, k, s, w)
 	if err != nil {
