@@ -164,6 +164,11 @@ func TestFormRefused(t *testing.T) {
 	wantCode(t, err, PreconditionFailed)
 	contentType, unsigned := form("x", "key", "k")
 	wantCode(t, verify(unsigned), AccessDenied)
+	for body, want := range map[string]bool{unsigned: true, body: false} {
+		if f, err := ReadForm(contentType, strings.NewReader(body)); err != nil || f.IsUnsigned() != want {
+			t.Fatalf("unsigned is not %v, %v", want, err)
+		}
+	}
 	contentType, body = form("x", "key", "k", "cache-control", "b\r\nx-amz-acl: c")
 	f, err := ReadForm(contentType, strings.NewReader(body))
 	if err != nil {

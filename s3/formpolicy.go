@@ -18,6 +18,19 @@ type FormAuth struct {
 	min, max  int64 // of the file's length
 }
 
+// IsUnsigned reports whether nothing in a form claims to be signed: it is sent by nobody in particular.
+func (f *Form) IsUnsigned() bool {
+	for _, name := range []string{"policy", "x-amz-algorithm", "x-amz-credential", "x-amz-signature", "x-amz-security-token", "awsaccesskeyid", "signature"} {
+		if fieldIndex(f.fields, name) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// UnsignedForm is what an unsigned form establishes: nothing, and a file may be as long as any.
+func UnsignedForm() FormAuth { return FormAuth{max: maxFormFile} }
+
 // VerifyForm checks the signature of a form's policy, and the form against the policy.
 func (v *Verifier) VerifyForm(f *Form, bucket cluster.BucketName, now time.Time) (FormAuth, error) {
 	const op = "s3.Verifier.VerifyForm"

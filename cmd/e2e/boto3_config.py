@@ -1,5 +1,6 @@
 """Tags and configurations with boto3. Arguments: bucket, endpoints separated by commas."""
 import itertools
+import json
 import sys
 import urllib.error
 import urllib.request
@@ -149,3 +150,13 @@ for i in range(4):
     to = {"Bucket": bucket, "Key": "to%d" % i}
     assert refused("NoSuchKey", s3().copy_object, CopySource={"Bucket": bucket, "Key": "none"}, **to)["Error"]["Key"] == "none"
     assert refused("NoSuchBucket", s3().copy_object, CopySource={"Bucket": "nonesuch", "Key": "k"}, **to)["Error"]["BucketName"] == "nonesuch"
+
+# a form that nobody signed, where the bucket's policy lets anybody write
+s3().put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::%s/open/*" % bucket}]}))
+for e in endpoints:
+    status, headers, body = post("%s/%s" % (e, bucket), {"key": "open/${filename}"}, large)
+    assert status == 204, (status, body)
+    status, _, body = post("%s/%s" % (e, bucket), {"key": "closed"}, b"refused")
+    assert status == 403 and b"AccessDenied" in body, (status, body)
+assert s3().get_object(Bucket=bucket, Key="open/photo.jpg")["Body"].read() == large

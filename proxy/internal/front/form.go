@@ -16,21 +16,25 @@ func (f *Front) postObject(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
-	var auth s3.FormAuth
-	if err := f.ifSure(func() error {
-		auth, err = f.verifier.VerifyForm(form, r.call.Bucket, f.o.Now())
-		return err
-	}); err != nil {
-		return err
+	auth, anonymous := s3.UnsignedForm(), form.IsUnsigned()
+	if !anonymous {
+		if err := f.ifSure(func() error {
+			auth, err = f.verifier.VerifyForm(form, r.call.Bucket, f.o.Now())
+			return err
+		}); err != nil {
+			return err
+		}
 	}
 	r.rep.Identity = auth.AccessKey
 	view, err := f.o.Control.Current()
 	if err != nil {
 		return err
 	}
-	by, err := f.caller(view, auth.AccessKey)
-	if err != nil {
-		return err
+	by := caller{who: f.anonymous}
+	if !anonymous {
+		if by, err = f.caller(view, auth.AccessKey); err != nil {
+			return err
+		}
 	}
 	put, err := f.putOfForm(r, form, auth, by, view)
 	if err != nil {
