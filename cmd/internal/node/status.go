@@ -60,7 +60,7 @@ func (n *node) capacity() api.Capacity {
 	for _, m := range t.Mountpaths() {
 		status := api.MountpathStatus{ID: string(m.ID), State: "available", Used: uint64(max(0, m.Usage.Used)), Avail: uint64(max(0, m.Usage.Available))}
 		if m.Err != nil {
-			status.State, status.Failed = "failed", cluster.KindOf(m.Err).String() + ": " + m.Err.Error()
+			status.State, status.Failed = "failed", cluster.KindOf(m.Err).String()+": "+m.Err.Error()
 		}
 		if m.Err == nil && m.Disk.Full {
 			status.State = "full"
