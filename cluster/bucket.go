@@ -210,12 +210,16 @@ type BucketState uint8
 const (
 	BucketActive   BucketState = iota
 	BucketDeleting             // targets refuse writes and prove it empty; then it is removed or active again
+	BucketFreezing             // targets refuse everything until the writes in flight have ended; then it has another id
 )
 
-// String returns "active" or "deleting".
+// String returns "active", "deleting" or "freezing".
 func (s BucketState) String() string {
-	if s == BucketDeleting {
+	switch s {
+	case BucketDeleting:
 		return "deleting"
+	case BucketFreezing:
+		return "freezing"
 	}
 	return "active"
 }
@@ -229,4 +233,13 @@ type BucketEntry struct {
 	Creator AccessKeyID `json:"creator"`
 	State   BucketState `json:"state"`
 	Owner   UserName    `json:"owner,omitempty"` // who made it, unless it was the root key
+	// Under is the id that the bucket had before its layout was changed, while there may be objects that have not been moved
+	// from there; zero: none. Nothing is ever written under that id again.
+	Under BucketID `json:"under,omitempty"`
+}
+
+// Frozen returns the entry of the id under the bucket, for reading what is there.
+func (e BucketEntry) Frozen() BucketEntry {
+	e.ID, e.Under = e.Under, 0
+	return e
 }

@@ -38,7 +38,10 @@ func (a *authority) Writable(id cluster.BucketID) error {
 	}
 	state := a.control.Applied()
 	entry, ok := state.BucketByID(id)
+	_, over := state.BucketOver(id)
 	switch {
+	case over || entry.State == cluster.BucketFreezing:
+		return cluster.Fail(op, entry.Bucket.String(), cluster.KindUnavailable, "the layout of the bucket is being changed")
 	case id.Sequence() > state.LastBucket():
 		return cluster.Fail(op, "", cluster.KindUnavailable, fmt.Sprintf("bucket number %d is newer than what is known here", id))
 	case !ok:
@@ -47,4 +50,10 @@ func (a *authority) Writable(id cluster.BucketID) error {
 		return cluster.Fail(op, entry.Bucket.String(), cluster.KindUnavailable, "the bucket is being deleted")
 	}
 	return nil
+}
+
+// Under implements store.Authority.
+func (a *authority) Under(id cluster.BucketID) cluster.BucketID {
+	entry, _ := a.control.Applied().BucketByID(id)
+	return entry.Under
 }

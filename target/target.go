@@ -107,7 +107,10 @@ func Open(ctx context.Context, o Options) (*Target, error) {
 	if err != nil {
 		return nil, cluster.E(op, string(o.Node.ID), cluster.KindOther, err)
 	}
-	f := front.New(front.Options{Node: o.Node, Store: s, Control: o.Control, Peers: o.Peers, Tickets: o.Tickets, Now: o.Now})
+	f := front.New(front.Options{
+		Node: o.Node, Store: s, Control: o.Control, Peers: o.Peers, Tickets: o.Tickets, Now: o.Now, Jobs: o.Jobs,
+		Messages: &intra.Messenger{HTTP: o.Peers, Tickets: o.Tickets, Self: o.Node.ID},
+	})
 	return &Target{node: o.Node, control: o.Control, clock: o.Clock, store: s, front: f, tickets: o.Tickets}, nil
 }
 
@@ -176,6 +179,11 @@ func (t *Target) Stat(ctx context.Context, g *intra.Grant, in *intra.StatRequest
 	return t.front.Stat(ctx, g, in)
 }
 
+// Move moves keys of a bucket that has a frozen id under it, or says which are moved.
+func (t *Target) Move(ctx context.Context, g *intra.Grant, in *intra.MoveRequest) (*intra.MoveReply, error) {
+	return t.front.Move(ctx, g, in)
+}
+
 // ServeNode is the handler of the listener that other nodes connect to: relayed requests and calls between nodes. Every
 // request needs a ticket.
 func (t *Target) ServeNode(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
@@ -197,6 +205,8 @@ func (t *Target) ServeNode(ctx context.Context, req *httpd.Request, rep *httpd.R
 		return replica.Serve(ctx, t.store, g, req, rep)
 	case req.Path == front.PathRead:
 		return t.front.ServeRead(ctx, g, req, rep)
+	case req.Path == front.PathFrozen:
+		return t.front.ServeFrozen(ctx, g, req, rep)
 	}
 	return intra.Serve(ctx, t.front, g, req, rep)
 }
@@ -244,6 +254,16 @@ func (t *Target) Fence(ctx context.Context, pending *cluster.Map) ([]cluster.Slo
 
 // Activate implements control.Participant.
 func (t *Target) Activate(ctx context.Context, m *cluster.Map) error { return t.store.Activate(ctx, m) }
+
+// FreezeBucket implements control.Participant.
+func (t *Target) FreezeBucket(ctx context.Context, id cluster.BucketID) (bool, error) {
+	return t.front.FreezeBucket(ctx, id)
+}
+
+// MoveBucket implements control.Participant.
+func (t *Target) MoveBucket(ctx context.Context, from cluster.BucketID) (uint64, bool, error) {
+	return t.front.MoveBucket(ctx, from)
+}
 
 // SealBucket implements control.Participant.
 func (t *Target) SealBucket(ctx context.Context, id cluster.BucketID) (bool, error) {

@@ -45,6 +45,15 @@ func (p *plane) Bucket(b cluster.Bucket) (cluster.BucketEntry, bool) {
 	return cluster.BucketEntry{}, false
 }
 
+func (p *plane) BucketOver(id cluster.BucketID) (cluster.BucketEntry, bool) {
+	for _, e := range p.buckets {
+		if e.Under == id && id != 0 {
+			return e, true
+		}
+	}
+	return cluster.BucketEntry{}, false
+}
+
 func (p *plane) LastBucket() (newest uint64) {
 	for _, e := range p.buckets {
 		newest = max(newest, e.ID.Sequence())

@@ -16,6 +16,7 @@ type Kind string
 const (
 	Rebalance Kind = "rebalance" // brings what other holders of slots have to a target that lacks it
 	Scrub     Kind = "scrub"     // verifies what lies on a mountpath
+	Convert   Kind = "convert"   // moves a bucket's objects to the layout that it has been given
 )
 
 // KindInfo describes a kind of job.
@@ -29,6 +30,7 @@ func Kinds() []KindInfo {
 	return []KindInfo{
 		{Rebalance, "a target takes over what belongs on it and lacks: after a node joined, left, came back or was lost"},
 		{Scrub, "a target verifies the checksums of everything on a mountpath"},
+		{Convert, "a target gives what it has of a bucket whose layout was changed (`replicas`) to the targets that keep it from now on"},
 	}
 }
 

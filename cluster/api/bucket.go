@@ -97,8 +97,17 @@ func NewBucketProps(e cluster.BucketEntry) BucketProps {
 		BID:        uint64(e.ID),
 		Created:    e.Created.UnixNano(),
 		Creator:    string(e.Creator),
-		State:      e.State.String(),
+		State:      stateOf(e),
 	}
+}
+
+// stateOf tells the state of a bucket: besides those of cluster.BucketState, "converting" while objects are moved to the layout
+// that it has been given.
+func stateOf(e cluster.BucketEntry) string {
+	if e.Under != 0 {
+		return "converting"
+	}
+	return e.State.String()
 }
 
 // Entry returns the properties as a bucket's entry.

@@ -14,10 +14,10 @@ var (
 	BucketChecksum = choice(Setting{Name: "checksum.type", Scope: ScopeBucket, Default: "xxhash",
 		Help: "checksum that each object carries; buckets made through S3 have md5 (new objects only)"}, checksumNames()...)
 	BucketReplicas = key(Setting{Name: "replicas", Scope: ScopeBucket, Type: "cluster|number", Default: byCluster,
-		Help: "copies of each object, each on another target, 1 to 8; cluster is what `bucket.replicas` of the cluster says when the bucket is made; fixed from then on"},
+		Help: "copies of each object, each on another target, 1 to 8; cluster is what `bucket.replicas` of the cluster says when the bucket is made. A change is in force at once, and moves the objects in the background"},
 		unless(byCluster, parseReplicas))
 	BucketEC = key(Setting{Name: "ec", Scope: ScopeBucket, Type: "none|D+P", Default: "none",
-		Help: "erasure coding in place of copies: D data and P parity shards of each object, each on another target, 1 to 16 and 1 to 8; any P of them may be lost; fixed when the bucket is made"},
+		Help: "erasure coding in place of copies: D data and P parity shards of each object, each on another target, 1 to 16 and 1 to 8; any P of them may be lost; a change is made as one of `replicas` is"},
 		parseEC)
 	BucketMinCopies = key(Setting{Name: "min_copies", Scope: ScopeBucket, Type: "auto|number", Default: "auto",
 		Help: "on how many targets a write must be durable before it is acknowledged, at most `replicas`; with `ec` from D to D+P; auto is one more than are needed to read, where there are as many: two copies, D+1 shards"}, unless(auto, parseReplicas))

@@ -19,7 +19,8 @@ func (c *Control) CreateBucket(ctx context.Context, req cluster.RequestID, b clu
 	return c.changeBucket(ctx, op, b, state.Command{Request: req, CreateBucket: &state.CreateBucket{Bucket: b, Props: p, Creator: creator, Configs: configs}})
 }
 
-// SetBucketProps replaces the properties of a bucket; see CreateBucket.
+// SetBucketProps replaces the properties of a bucket; see CreateBucket. When they ask for another layout it returns when the
+// bucket has it; its objects are moved afterwards.
 func (c *Control) SetBucketProps(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps) (cluster.BucketEntry, error) {
 	const op = "control.SetBucketProps"
 	return c.changeBucket(ctx, op, b, state.Command{Request: req, SetBucketProps: &state.SetBucketProps{Bucket: b, Props: p}})
@@ -151,6 +152,16 @@ func (c *Control) handleChange(ctx context.Context, q change) (changed, error) {
 			create, q.Command.CreateBucket = &decided, &decided
 		}
 		if err := t.ensureLayout(ctx, create.Props.Layout()); err != nil {
+			return changed{}, err
+		}
+	}
+	if set := q.Command.SetBucketProps; set != nil {
+		if err := t.ensureLayout(ctx, set.Props.Layout()); err != nil {
+			return changed{}, err
+		}
+	}
+	if begin := q.Command.BeginDelete; begin != nil {
+		if err := t.awaitMoved(ctx, begin.Bucket); err != nil {
 			return changed{}, err
 		}
 	}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -281,7 +282,6 @@ func TestLayoutNeedsTargets(t *testing.T) {
 	})
 }
 
-// An owner is lost: a holder that is in sync takes over, and the copies are made up for.
 // TestReplicasOfNewBuckets: who makes a bucket without saying how many copies it keeps gets what the leader decides, at each
 // gateway.
 func TestReplicasOfNewBuckets(t *testing.T) {
@@ -317,6 +317,68 @@ func TestReplicasOfNewBuckets(t *testing.T) {
 	}
 }
 
+// A bucket gets another layout: it has another id, with the old one under it until the objects are moved, also when the leader
+// crashes on the way. Meanwhile it can be changed, but neither converted again nor removed.
+func TestConversion(t *testing.T) {
+	inCluster(t, 4, func(t *testing.T, s *sim) {
+		b := cluster.Native("bucket")
+		create(t, s.leader(), "r0", b.Name)
+		before, _ := s.leader().running().control.View().Bucket(b)
+		set := func(n *simNode, req cluster.RequestID, replicas int) (cluster.BucketEntry, error) {
+			return n.running().control.SetBucketProps(t.Context(), req, b, cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: replicas})
+		}
+		e, err := set(s.all()[1], "r1", 2)
+		if err != nil || e.Under != before.ID || e.ID.Sequence() <= before.ID.Sequence() || e.Props.Replicas != 2 || e.State != cluster.BucketActive {
+			t.Fatalf("%+v, %v", e, err)
+		}
+		for _, n := range s.all() {
+			v, err := n.running().control.Current()
+			if err != nil {
+				t.Fatal(err)
+			}
+			now, _ := v.Bucket(b)
+			over, ok := v.BucketOver(before.ID)
+			if _, old := v.BucketByID(before.ID); now != e || !ok || over != e || old {
+				t.Errorf("%s knows %+v and %+v", n.id, now, over)
+			}
+		}
+		if again, err := set(s.all()[2], "r1", 2); err != nil || again != e {
+			t.Errorf("a copy of the request: %+v, %v", again, err)
+		}
+		if _, err := set(s.all()[2], "r2", 3); !cluster.Is(err, cluster.KindConflict) {
+			t.Errorf("another conversion: %v", err)
+		}
+		lost := s.leader()
+		lost.crash()
+		done := func() bool {
+			if s.leader() == nil {
+				return false
+			}
+			now, _ := s.leader().running().control.View().Bucket(b)
+			return now.Under == 0
+		}
+		time.Sleep(10 * time.Second)
+		if done() {
+			t.Error("the conversion is over within the retry window")
+		}
+		if err := lost.start(time.Minute); err != nil { // it has the only copies of what it owns
+			t.Fatal(err)
+		}
+		eventually(t, "the end of the conversion", 40*time.Second, done)
+		if _, err := set(s.all()[0], "r3", 1); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		for err = errors.New("not asked"); err != nil && time.Since(began) < time.Minute; {
+			err = s.all()[1].running().control.DeleteBucket(t.Context(), cluster.RequestID(fmt.Sprint("d", time.Since(began))), b)
+		}
+		if err != nil {
+			t.Errorf("the bucket cannot be removed: %v", err)
+		}
+	})
+}
+
+// An owner is lost: a holder that is in sync takes over, and the copies are made up for.
 func TestOwnerIsReplaced(t *testing.T) {
 	inCluster(t, 4, func(t *testing.T, s *sim) {
 		k := simKey{bucket: bucket(t, s, 2), key: "key"}

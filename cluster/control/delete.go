@@ -18,11 +18,7 @@ func (t *term) driveDeletions() {
 	for t.life.Err() == nil {
 		v := t.View()
 		for _, d := range v.state.Deletions {
-			t.mu.Lock()
-			driven := t.mu.deletions[d.Index]
-			t.mu.deletions[d.Index] = true
-			t.mu.Unlock()
-			if !driven {
+			if t.takeUp(d.Index) {
 				t.work.Go(func() { t.driveDeletion(d) })
 			}
 		}
@@ -33,17 +29,21 @@ func (t *term) driveDeletions() {
 	}
 }
 
+// takeUp reports, once, that nobody drives a deletion or a conversion yet.
+func (t *term) takeUp(index uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	driven := t.mu.deletions[index]
+	t.mu.deletions[index] = true
+	return !driven
+}
+
 // driveDeletion decides one deletion.
 func (t *term) driveDeletion(d state.Deletion) {
 	ctx, cancel := context.WithTimeout(t.life, sealTimeout)
 	defer cancel()
 	refusal := t.sealEverywhere(ctx, d)
-	for t.life.Err() == nil {
-		if _, err := t.propose(t.life, state.Command{EndDelete: &state.EndDelete{Deletion: d.Index, Refusal: refusal}}); err == nil {
-			return
-		}
-		sleep(t.life, retryPause)
-	}
+	t.insist(state.Command{EndDelete: &state.EndDelete{Deletion: d.Index, Refusal: refusal}})
 }
 
 // sealEverywhere returns the zero Result when the owners of all slots have proved the bucket empty, and else why it is to stay.
@@ -53,7 +53,7 @@ func (t *term) sealEverywhere(ctx context.Context, d state.Deletion) state.Resul
 	}
 	for {
 		began := t.View()
-		refusal := t.sealOwners(ctx, d, began)
+		refusal := t.askOwners(d.Bucket, began, func(n cluster.Node) state.Result { return t.seal(ctx, d, n, began.Index()) })
 		if refusal.Refused() {
 			return refusal
 		}
@@ -86,11 +86,12 @@ func sameOwners(a, b *cluster.Map, layout cluster.LayoutID) bool {
 	return true
 }
 
-// sealOwners asks every target that owns slots of the bucket's layout by a view, once they have applied as much as that.
-func (t *term) sealOwners(ctx context.Context, d state.Deletion, v *View) state.Result {
+// askOwners asks every target that owns slots of a bucket's layout by a view, and returns one of the refusals, if there are any:
+// that the bucket is not empty before others.
+func (t *term) askOwners(b cluster.BucketID, v *View, ask func(cluster.Node) state.Result) state.Result {
 	owners := make(map[cluster.NodeID]bool)
 	for i := range cluster.Slots {
-		owner, _ := v.Map().Owner(cluster.SlotIn(d.Bucket.Layout(), i))
+		owner, _ := v.Map().Owner(cluster.SlotIn(b.Layout(), i))
 		owners[owner] = true
 	}
 	var mu sync.Mutex
@@ -101,7 +102,7 @@ func (t *term) sealOwners(ctx context.Context, d state.Deletion, v *View) state.
 			continue
 		}
 		asking.Go(func() {
-			r := t.seal(ctx, d, n, v.Index())
+			r := ask(n)
 			mu.Lock()
 			defer mu.Unlock()
 			if r.Refused() && refusal.Kind != cluster.KindBucketNotEmpty.String() {
@@ -115,10 +116,9 @@ func (t *term) sealOwners(ctx context.Context, d state.Deletion, v *View) state.
 
 // seal asks one target until it answers or the time is over.
 func (t *term) seal(ctx context.Context, d state.Deletion, n cluster.Node, index uint64) state.Result {
-	question := sealing{Version: messageVersion, Incarnation: n.Incarnation, Bucket: d.Bucket, Index: index}
 	for {
 		var answer sealed
-		err := t.trySeal(ctx, n.ID, question, &answer)
+		err := t.askTarget(ctx, sealTimeout/4, n, methodSeal, d.Bucket, index, &answer)
 		switch {
 		case err == nil && answer.Empty:
 			return state.Result{}
@@ -132,10 +132,4 @@ func (t *term) seal(ctx context.Context, d state.Deletion, n cluster.Node, index
 			return state.Refuse(cluster.KindUnavailable, "", fmt.Sprintf("target %s cannot say whether the bucket is empty: %v", n.ID, err))
 		}
 	}
-}
-
-func (t *term) trySeal(ctx context.Context, id cluster.NodeID, question sealing, answer *sealed) error {
-	ctx, cancel := context.WithTimeout(ctx, sealTimeout/4)
-	defer cancel()
-	return t.callNode(ctx, id, methodSeal, question, answer)
 }

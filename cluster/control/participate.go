@@ -105,30 +105,73 @@ func (p *participation) dropRemoved(v *View) {
 		return
 	}
 	for _, e := range before {
-		if _, ok := v.state.BucketByID(e.ID); !ok {
-			if err := p.participant.DropBucket(p.life, e.ID); err != nil {
+		for _, id := range []cluster.BucketID{e.ID, e.Under} {
+			if id == 0 || exists(v, id) {
+				continue
+			}
+			if err := p.participant.DropBucket(p.life, id); err != nil {
 				p.log.Warn("cannot free a removed bucket", "bucket", e.Bucket.String(), "error", err)
 			}
 		}
 	}
 }
 
+// exists reports whether a bucket has an id, or has it under its own.
+func exists(v *View, id cluster.BucketID) bool {
+	_, ok := v.state.BucketByID(id)
+	_, over := v.state.BucketOver(id)
+	return ok || over
+}
+
 // handleSealing asks the participant whether a deleting bucket is empty.
 func (c *Control) handleSealing(ctx context.Context, q sealing) (sealed, error) {
 	const op = "control.handleSealing"
-	err := c.Wait(ctx, func(v *View) bool { return v.Index() >= q.Index })
-	if err != nil {
+	if err := c.mayAsk(ctx, op, q); err != nil {
 		return sealed{}, err
-	}
-	switch {
-	case q.Incarnation != c.options.Node.Incarnation:
-		return sealed{}, cluster.Fail(op, string(c.options.Node.ID), cluster.KindUnavailable, "this node has started again since")
-	case c.participant == nil || !c.serving.Load():
-		return sealed{}, cluster.Fail(op, string(c.options.Node.ID), cluster.KindUnavailable, "this node serves no slots")
 	}
 	empty, err := c.participant.SealBucket(ctx, q.Bucket)
 	if err != nil {
 		return sealed{}, cluster.E(op, "", cluster.KindOther, err)
 	}
 	return sealed{Version: messageVersion, Empty: empty}, nil
+}
+
+// handleFreezing has the participant end the writes of a bucket that is being frozen.
+func (c *Control) handleFreezing(ctx context.Context, q sealing) (frozen, error) {
+	const op = "control.handleFreezing"
+	if err := c.mayAsk(ctx, op, q); err != nil {
+		return frozen{}, err
+	}
+	uploads, err := c.participant.FreezeBucket(ctx, q.Bucket)
+	if err != nil {
+		return frozen{}, cluster.E(op, "", cluster.KindOther, err)
+	}
+	return frozen{Version: messageVersion, Uploads: uploads}, nil
+}
+
+// handleMoving has the participant move objects of a frozen id.
+func (c *Control) handleMoving(ctx context.Context, q sealing) (moved, error) {
+	const op = "control.handleMoving"
+	if err := c.mayAsk(ctx, op, q); err != nil {
+		return moved{}, err
+	}
+	objects, done, err := c.participant.MoveBucket(ctx, q.Bucket)
+	if err != nil {
+		return moved{}, cluster.E(op, "", cluster.KindOther, err)
+	}
+	return moved{Version: messageVersion, Objects: objects, Done: done}, nil
+}
+
+// mayAsk returns nil when the participant can be asked what the leader wants to know, by the state that the leader knows.
+func (c *Control) mayAsk(ctx context.Context, op string, q sealing) error {
+	if err := c.Wait(ctx, func(v *View) bool { return v.Index() >= q.Index }); err != nil {
+		return err
+	}
+	switch {
+	case q.Incarnation != c.options.Node.Incarnation:
+		return cluster.Fail(op, string(c.options.Node.ID), cluster.KindUnavailable, "this node has started again since")
+	case c.participant == nil || !c.serving.Load():
+		return cluster.Fail(op, string(c.options.Node.ID), cluster.KindUnavailable, "this node serves no slots")
+	}
+	return nil
 }

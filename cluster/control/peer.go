@@ -25,6 +25,8 @@ const (
 	methodModes   = "control.modes"
 	methodEnter   = "control.enter"   // answered by everybody; the leader takes it further
 	methodSeal    = "control.seal"    // answered by a target
+	methodFreeze  = "control.freeze"  // answered by a target
+	methodMove    = "control.move"    // answered by a target
 	methodConfirm = "control.confirm" // answered by a voter
 )
 
@@ -113,6 +115,17 @@ type (
 		Version int  `json:"v"`
 		Empty   bool `json:"empty"`
 	}
+	// frozen answers a sealing of a bucket that is being frozen.
+	frozen struct {
+		Version int  `json:"v"`
+		Uploads bool `json:"uploads"` // there are uploads in progress
+	}
+	// moved answers a sealing of a frozen id: it tells how far the target has come with moving what it owns of it.
+	moved struct {
+		Version int    `json:"v"`
+		Done    bool   `json:"done"` // all is moved, unless slots come to this target
+		Objects uint64 `json:"objects"`
+	}
 	// confirming asks a voter for its term. Both sides name it: an address may have become another node's.
 	confirming struct {
 		Version int            `json:"v"`
@@ -159,6 +172,10 @@ func (c *Control) HandlePeer(ctx context.Context, method string, body []byte) ([
 		return answer(ctx, body, c.handleEntering)
 	case methodSeal:
 		return answer(ctx, body, c.handleSealing)
+	case methodFreeze:
+		return answer(ctx, body, c.handleFreezing)
+	case methodMove:
+		return answer(ctx, body, c.handleMoving)
 	case methodConfirm:
 		return answer(ctx, body, c.handleConfirming)
 	}

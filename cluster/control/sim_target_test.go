@@ -151,6 +151,17 @@ func (t *simTarget) sealed(ctx context.Context, k simKey) (exists bool, err erro
 	return exists, err
 }
 
+// FreezeBucket implements Participant.
+func (t *simTarget) FreezeBucket(ctx context.Context, id cluster.BucketID) (bool, error) {
+	_, err := t.SealBucket(ctx, id)
+	return false, err
+}
+
+// MoveBucket implements Participant: the buckets that get another layout in a test are empty.
+func (t *simTarget) MoveBucket(context.Context, cluster.BucketID) (uint64, bool, error) {
+	return 0, true, nil
+}
+
 // DropBucket implements Participant: a bucket that is dropped must be empty everywhere.
 func (t *simTarget) DropBucket(_ context.Context, id cluster.BucketID) error {
 	t.process.node.sim.checks.bucketRemoved(id)

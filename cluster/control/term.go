@@ -55,7 +55,7 @@ type term struct {
 		entering  map[cluster.NodeID]candidate
 		leaving   map[cluster.NodeID]leaver
 		unasked   []chan<- error  // who waits for the next word of a majority
-		deletions map[uint64]bool // being driven
+		deletions map[uint64]bool // and conversions, being driven
 
 		accusations []accusation              // of the last time
 		suspects    map[process]time.Duration // who accused too many, and the clock time until which that is held against it
@@ -126,6 +126,7 @@ func (t *term) run() {
 	t.work.Go(t.askMajority)
 	t.work.Go(t.driveMaps)
 	t.work.Go(t.driveDeletions)
+	t.work.Go(t.driveConversions)
 	t.work.Go(t.keepVoters)
 }
 

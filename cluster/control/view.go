@@ -67,6 +67,11 @@ func (v *View) BucketConfig(id cluster.BucketID, kind string) (*cluster.BucketCo
 	return v.state.BucketConfig(id, kind)
 }
 
+// BucketOver returns the bucket whose objects are being moved away from an id.
+func (v *View) BucketOver(id cluster.BucketID) (cluster.BucketEntry, bool) {
+	return entry(v.state.BucketOver(id))
+}
+
 func entry(e *cluster.BucketEntry, ok bool) (cluster.BucketEntry, bool) {
 	if !ok {
 		return cluster.BucketEntry{}, false

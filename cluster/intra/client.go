@@ -72,6 +72,19 @@ func (c *Client) Stat(ctx context.Context, call Call, in *StatRequest) (*StatRep
 	return out, c.call(ctx, call, PathStat, g, in, out)
 }
 
+// Move asks the owner of keys to move them, or whether they are moved.
+func (c *Client) Move(ctx context.Context, call Call, in *MoveRequest) (*MoveReply, error) {
+	const op = "cluster/intra.Client.Move"
+	out := new(MoveReply)
+	if err := c.call(ctx, call, PathMove, Grant{BucketID: in.BucketID}, in, out); err != nil {
+		return nil, err
+	}
+	if len(out.Keys) != len(in.Keys) {
+		return nil, cluster.Fail(op, call.Addr, cluster.KindOther, "the node answered about another number of keys")
+	}
+	return out, nil
+}
+
 // call makes one call. A write that the owner may have refused because nothing, or nothing recent, was known of its clock, is
 // sent again with what its refusal told.
 func (c *Client) call(ctx context.Context, call Call, path string, g Grant, in msgp.Marshaler, out msgp.Unmarshaler) error {
@@ -146,6 +159,7 @@ type Service interface {
 	List(ctx context.Context, g *Grant, in *ListRequest) (*ListReply, error)
 	Delete(ctx context.Context, g *Grant, in *DeleteRequest) (*DeleteReply, error)
 	Stat(ctx context.Context, g *Grant, in *StatRequest) (*StatReply, error)
+	Move(ctx context.Context, g *Grant, in *MoveRequest) (*MoveReply, error)
 }
 
 // Serve answers a request under PathPrefix, whose ticket has been opened into g: it reads and checks the message, calls
@@ -185,6 +199,12 @@ func dispatch(ctx context.Context, svc Service, g *Grant, req *httpd.Request) (m
 			return nil, err
 		}
 		return answer(svc.Stat(ctx, g, in))
+	case PathMove:
+		in := new(MoveRequest)
+		if err := ReadMessage(g, req, in); err != nil {
+			return nil, err
+		}
+		return answer(svc.Move(ctx, g, in))
 	}
 	return nil, cluster.Fail(op, req.Path, cluster.KindNotFound, "there is no such call")
 }

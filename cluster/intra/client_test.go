@@ -49,6 +49,15 @@ func (s *service) Stat(_ context.Context, g *Grant, in *StatRequest) (*StatReply
 	return &StatReply{Entry: cluster.Entry{Key: in.Key}}, s.err
 }
 
+func (s *service) Move(_ context.Context, g *Grant, in *MoveRequest) (*MoveReply, error) {
+	s.grant = g
+	reply := &MoveReply{}
+	for _, key := range in.Keys {
+		reply.Keys = append(reply.Keys, MovedKey{Moved: true, Exists: in.Look, Entry: &cluster.Entry{Key: key}})
+	}
+	return reply, s.err
+}
+
 // start serves svc on loopback as node t1 and returns a client and how to call it.
 func start(t *testing.T, svc Service) (*Client, Call) {
 	t.Helper()

@@ -23,6 +23,7 @@ const (
 	PathList   = PathPrefix + "list"
 	PathDelete = PathPrefix + "delete"
 	PathStat   = PathPrefix + "stat"
+	PathMove   = PathPrefix + "move"
 )
 
 // ListRequest asks a target for its part of a page: the entries of one bucket that it owns, in order of their bytes.
@@ -83,4 +84,24 @@ type StatRequest struct {
 // StatReply is the entry of one object.
 type StatReply struct {
 	Entry cluster.Entry `msg:"e"`
+}
+
+// MoveRequest asks the owner of keys of a bucket whose layout is being changed to move them from the bucket's frozen id, if
+// they are not moved yet, or only whether they are.
+type MoveRequest struct {
+	BucketID cluster.BucketID    `msg:"b"` // that of the bucket now
+	Keys     []cluster.ObjectKey `msg:"k"`
+	Look     bool                `msg:"l"` // move nothing
+}
+
+// MoveReply holds one answer for each key, in order.
+type MoveReply struct {
+	Keys []MovedKey `msg:"k"`
+}
+
+// MovedKey says where a key is.
+type MovedKey struct {
+	Moved  bool           `msg:"m"` // what is under the frozen id does not count any more
+	Exists bool           `msg:"x"` // if moved: it is an object, not deleted
+	Entry  *cluster.Entry `msg:"e"` // if it exists
 }

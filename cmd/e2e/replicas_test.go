@@ -38,6 +38,7 @@ func props(t *testing.T, c *client, endpoint, bucket string) api.BucketProps {
 // TestReplicas makes buckets of one to three copies, has too many copies refused with the reason, and reads and writes every
 // object while a node is down.
 func TestReplicas(t *testing.T) {
+	t.Parallel()
 	c := testcluster.Start(t, testcluster.Options{})
 	client, endpoint := newClient(c), c.Nodes[0].Endpoint
 	create := func(bucket, replicas string, status int, reason string) {
@@ -62,7 +63,7 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("%s: %s, want %q", value, r, reason)
 		}
 	}
-	set(`{"replicas":3}`, 501, "cannot be changed")
+	set(`{"replicas":4}`, 409, "4 copies of each object need 4 targets, and the cluster has 3")
 	set(`{"min_copies":3}`, 400, "min_copies is 3, and the bucket keeps 2 copies of each object")
 	set(`{"min_copies":1}`, 200, "")
 	if p := props(t, client, c.Nodes[2].Endpoint, "by-default"); p.MinCopies != 1 {

@@ -83,7 +83,7 @@ func (s *State) run(c Command) Result {
 	case c.CreateBucket != nil:
 		return s.createBucket(*c.CreateBucket)
 	case c.SetBucketProps != nil:
-		return s.setBucketProps(*c.SetBucketProps)
+		return s.setBucketProps(*c.SetBucketProps, c.Request)
 	case c.SetBucketConfig != nil:
 		return s.setBucketConfig(*c.SetBucketConfig)
 	case c.BeginDelete != nil:
@@ -94,6 +94,10 @@ func (s *State) run(c Command) Result {
 		return s.setModes(*c.SetModes)
 	case c.ChangeIdentities != nil:
 		return s.changeIdentities(*c.ChangeIdentities)
+	case c.Convert != nil:
+		return s.convert(*c.Convert)
+	case c.EndConversion != nil:
+		return s.endConversion(*c.EndConversion)
 	default:
 		return s.setSettings(*c.SetSettings)
 	}

@@ -23,8 +23,7 @@ func (s *State) createBucket(c CreateBucket) Result {
 	layout := c.Props.Layout()
 	id, ok := s.Active.LayoutID(layout)
 	if !ok {
-		return Refuse(cluster.KindConflict, c.Bucket.String(),
-			fmt.Sprintf("%s of each object need %d targets, and the cluster has %d", layout, layout.Width(), len(s.Active.Targets())))
+		return s.tooWide(c.Bucket, layout)
 	}
 	for _, config := range c.Configs {
 		if refusal := checkConfig(c.Bucket, config); refusal.Refused() {
@@ -43,7 +42,16 @@ func (s *State) createBucket(c CreateBucket) Result {
 	return Result{Bucket: e}
 }
 
-func (s *State) setBucketProps(c SetBucketProps) Result {
+// tooWide refuses a layout that the map does not have: the leader adds those for which there are targets.
+func (s *State) tooWide(b cluster.Bucket, layout cluster.Layout) Result {
+	return Refuse(cluster.KindConflict, b.String(),
+		fmt.Sprintf("%s of each object need %d targets, and the cluster has %d", layout, layout.Width(), len(s.Active.Targets())))
+}
+
+func (s *State) setBucketProps(c SetBucketProps, req cluster.RequestID) Result {
+	if _, ok := s.Conversion(req); ok && req != "" {
+		return Result{Begun: true}
+	}
 	old, refusal := s.activeBucket(c.Bucket)
 	if refusal.Refused() {
 		return refusal
@@ -51,8 +59,8 @@ func (s *State) setBucketProps(c SetBucketProps) Result {
 	if err := c.Props.Validate(); err != nil {
 		return Refuse(cluster.KindInvalid, c.Bucket.String(), err.Error())
 	}
-	if was := old.Props.Layout(); c.Props.Layout() != was {
-		return Refuse(cluster.KindNotImplemented, c.Bucket.String(), fmt.Sprintf("the bucket keeps %s of each object, which cannot be changed", was))
+	if old.Props.Layout() != c.Props.Layout() {
+		return s.beginConversion(old, c, req)
 	}
 	e := *old
 	e.Props = c.Props
@@ -68,6 +76,9 @@ func (s *State) beginDelete(c BeginDelete, req cluster.RequestID) Result {
 	old, refusal := s.activeBucket(c.Bucket)
 	if refusal.Refused() {
 		return refusal
+	}
+	if old.Under != 0 {
+		return converting(c.Bucket) // what has not been moved yet keeps it from being proved empty
 	}
 	e := *old
 	e.State = cluster.BucketDeleting
@@ -104,12 +115,18 @@ func (s *State) activeBucket(b cluster.Bucket) (*cluster.BucketEntry, Result) {
 		return nil, Refuse(cluster.KindBucketNotFound, b.String(), "the bucket does not exist")
 	case e.State == cluster.BucketDeleting:
 		return nil, deleting(b)
+	case e.State != cluster.BucketActive:
+		return nil, converting(b)
 	}
 	return e, Result{}
 }
 
 func deleting(b cluster.Bucket) Result {
 	return Refuse(cluster.KindConflict, b.String(), "the bucket is being deleted")
+}
+
+func converting(b cluster.Bucket) Result {
+	return Refuse(cluster.KindConflict, b.String(), "the layout of the bucket is being changed")
 }
 
 // setBucket adds a bucket or replaces the one of the same name.

@@ -91,6 +91,18 @@ func (s *State) setConfig(id cluster.BucketID, c *cluster.BucketConfig) {
 	}
 }
 
+// moveConfigs gives the documents of a bucket to the id that it gets.
+func (s *State) moveConfigs(from, to cluster.BucketID) {
+	i, ok := s.findConfigs(from)
+	if !ok {
+		return
+	}
+	list := s.Configs[i].List
+	s.dropConfigs(from)
+	at, _ := s.findConfigs(to)
+	s.Configs = slices.Insert(slices.Clone(s.Configs), at, BucketConfigs{Bucket: to, List: list})
+}
+
 // dropConfigs forgets the documents of a bucket that is gone.
 func (s *State) dropConfigs(id cluster.BucketID) {
 	if i, ok := s.findConfigs(id); ok {

@@ -34,6 +34,8 @@ type Command struct {
 	SetBucketConfig *SetBucketConfig `json:"set_bucket_config,omitempty"`
 	BeginDelete     *BeginDelete     `json:"begin_delete,omitempty"`
 	EndDelete       *EndDelete       `json:"end_delete,omitempty"`
+	Convert         *Convert         `json:"convert,omitempty"`
+	EndConversion   *EndConversion   `json:"end_conversion,omitempty"`
 	SetSettings     *SetSettings     `json:"set_settings,omitempty"`
 	SetModes        *SetModes        `json:"set_modes,omitempty"`
 
@@ -120,7 +122,7 @@ type (
 		Creator cluster.AccessKeyID     `json:"creator"`
 		Configs []*cluster.BucketConfig `json:"configs,omitempty"` // that it has from the beginning
 	}
-	// SetBucketProps replaces the properties of a bucket.
+	// SetBucketProps replaces the properties of a bucket. With another layout it begins a conversion: see Convert.
 	SetBucketProps struct {
 		Bucket cluster.Bucket      `json:"bucket"`
 		Props  cluster.BucketProps `json:"props"`
@@ -145,6 +147,16 @@ type (
 		Change     cluster.IdentityChange `json:"change"`
 		Keys       []Key                  `json:"keys,omitempty"`
 		RemoveKeys []cluster.AccessKeyID  `json:"remove_keys,omitempty"`
+	}
+	// Convert gives the bucket of a conversion, which is frozen by now, its new id and properties, with the old id under it; or
+	// makes it active again as it was, and says why.
+	Convert struct {
+		Conversion uint64 `json:"conversion"`
+		Refusal    Result `json:"refusal"` // zero to go on
+	}
+	// EndConversion ends a conversion whose objects are all moved: the old id is gone.
+	EndConversion struct {
+		Conversion uint64 `json:"conversion"`
 	}
 	// SetSettings sets cluster-wide settings; an empty value goes back to the default.
 	SetSettings struct {
@@ -205,6 +217,7 @@ func (c Command) actions() int {
 		c.InSync != nil, c.SetMountpaths != nil, c.CreateBucket != nil,
 		c.SetBucketProps != nil, c.SetBucketConfig != nil, c.BeginDelete != nil, c.EndDelete != nil, c.SetSettings != nil, c.SetModes != nil,
 		c.ChangeIdentities != nil,
+		c.Convert != nil, c.EndConversion != nil,
 	} {
 		if set {
 			n++
@@ -220,7 +233,7 @@ type Result struct {
 	Message string               `json:"message,omitempty"` // of the refusal
 	Bucket  *cluster.BucketEntry `json:"bucket,omitempty"`  // the bucket as it is now
 	Version cluster.MapVersion   `json:"version,omitempty"` // of the map that was proposed or activated
-	Begun   bool                 `json:"begun,omitempty"`   // a deletion is under way and has no outcome yet
+	Begun   bool                 `json:"begun,omitempty"`   // a deletion or a conversion is under way and has no outcome yet
 	Index   uint64               `json:"index,omitempty"`   // at which the outcome of a request was decided
 	Term    uint64               `json:"term,omitempty"`    // in which it was decided
 	Stale   bool                 `json:"stale,omitempty"`   // refused, and not decided, for another leader has taken office

@@ -25,6 +25,7 @@ type State struct {
 	LastBucket  uint64                 // the sequence number of the last bucket
 	BMDVersion  uint64                 // grows with every change of the bucket table
 	Deletions   []Deletion             // under way, ordered by index
+	Conversions []Conversion           `json:",omitempty"` // under way, ordered by index
 	Settings    map[string]string
 	Keys        []Key               // ordered by id
 	Identities  *cluster.Identities // never nil
@@ -50,6 +51,16 @@ type Deletion struct {
 	Index   uint64            `json:"index"`
 	Bucket  cluster.BucketID  `json:"bucket"`
 	Request cluster.RequestID `json:"request"`
+}
+
+// Conversion is a change of a bucket's layout under way. Its index, that of the command that began it, names it.
+type Conversion struct {
+	Index   uint64              `json:"index"`
+	Bucket  cluster.Bucket      `json:"bucket"`
+	From    cluster.BucketID    `json:"from"` // the id that is being frozen, or frozen
+	Props   cluster.BucketProps `json:"props"`
+	Request cluster.RequestID   `json:"request"`
+	Moving  bool                `json:"moving,omitempty"` // the bucket has its new id, and its objects are being moved
 }
 
 // Outcome is what became of a request, kept so that a copy of it gets the same answer.
@@ -83,6 +94,25 @@ func (s *State) BucketByID(id cluster.BucketID) (*cluster.BucketEntry, bool) {
 		return nil, false
 	}
 	return s.byID[i], true
+}
+
+// BucketOver returns the bucket whose objects are being moved away from an id.
+func (s *State) BucketOver(id cluster.BucketID) (*cluster.BucketEntry, bool) {
+	for _, c := range s.Conversions {
+		if e, ok := s.Bucket(c.Bucket); ok && e.Under == id && id != 0 {
+			return e, true
+		}
+	}
+	return nil, false
+}
+
+// Conversion returns the conversion that the request began, while the bucket is being frozen for it.
+func (s *State) Conversion(req cluster.RequestID) (Conversion, bool) {
+	i := slices.IndexFunc(s.Conversions, func(c Conversion) bool { return c.Request == req && !c.Moving })
+	if i < 0 {
+		return Conversion{}, false
+	}
+	return s.Conversions[i], true
 }
 
 // Key returns the access key of that id.

@@ -162,6 +162,13 @@ func (in *interpreter) run(words []string) string {
 		}
 	case "identities":
 		c.ChangeIdentities = identities(in.t, arg)
+	case "convert":
+		c.Convert = &Convert{Conversion: number(in.t, arg["conversion"])}
+		if arg["restore"] != "" {
+			c.Convert.Refusal = Refuse(cluster.ParseKind(arg["restore"]), "", "because")
+		}
+	case "end-conversion":
+		c.EndConversion = &EndConversion{Conversion: number(in.t, arg["conversion"])}
 	case "set":
 		c.SetSettings = &SetSettings{Values: map[string]string{arg["name"]: arg["value"]}}
 	case "mode":
@@ -336,7 +343,14 @@ func (in *interpreter) show() string {
 		showMap(&b, "pending", in.s.Pending)
 	}
 	for _, e := range in.s.Buckets {
-		fmt.Fprintf(&b, "  bucket %d %s %s %s\n", e.ID, e.Bucket, e.Props.Checksum, e.State)
+		fmt.Fprintf(&b, "  bucket %d %s %s %s", e.ID, e.Bucket, e.Props.Checksum, e.State)
+		if e.Under != 0 {
+			fmt.Fprintf(&b, " over %d", e.Under)
+		}
+		b.WriteByte('\n')
+	}
+	for _, c := range in.s.Conversions {
+		fmt.Fprintf(&b, "  conversion %d of %s from %d, moving: %v\n", c.Index, c.Bucket, c.From, c.Moving)
 	}
 	for _, c := range in.s.Configs {
 		fmt.Fprintf(&b, "  configs of bucket %d:", c.Bucket)

@@ -109,6 +109,24 @@ func (l *lateTarget) SealBucket(ctx context.Context, id cluster.BucketID) (bool,
 	return t.SealBucket(ctx, id)
 }
 
+// FreezeBucket implements control.Participant.
+func (l *lateTarget) FreezeBucket(ctx context.Context, id cluster.BucketID) (bool, error) {
+	t, err := l.get()
+	if err != nil {
+		return false, err
+	}
+	return t.FreezeBucket(ctx, id)
+}
+
+// MoveBucket implements control.Participant.
+func (l *lateTarget) MoveBucket(ctx context.Context, from cluster.BucketID) (uint64, bool, error) {
+	t, err := l.get()
+	if err != nil {
+		return 0, false, err
+	}
+	return t.MoveBucket(ctx, from)
+}
+
 // DropBucket implements control.Participant.
 func (l *lateTarget) DropBucket(ctx context.Context, id cluster.BucketID) error {
 	t, err := l.get()
@@ -152,6 +170,15 @@ func (l *lateTarget) Stat(ctx context.Context, g *intra.Grant, in *intra.StatReq
 		return nil, err
 	}
 	return t.Stat(ctx, g, in)
+}
+
+// Move implements intra.Service.
+func (l *lateTarget) Move(ctx context.Context, g *intra.Grant, in *intra.MoveRequest) (*intra.MoveReply, error) {
+	t, err := l.get()
+	if err != nil {
+		return nil, err
+	}
+	return t.Move(ctx, g, in)
 }
 
 // format makes mountpaths of the directories that are new, and notes that they are formatted.

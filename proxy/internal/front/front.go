@@ -54,6 +54,7 @@ type Relay interface {
 type Remote interface {
 	List(ctx context.Context, call intra.Call, in *intra.ListRequest) (*intra.ListReply, error)
 	Delete(ctx context.Context, call intra.Call, in *intra.DeleteRequest) (*intra.DeleteReply, error)
+	Move(ctx context.Context, call intra.Call, in *intra.MoveRequest) (*intra.MoveReply, error)
 }
 
 // Sealer makes tickets; *intra.Tickets has it.

@@ -59,8 +59,14 @@ func (f *Front) listPage(ctx context.Context, caller listCaller, b cluster.Bucke
 		view, entry, err := f.bucket(ctx, b)
 		if err == nil {
 			p.view = view
+			p.bucket = entry
 			in.MapVersion, in.BucketID = view.Map().Version, entry.ID
-			page, err = f.mergedPage(ctx, caller, p, b, in)
+			if entry.Under != 0 && !in.Uploads {
+				l := movingList{front: f, caller: caller, place: p}
+				page, err = l.page(ctx, in)
+			} else {
+				page, err = f.mergedPage(ctx, caller, p, b, in)
+			}
 		}
 		if err == nil || !cluster.Is(err, cluster.KindUnavailable) || !f.mayHold(p, f.o.Now().Sub(started)) {
 			return page, err

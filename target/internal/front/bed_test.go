@@ -63,6 +63,10 @@ func (s *state) Bucket(b cluster.Bucket) (cluster.BucketEntry, bool) {
 
 func (s *state) LastBucket() uint64 { return 2 }
 
+func (s *state) BucketOver(cluster.BucketID) (cluster.BucketEntry, bool) {
+	return cluster.BucketEntry{}, false
+}
+
 func (s *state) BucketByID(id cluster.BucketID) (cluster.BucketEntry, bool) {
 	i := slices.IndexFunc(s.buckets, func(e cluster.BucketEntry) bool { return e.ID == id })
 	if i < 0 {
@@ -88,6 +92,8 @@ func (a nodeAuthority) Owns(s cluster.Slot) (cluster.Epoch, error) {
 	}
 	return epoch, nil
 }
+
+func (a nodeAuthority) Under(cluster.BucketID) cluster.BucketID { return 0 }
 
 func (a nodeAuthority) Writable(cluster.BucketID) error {
 	if a.beforeWrite != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/target/internal/store"
+	"github.com/aisle-store/aisle/xact"
 )
 
 // State is what a node has applied; *control.View is one.
@@ -21,6 +22,8 @@ type State interface {
 	Map() *cluster.Map
 	Bucket(b cluster.Bucket) (cluster.BucketEntry, bool)
 	BucketByID(id cluster.BucketID) (cluster.BucketEntry, bool)
+	// BucketOver returns the bucket whose objects are being moved away from an id.
+	BucketOver(id cluster.BucketID) (cluster.BucketEntry, bool)
 	LastBucket() uint64 // the sequence number of the newest that was ever made
 	Key(id cluster.AccessKeyID) (control.Key, bool)
 }
@@ -49,12 +52,16 @@ type Options struct {
 	Peers   Peers
 	Tickets Sealer
 	Now     func() time.Time // the wall clock
+
+	Messages *intra.Messenger // to other nodes
+	Jobs     *xact.Registry
 }
 
 // Front serves the requests that this node's slots are asked.
 type Front struct {
-	o    Options
-	keys *s3.SigningKeys
+	o      Options
+	keys   *s3.SigningKeys
+	movers movers
 }
 
 // New returns a front.
@@ -139,6 +146,9 @@ func (f *Front) serve(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
+	if err := f.settle(ctx, r.bucket, r.grant.Key); err != nil {
+		return err
+	}
 	return serve(f, ctx, r)
 }
 
@@ -149,6 +159,9 @@ func (f *Front) bucket(g *intra.Grant) (cluster.BucketEntry, error) {
 	entry, ok := f.o.Control.Applied().BucketByID(g.BucketID)
 	if !ok || entry.Bucket != g.Bucket {
 		return entry, cluster.Fail(op, g.Bucket.String(), cluster.KindUnavailable, fmt.Sprintf("bucket number %d is not known here", g.BucketID))
+	}
+	if entry.State == cluster.BucketFreezing {
+		return entry, cluster.Fail(op, g.Bucket.String(), cluster.KindUnavailable, "the layout of the bucket is being changed")
 	}
 	return entry, nil
 }

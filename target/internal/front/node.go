@@ -3,7 +3,6 @@ package front
 import (
 	"context"
 	"encoding/hex"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,34 +22,19 @@ const (
 // List implements intra.Service: this target's part of a page.
 func (f *Front) List(ctx context.Context, g *intra.Grant, in *intra.ListRequest) (*intra.ListReply, error) {
 	const op = "target/front.List"
+	if in.Limit < 1 || in.Limit > maxListLimit {
+		return nil, cluster.Fail(op, g.Bucket.String(), cluster.KindInvalid, "the limit of a list is out of bounds")
+	}
+	if over, ok := f.o.Control.Applied().BucketOver(in.BucketID); ok && g.BucketID == in.BucketID && over.Bucket == g.Bucket {
+		return f.listFrozen(ctx, g, in)
+	}
 	entry, err := f.nodeBucket(op, g, in.BucketID)
 	if err != nil {
 		return nil, err
 	}
-	if in.Limit < 1 || in.Limit > maxListLimit {
-		return nil, cluster.Fail(op, g.Bucket.String(), cluster.KindInvalid, "the limit of a list is out of bounds")
-	}
-	list := &store.ListRequest{
-		Bucket: entry, Map: in.MapVersion, Prefix: in.Prefix, Delimiter: in.Delimiter, After: in.After, AfterUpload: in.AfterID,
-		Details: in.Details,
-	}
-	entries := f.o.Store.List
-	if in.Uploads {
-		entries = f.o.Store.Uploads
-	}
-	reply := &intra.ListReply{MapVersion: in.MapVersion}
-	for e, err := range entries(ctx, list) {
-		if err != nil {
-			return nil, cluster.E(op, g.Bucket.String(), cluster.KindOther, err)
-		}
-		if len(reply.Entries) == in.Limit {
-			reply.More = true
-			break
-		}
-		if len(reply.Entries) == cap(reply.Entries) {
-			reply.Entries = slices.Grow(reply.Entries, growth(len(reply.Entries), in.Limit))
-		}
-		reply.Entries = append(reply.Entries, e)
+	reply, err := f.list(ctx, entry, in)
+	if err != nil {
+		return nil, cluster.E(op, g.Bucket.String(), cluster.KindOther, err)
 	}
 	return reply, nil
 }
@@ -108,6 +92,9 @@ func (f *Front) deleteItem(ctx context.Context, g *intra.Grant, bucket cluster.B
 	if item.IfSize != nil || item.IfModifiedAt != nil {
 		return cluster.Fail(op, bucket.Bucket.Object(item.Key), cluster.KindNotImplemented, "conditions on size and time are not implemented")
 	}
+	if err := f.settle(ctx, bucket, item.Key); err != nil {
+		return err
+	}
 	request := &store.DeleteRequest{
 		Call: store.Call{Request: item.Request, Epoch: item.Epoch, Sent: sent(g)}, Bucket: bucket, Key: item.Key,
 	}
@@ -125,6 +112,9 @@ func (f *Front) Stat(ctx context.Context, g *intra.Grant, in *intra.StatRequest)
 	const op = "target/front.Stat"
 	entry, err := f.nodeBucket(op, g, in.BucketID)
 	if err != nil {
+		return nil, err
+	}
+	if err := f.settle(ctx, entry, in.Key); err != nil {
 		return nil, err
 	}
 	info, err := f.o.Store.Stat(ctx, &store.GetRequest{

@@ -46,6 +46,9 @@ func (f *Front) openSource(ctx context.Context, r *request, bucket cluster.Bucke
 		missing := cluster.Fail(op, bucket.String(), cluster.KindBucketNotFound, "the source bucket does not exist")
 		return nil, r.noSource(missing, s3.NoSuchBucket, s3.Field{Name: "BucketName", Value: string(bucket.Name)})
 	}
+	if entry.State == cluster.BucketFreezing { // whatever is there may have been written over under another id by now
+		return nil, cluster.Fail(op, bucket.String(), cluster.KindUnavailable, "the layout of the source bucket is being changed")
+	}
 	slot := cluster.SlotOf(entry.ID, key)
 	node, epoch := state.Map().Owner(slot)
 	read := &store.GetRequest{
@@ -76,6 +79,9 @@ func (r *request) noSource(err error, code s3.Code, name s3.Field) error {
 }
 
 func (f *Front) openLocal(ctx context.Context, read *store.GetRequest) (*source, error) {
+	if err := f.settle(ctx, read.Bucket, read.Key); err != nil {
+		return nil, err
+	}
 	object, err := f.o.Store.Open(ctx, read)
 	if err != nil {
 		return nil, err
@@ -159,6 +165,9 @@ func (f *Front) ServeRead(ctx context.Context, g *intra.Grant, req *httpd.Reques
 	}
 	var err error
 	if r.bucket, err = f.bucket(g); err != nil {
+		return cluster.E(op, r.subject(), cluster.KindOther, err)
+	}
+	if err := f.settle(ctx, r.bucket, g.Key); err != nil {
 		return cluster.E(op, r.subject(), cluster.KindOther, err)
 	}
 	r.call = &s3.Call{Request: s3.Request{Header: &req.Header}}

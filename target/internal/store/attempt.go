@@ -30,7 +30,7 @@ func (s *Store) accept(op string, n name, call Call, part int, found func(*turn)
 	}
 	var ended bool
 	var err error
-	if known || s.young(n.slot()) {
+	if known || s.young(n) {
 		ended, err = s.lookBack(op, n, call, c, found)
 	}
 	if err == nil && !ended {
@@ -70,9 +70,11 @@ func (s *Store) checkAge(op string, n name, call Call) error {
 	return nil
 }
 
-// young reports whether a request that is not too old may have ended under an earlier epoch of the slot.
-func (s *Store) young(slot cluster.Slot) bool {
-	return time.Duration(s.slots.since.load(slot))+s.o.RetryWindow >= s.o.Clock()
+// young reports whether a request that is not too old may have ended under an earlier epoch of the slot, or under the id that
+// the bucket had before.
+func (s *Store) young(n name) bool {
+	slot := n.slot()
+	return n.bucket.Under != 0 || time.Duration(s.slots.since.load(slot))+s.o.RetryWindow >= s.o.Clock()
 }
 
 // remember keeps the outcome of an attempt for the retry window.
@@ -112,7 +114,7 @@ func (t *turn) earlier(newest *meta.Record) (made *meta.Record, ended bool, err 
 		return nil, false, err
 	case known && !o.wrote:
 		return nil, true, o.err
-	case known || t.store.young(t.slot):
+	case known || t.store.young(t.name):
 		if made, err = t.replayed(newest); made != nil || err != nil {
 			return made, made != nil, err
 		}

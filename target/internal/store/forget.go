@@ -12,6 +12,7 @@ import (
 // holder never has what a tombstone hides without the tombstone, whoever of them is asked (R6). It waits for holders that
 // catch up, and for those that do not answer. What belongs to slots of other owners is theirs to remove.
 func (s *Store) removeOld(ctx context.Context, m *mountpath, refs []meta.Ref) error {
+	refs = s.keepGraves(m, refs)
 	if s.council == nil {
 		return m.removeAll(ctx, refs)
 	}
@@ -52,6 +53,19 @@ func (s *Store) removeOld(ctx context.Context, m *mountpath, refs []meta.Ref) er
 		gone = append(gone, ref)
 	}
 	return m.removeAll(ctx, gone)
+}
+
+// keepGraves leaves out, for later, what says that an object is deleted while there may be one of the same key under the id
+// that the bucket had before.
+func (s *Store) keepGraves(m *mountpath, refs []meta.Ref) []meta.Ref {
+	later := s.o.Clock() + s.o.RetryWindow
+	return slices.DeleteFunc(slices.Clone(refs), func(ref meta.Ref) bool {
+		if ref.Kind != meta.Tombstone || s.authority.Under(ref.Bucket) == 0 {
+			return false
+		}
+		s.sweeper.expire(m, ref, later)
+		return true
+	})
 }
 
 // forgetAt has a holder forget some records, and reports whether it has.

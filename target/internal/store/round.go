@@ -58,10 +58,17 @@ func (t *turn) commitShared(c *change, before []meta.Ref) error {
 	defer cancel()
 	r := &rounds{turn: t, change: c, earlier: before, begun: len(before) > 0, tokens: make(map[cluster.NodeID]map[Piece]sent)}
 	r.deadline, _ = ctx.Deadline()
-	if c.body != nil {
-		c.body.kept = true
-		for node, token := range c.body.tokens {
-			r.tokens[node] = map[Piece]sent{{}: token}
+	c.keep(true)
+	for i, b := range c.all() {
+		piece := Piece{Piece: i}
+		if c.body == nil {
+			piece.Piece++ // of a part
+		}
+		for node, token := range b.tokens {
+			if r.tokens[node] == nil {
+				r.tokens[node] = make(map[Piece]sent)
+			}
+			r.tokens[node][piece] = token
 		}
 	}
 	for {
@@ -80,9 +87,7 @@ func (t *turn) commitShared(c *change, before []meta.Ref) error {
 func (r *rounds) giveUp() {
 	t := r.turn
 	if !r.begun {
-		if r.change.body != nil {
-			r.change.body.kept = false
-		}
+		r.change.keep(false)
 		return
 	}
 	if r.change.part {
@@ -197,7 +202,7 @@ func (r *rounds) batch() (*meta.Batch, error) {
 		return nil, err
 	}
 	r.earlier = append(r.earlier, r.refs...)
-	batch, refs, kept, err := t.batch(c, g)
+	batch, refs, beside, err := t.batch(c, g)
 	if err != nil {
 		return nil, err
 	}
@@ -212,9 +217,9 @@ func (r *rounds) batch() (*meta.Batch, error) {
 	r.request = PrepareRequest{
 		Slot: t.slot, Epoch: t.epoch, Generation: g, Records: c.put, Abandon: slices.Concat(r.earlier, r.beside),
 	}
-	r.beside = nil
-	if kept != nil {
-		r.request.Beside, r.beside = []*meta.Record{kept}, []meta.Ref{kept.Ref}
+	r.request.Beside, r.beside = beside, nil
+	for _, record := range beside {
+		r.beside = append(r.beside, record.Ref)
 	}
 	if !c.part {
 		t.shard.prepareNext(t.id, g)

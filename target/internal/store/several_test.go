@@ -109,6 +109,8 @@ func (p *process) CheckLease() error {
 
 func (p *process) Writable(cluster.BucketID) error { return nil }
 
+func (p *process) Under(cluster.BucketID) cluster.BucketID { return 0 }
+
 func (p *process) apply(m *cluster.Map) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

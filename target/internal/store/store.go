@@ -27,6 +27,8 @@ type Authority interface {
 	// Writable returns nil when the bucket exists and is not being deleted, at the applied state; KindBucketNotFound when it
 	// does not exist any more, for certain.
 	Writable(b cluster.BucketID) error
+	// Under returns the frozen id from which a bucket's objects are being moved, by the applied state; zero: none.
+	Under(b cluster.BucketID) cluster.BucketID
 }
 
 // Options are what a store is built from. The zero value of a setting means its default.

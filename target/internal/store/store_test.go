@@ -25,6 +25,7 @@ type authority struct {
 	m       *cluster.Map
 	lease   error
 	refuses map[cluster.BucketID]error
+	under   map[cluster.BucketID]cluster.BucketID
 	onOwner func() // called on each Owns
 	onLease func() // called on each CheckLease, before it answers
 }
@@ -62,6 +63,12 @@ func (a *authority) Writable(b cluster.BucketID) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.refuses[b]
+}
+
+func (a *authority) Under(b cluster.BucketID) cluster.BucketID {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.under[b]
 }
 
 func (a *authority) set(change func(*authority)) {

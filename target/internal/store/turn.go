@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -112,6 +113,8 @@ type change struct {
 	free     []disk.Place   // bytes to free once the change is visible
 	forget   bool           // the access time goes, too
 	body     *body          // whose bytes the change takes over; nil for none
+	bodies   []*body        // the same, of each part of the record
+	beside   []*meta.Record // true whatever becomes of the change; they get the generation, too
 
 	edits bool           // the record names the bytes of replaces
 	parts []*meta.Record // by number: the record names their bytes
@@ -134,9 +137,7 @@ func (t *turn) commit(c *change) error {
 		return err
 	}
 	defer batch.Close()
-	if c.body != nil {
-		c.body.kept = true
-	}
+	c.keep(true)
 	t.shard.prepare(t.id, generation)
 	if err := t.prepare(batch); err != nil {
 		if t.goesOn() {
@@ -165,7 +166,7 @@ func (t *turn) generation(c *change) (cluster.Generation, error) {
 }
 
 // batch collects the records, their in-doubt keys, the request that is replaced and the mark of the slot.
-func (t *turn) batch(c *change, g cluster.Generation) (b *meta.Batch, doubts []meta.Ref, replaced *meta.Record, err error) {
+func (t *turn) batch(c *change, g cluster.Generation) (b *meta.Batch, doubts []meta.Ref, beside []*meta.Record, err error) {
 	batch := t.m.index.NewBatch()
 	refs := make([]meta.Ref, 0, len(c.put))
 	for _, r := range c.put {
@@ -179,12 +180,19 @@ func (t *turn) batch(c *change, g cluster.Generation) (b *meta.Batch, doubts []m
 		refs = append(refs, r.Ref)
 	}
 	kept, err := t.keepReplaced(batch, c.replaces, g)
+	if err == nil {
+		err = t.keepBeside(batch, c.beside, g)
+	}
 	if err != nil {
 		batch.Close()
 		return nil, nil, nil, err
 	}
+	beside = c.beside
+	if kept != nil {
+		beside = append(slices.Clip(beside), kept)
+	}
 	t.markSlot(batch)
-	return batch, refs, kept, nil
+	return batch, refs, beside, nil
 }
 
 // markSlot notes the first write of a slot in an epoch. A slot that has the mark never leaves this node, and never comes
@@ -212,6 +220,18 @@ func (t *turn) keepReplaced(batch *meta.Batch, replaced *meta.Record, by cluster
 	return kept, nil
 }
 
+// keepBeside puts records into the batch that are true whatever becomes of the change: replaced requests.
+func (t *turn) keepBeside(batch *meta.Batch, beside []*meta.Record, g cluster.Generation) error {
+	for _, r := range beside {
+		r.Generation = g
+		if err := batch.Put(r); err != nil {
+			return t.wrap(err)
+		}
+		t.store.sweeper.expire(t.m, r.Ref, t.store.o.Clock()+t.store.o.RetryWindow)
+	}
+	return nil
+}
+
 // prepare makes a batch durable at every holder, and checks that this node may still answer under the epoch. On an error the
 // outcome is unknown.
 func (t *turn) prepare(batch *meta.Batch) error {
@@ -232,12 +252,28 @@ func (t *turn) goesOn() bool {
 	return err == nil && epoch != t.epoch
 }
 
+// all are the bodies whose bytes the change takes over.
+func (c *change) all() []*body {
+	if c.body == nil {
+		return c.bodies
+	}
+	return []*body{c.body}
+}
+
+// keep says whether the change has taken over the bytes of its bodies.
+func (c *change) keep(kept bool) {
+	for _, b := range c.all() {
+		b.kept = kept
+	}
+}
+
 // places are the bytes that only this change names.
 func (c *change) places() []disk.Place {
-	if c.body == nil {
-		return nil
+	var places []disk.Place
+	for _, b := range c.all() {
+		places = append(places, b.place)
 	}
-	return []disk.Place{c.body.place}
+	return places
 }
 
 // cleanup is what is left to do once the change is visible.

@@ -150,7 +150,7 @@ func (t *turn) earlierUpload(ctx context.Context) (cluster.UploadID, error) {
 	if err != nil || known {
 		return o.upload, err
 	}
-	if t.store.young(t.slot) {
+	if t.store.young(t.name) {
 		if id, err := t.uploadOfRequest(ctx); id != "" || err != nil {
 			return id, err
 		}
