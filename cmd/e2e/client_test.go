@@ -132,18 +132,24 @@ func (r request) build(ctx context.Context) (*http.Request, error) {
 
 // do sends a signed request and reads the whole reply. An error means that the outcome is not known.
 func (c *client) do(ctx context.Context, r request) (reply, error) {
-	req, err := r.build(ctx)
+	req, err := c.sign(ctx, r)
 	if err != nil {
 		return reply{}, err
+	}
+	return c.send(req)
+}
+
+// sign makes a signed HTTP request.
+func (c *client) sign(ctx context.Context, r request) (*http.Request, error) {
+	req, err := r.build(ctx)
+	if err != nil {
+		return nil, err
 	}
 	sum := sha256.Sum256(r.body)
 	hash := hex.EncodeToString(sum[:])
 	req.Header.Set("X-Amz-Content-Sha256", hash)
 	key := aws.Credentials{AccessKeyID: c.accessKey, SecretAccessKey: c.secretKey}
-	if err := c.signer.SignHTTP(ctx, key, req, hash, "s3", "us-east-1", time.Now()); err != nil {
-		return reply{}, err
-	}
-	return c.send(req)
+	return req, c.signer.SignHTTP(ctx, key, req, hash, "s3", "us-east-1", time.Now())
 }
 
 func (c *client) send(req *http.Request) (reply, error) {
