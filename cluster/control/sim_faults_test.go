@@ -310,7 +310,7 @@ func (s *sim) setModes(ctx context.Context, mode cluster.NodeMode, force bool, i
 		return context.Canceled
 	}
 	p := via.running()
-	if p == nil {
+	if p == nil || !p.control.started.Load() {
 		return context.Canceled
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -390,7 +390,7 @@ func (s *sim) changeRepairDelay(ctx context.Context) {
 		return
 	}
 	p := n.running()
-	if p == nil {
+	if p == nil || !p.control.started.Load() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
