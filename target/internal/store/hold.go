@@ -658,7 +658,14 @@ func (s *Store) Doubts(ctx context.Context, r *DoubtsRequest) (*DoubtsReply, err
 		return nil, err
 	}
 	defer s.operations.leave(inside)
+	now := s.council.Map()
 	for _, k := range r.Keys {
+		// Who has lost a mountpath, or catches up, does not know what it had: that it has nothing now would have the asker drop what
+		// was acknowledged. The asker learns of it by the map.
+		if h, holds := now.Slot(copyName(k.Bucket, k.Key).slot()).Holder(s.o.Node); !holds || !h.Whole() {
+			reply.Refused = true
+			return reply, nil
+		}
 		of, err := s.generationsOf(ctx, k)
 		if err != nil {
 			return nil, copyName(k.Bucket, k.Key).wrap(op, cluster.KindOther, err)

@@ -117,6 +117,7 @@ func TestMountpathMissingAtStart(t *testing.T) {
 	s.nodes["t1"].spoil("/mp2")
 	s.start("t1")
 	s.eventually("the loss is known", func() bool { return s.stateOf("t1", "mp2") == cluster.MountpathFailed })
+	s.admit("t1") // t2 may have accused it while it was down
 	s.eventually("t1 is in sync again", func() bool { return s.allInSync("t1") })
 	s.promote("t2", "t1")
 	s.crash("t2")
