@@ -159,6 +159,16 @@ func ParseChecksumType(s string) (ChecksumType, error) {
 	return "", fmt.Errorf("unknown checksum type %q", s)
 }
 
+// Versioning says whether a bucket keeps what is replaced and deleted.
+type Versioning string
+
+// What a bucket does with versions. Once it had them it can only suspend them.
+const (
+	VersioningOff       Versioning = ""          // it never had versions: there is one object at a key, or none
+	VersioningEnabled   Versioning = "enabled"   // every write makes a version, every delete a marker
+	VersioningSuspended Versioning = "suspended" // writes replace the null version only
+)
+
 // BucketProps are the properties of a bucket that its owner can set.
 type BucketProps struct {
 	Checksum ChecksumType `json:"checksum.type"`
@@ -169,7 +179,8 @@ type BucketProps struct {
 	// Redirect says who is sent to the owner of an object: "auto", "always" or "never"; empty is what the cluster's setting says.
 	Redirect string `json:"redirect,omitempty"`
 	// MinCopies is on how many targets a write must be durable before it is acknowledged; zero: see LeastCopies.
-	MinCopies int `json:"min_copies,omitempty"`
+	MinCopies  int        `json:"min_copies,omitempty"`
+	Versioning Versioning `json:"versioning,omitempty"`
 }
 
 // Layout returns how the bucket's objects are to be kept.

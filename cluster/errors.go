@@ -36,6 +36,7 @@ const (
 	KindPart                           // a named part does not exist or has another ETag
 	KindPartTooSmall                   // a part but the last is under 5 MiB
 	KindPartOrder                      // parts are not in ascending order
+	KindVersionNotFound                // the version does not exist, for certain
 	kindEnd
 )
 
@@ -65,6 +66,7 @@ var kindNames = [...]string{
 	KindPart:               "part",
 	KindPartTooSmall:       "part-too-small",
 	KindPartOrder:          "part-order",
+	KindVersionNotFound:    "version-not-found",
 }
 
 // String returns the name of the kind, which is also its form on the wire.

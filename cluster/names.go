@@ -16,7 +16,7 @@ type (
 	BucketName string
 	// ObjectKey is the key of an object: any valid UTF-8, 1 to MaxKeyLength bytes, compared as bytes.
 	ObjectKey string
-	// VersionID names one version of an object as S3 clients see it.
+	// VersionID names one version of an object as S3 clients see it: "null", or 16 hexadecimal digits.
 	VersionID string
 	// UploadID names one multipart upload.
 	UploadID string

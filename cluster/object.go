@@ -12,6 +12,7 @@ import (
 //msgp:replace ChecksumType with:string
 //msgp:replace AccessKeyID with:string
 //msgp:replace UploadID with:string
+//msgp:replace VersionID with:string
 
 // ValidateKey checks an object key: valid UTF-8, 1 to MaxKeyLength bytes. Every such key is served, "..", control
 // characters and trailing slashes included: keys never become file names.
@@ -41,4 +42,7 @@ type Entry struct {
 	S3Checksums  []string     `json:"x,omitempty" msg:"x,omitempty"` // S3 names of the additional checksums stored, as "CRC32"
 	Owner        AccessKeyID  `json:"o,omitempty" msg:"o,omitempty"`
 	UploadID     UploadID     `json:"u,omitempty" msg:"u,omitempty"` // of a multipart upload, in lists of uploads
+	VersionID    VersionID    `json:"i,omitempty" msg:"i,omitempty"` // in lists of versions
+	Latest       bool         `json:"l,omitempty" msg:"l,omitempty"` // in lists of versions: the current one
+	Marker       bool         `json:"d,omitempty" msg:"d,omitempty"` // in lists of versions: a delete marker
 }

@@ -10,8 +10,8 @@ import (
 func (z *Entry) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(12)
-	var zb0001Mask uint16 /* 12 bits */
+	zb0001Len := uint32(15)
+	var zb0001Mask uint16 /* 15 bits */
 	_ = zb0001Mask
 	if z.Prefix == false {
 		zb0001Len--
@@ -48,6 +48,18 @@ func (z *Entry) MarshalMsg(b []byte) (o []byte, err error) {
 	if z.UploadID == "" {
 		zb0001Len--
 		zb0001Mask |= 0x800
+	}
+	if z.VersionID == "" {
+		zb0001Len--
+		zb0001Mask |= 0x1000
+	}
+	if z.Latest == false {
+		zb0001Len--
+		zb0001Mask |= 0x2000
+	}
+	if z.Marker == false {
+		zb0001Len--
+		zb0001Mask |= 0x4000
 	}
 	// variable map header, size zb0001Len
 	o = append(o, 0x80|uint8(zb0001Len))
@@ -110,6 +122,21 @@ func (z *Entry) MarshalMsg(b []byte) (o []byte, err error) {
 			// string "u"
 			o = append(o, 0xa1, 0x75)
 			o = msgp.AppendString(o, string(z.UploadID))
+		}
+		if (zb0001Mask & 0x1000) == 0 { // if not omitted
+			// string "i"
+			o = append(o, 0xa1, 0x69)
+			o = msgp.AppendString(o, string(z.VersionID))
+		}
+		if (zb0001Mask & 0x2000) == 0 { // if not omitted
+			// string "l"
+			o = append(o, 0xa1, 0x6c)
+			o = msgp.AppendBool(o, z.Latest)
+		}
+		if (zb0001Mask & 0x4000) == 0 { // if not omitted
+			// string "d"
+			o = append(o, 0xa1, 0x64)
+			o = msgp.AppendBool(o, z.Marker)
 		}
 	}
 	return
@@ -234,6 +261,28 @@ func (z *Entry) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				}
 				z.UploadID = UploadID(zb0006)
 			}
+		case "i":
+			{
+				var zb0007 string
+				zb0007, bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "VersionID")
+					return
+				}
+				z.VersionID = VersionID(zb0007)
+			}
+		case "l":
+			z.Latest, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Latest")
+				return
+			}
+		case "d":
+			z.Marker, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Marker")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -252,6 +301,6 @@ func (z *Entry) Msgsize() (s int) {
 	for za0001 := range z.S3Checksums {
 		s += msgp.StringPrefixSize + len(z.S3Checksums[za0001])
 	}
-	s += 2 + msgp.StringPrefixSize + len(string(z.Owner)) + 2 + msgp.StringPrefixSize + len(string(z.UploadID))
+	s += 2 + msgp.StringPrefixSize + len(string(z.Owner)) + 2 + msgp.StringPrefixSize + len(string(z.UploadID)) + 2 + msgp.StringPrefixSize + len(string(z.VersionID)) + 2 + msgp.BoolSize + 2 + msgp.BoolSize
 	return
 }

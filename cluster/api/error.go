@@ -39,6 +39,7 @@ var outcomes = map[cluster.Kind]outcome{
 	cluster.KindBucketNotFound:     {http.StatusNotFound, "ErrBckNotFound", "does not exist"},
 	cluster.KindObjectNotFound:     {http.StatusNotFound, "ErrObjNotFound", "does not exist"},
 	cluster.KindUploadNotFound:     {http.StatusNotFound, "ErrUploadNotFound", "no such upload"},
+	cluster.KindVersionNotFound:    {http.StatusNotFound, "ErrVersionNotFound", "no such version"},
 	cluster.KindNotFound:           {http.StatusNotFound, "ErrNotFound", ""},
 	cluster.KindBucketExists:       {http.StatusConflict, "ErrBucketAlreadyExists", "already exists"},
 	cluster.KindBucketNotEmpty:     {http.StatusConflict, "ErrBucketNotEmpty", "is not empty"},

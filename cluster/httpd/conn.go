@@ -480,7 +480,8 @@ func plainStatus(kind cluster.Kind) int {
 		return http.StatusMethodNotAllowed
 	case cluster.KindUnauthenticated, cluster.KindDenied:
 		return http.StatusForbidden
-	case cluster.KindNotFound, cluster.KindBucketNotFound, cluster.KindObjectNotFound, cluster.KindUploadNotFound:
+	case cluster.KindNotFound, cluster.KindBucketNotFound, cluster.KindObjectNotFound, cluster.KindUploadNotFound,
+		cluster.KindVersionNotFound:
 		return http.StatusNotFound
 	default:
 		return http.StatusInternalServerError

@@ -32,6 +32,7 @@ var outcomes = map[cluster.Kind]struct {
 	cluster.KindBucketNotFound:     {exitNotFound, "list buckets with: aisle ls"},
 	cluster.KindObjectNotFound:     {exitNotFound, "list the bucket with: aisle ls BUCKET"},
 	cluster.KindUploadNotFound:     {exitNotFound, ""},
+	cluster.KindVersionNotFound:    {exitNotFound, ""},
 	cluster.KindNotFound:           {exitNotFound, ""},
 	cluster.KindBucketExists:       {exitConflict, "show it with: aisle bucket show BUCKET"},
 	cluster.KindBucketNotEmpty:     {exitConflict, "delete its objects too with: aisle rmb --force BUCKET"},

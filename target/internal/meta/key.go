@@ -18,11 +18,12 @@ const (
 	slotMark Kind = 0x02 // a slot was written on this mountpath
 	note     Kind = 0x03 // what the store keeps under a name of its own
 
-	Current      Kind = 0x10 // the object as a client sees it
-	Noncurrent   Kind = 0x11 // an older version that a client can still name
-	Tombstone    Kind = 0x12 // the object was deleted
-	manifestKind Kind = 0x13 // the parts of an object, when they are many
-	Replaced     Kind = 0x14 // a request whose visible record was replaced, kept for the gateways' retry window; Ref.Upload holds its id
+	Current             Kind = 0x10 // the object as a client sees it
+	Noncurrent          Kind = 0x11 // a version, also a delete marker, that is not the current one
+	Tombstone           Kind = 0x12 // the object was deleted; with Fields.Marker it is a version, the current one
+	manifestKind        Kind = 0x13 // the parts of an object, when they are many
+	Replaced            Kind = 0x14 // a request whose visible record was replaced, kept for the gateways' retry window; Ref.Upload holds its id
+	NoncurrentTombstone Kind = 0x15 // a version that was not the current one is gone, or became it
 
 	Upload          Kind = 0x20 // a multipart upload in progress
 	UploadPart      Kind = 0x21 // a part of one
@@ -32,17 +33,19 @@ const (
 )
 
 // bucketKinds are the kinds whose keys have a bucket behind the kind.
-var bucketKinds = [...]Kind{Current, Noncurrent, Tombstone, manifestKind, Replaced, Upload, UploadPart, UploadTombstone, accessTime}
+var bucketKinds = [...]Kind{
+	Current, Noncurrent, Tombstone, manifestKind, Replaced, NoncurrentTombstone, Upload, UploadPart, UploadTombstone, accessTime,
+}
 
 // recordKinds are the kinds whose values are records.
-var recordKinds = [...]Kind{Current, Noncurrent, Tombstone, Replaced, Upload, UploadPart, UploadTombstone}
+var recordKinds = [...]Kind{Current, Noncurrent, Tombstone, Replaced, NoncurrentTombstone, Upload, UploadPart, UploadTombstone}
 
 // Ref names one record: the key of the index in its parts.
 type Ref struct {
 	Kind       Kind
 	Bucket     cluster.BucketID
 	Key        cluster.ObjectKey
-	Version    uint64           // of objects: 0 is the null version; newer versions have higher numbers
+	Version    uint64           // of Noncurrent and its tombstones: Fields.KeyVersion; else 0
 	Upload     cluster.UploadID // of uploads, their tombstones and parts; of Replaced the request id
 	Part       uint32           // of parts
 	Generation cluster.Generation
@@ -67,7 +70,7 @@ func (k Kind) hasUpload() bool {
 
 // isObject reports whether keys of the kind have a version.
 func (k Kind) isObject() bool {
-	return k == Current || k == Noncurrent || k == Tombstone || k == manifestKind
+	return k == Current || k == Noncurrent || k == Tombstone || k == manifestKind || k == NoncurrentTombstone
 }
 
 // appendKey appends the key of the index that r names.

@@ -42,6 +42,12 @@ func (f *Fields) readListed(name, b []byte, owner cluster.AccessKeyID) (rest []b
 		f.ETag, rest, err = msgp.ReadStringBytes(b)
 	case "v":
 		f.Counter, rest, err = msgp.ReadInt64Bytes(b)
+	case "vn":
+		f.Number, rest, err = msgp.ReadUint64Bytes(b)
+	case "v0":
+		f.Null, rest, err = msgp.ReadBoolBytes(b)
+	case "vm":
+		f.Marker, rest, err = msgp.ReadBoolBytes(b)
 	case "k":
 		rest, err = f.readListedSums(b)
 	case "o":

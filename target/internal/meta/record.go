@@ -27,10 +27,13 @@ type Record struct {
 // skipped.
 type Fields struct {
 	Size        int64                  `msg:"s,omitempty"`
-	Created     time.Time              `msg:"c,omitempty"` // of the first generation of this object
-	Modified    time.Time              `msg:"m,omitempty"` // S3's Last-Modified
-	ETag        string                 `msg:"e,omitempty"` // without quotes
-	Counter     int64                  `msg:"v,omitempty"` // AIStore's version: 1 for the first write of the key
+	Created     time.Time              `msg:"c,omitempty"`  // of the first generation of this object
+	Modified    time.Time              `msg:"m,omitempty"`  // S3's Last-Modified
+	ETag        string                 `msg:"e,omitempty"`  // without quotes
+	Counter     int64                  `msg:"v,omitempty"`  // AIStore's version: 1 for the first write of the key
+	Number      uint64                 `msg:"vn,omitempty"` // of a version: newer versions of a key have higher ones; 0 in a bucket that never had versions
+	Null        bool                   `msg:"v0,omitempty"` // the null version, also when it has a number
+	Marker      bool                   `msg:"vm,omitempty"` // a delete marker
 	Sums        []Sum                  `msg:"k,omitempty"`
 	Composite   bool                   `msg:"kc,omitempty"` // the sums are of the parts' sums, not of the whole object
 	Want        []cluster.ChecksumType `msg:"kw,omitempty"` // of an upload: the sums that its parts and the object get
@@ -87,6 +90,28 @@ type manifest struct {
 type footer struct {
 	Key    []byte `msg:"k"`
 	Fields Fields `msg:"f"`
+}
+
+// nullVersion stands for the null version in keys of the index: there is one at most. Numbers are times, and never as low.
+const nullVersion = 1
+
+// IsNull reports whether the record is the null version of its key.
+func (f *Fields) IsNull() bool { return f.Null || f.Number == 0 }
+
+// KeyVersion is what Ref.Version is when the record is not the current version.
+func (f *Fields) KeyVersion() uint64 {
+	if f.IsNull() {
+		return nullVersion
+	}
+	return f.Number
+}
+
+// Order says which of two versions of a key is newer: the one with the higher order.
+func (f *Fields) Order() uint64 {
+	if f.Number == 0 {
+		return uint64(max(f.Modified.UnixNano(), 0))
+	}
+	return f.Number
 }
 
 // Sum returns the checksum of a type, or nil.

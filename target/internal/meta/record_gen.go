@@ -190,6 +190,24 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				err = msgp.WrapError(err, "Counter")
 				return
 			}
+		case "vn":
+			z.Number, err = dc.ReadUint64()
+			if err != nil {
+				err = msgp.WrapError(err, "Number")
+				return
+			}
+		case "v0":
+			z.Null, err = dc.ReadBool()
+			if err != nil {
+				err = msgp.WrapError(err, "Null")
+				return
+			}
+		case "vm":
+			z.Marker, err = dc.ReadBool()
+			if err != nil {
+				err = msgp.WrapError(err, "Marker")
+				return
+			}
 		case "k":
 			var zb0002 uint32
 			zb0002, err = dc.ReadArrayHeader()
@@ -533,8 +551,8 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 // EncodeMsg implements msgp.Encodable
 func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 	// check for omitted fields
-	zb0001Len := uint32(19)
-	var zb0001Mask uint32 /* 19 bits */
+	zb0001Len := uint32(22)
+	var zb0001Mask uint32 /* 22 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -556,57 +574,69 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 		zb0001Len--
 		zb0001Mask |= 0x10
 	}
-	if z.Sums == nil {
+	if z.Number == 0 {
 		zb0001Len--
 		zb0001Mask |= 0x20
 	}
-	if z.Composite == false {
+	if z.Null == false {
 		zb0001Len--
 		zb0001Mask |= 0x40
 	}
-	if z.Want == nil {
+	if z.Marker == false {
 		zb0001Len--
 		zb0001Mask |= 0x80
 	}
-	if z.Owner == "" {
+	if z.Sums == nil {
 		zb0001Len--
 		zb0001Mask |= 0x100
 	}
-	if z.Headers == nil {
+	if z.Composite == false {
 		zb0001Len--
 		zb0001Mask |= 0x200
 	}
-	if z.Metadata == nil {
+	if z.Want == nil {
 		zb0001Len--
 		zb0001Mask |= 0x400
 	}
-	if z.Tags == nil {
+	if z.Owner == "" {
 		zb0001Len--
 		zb0001Mask |= 0x800
 	}
-	if z.Custom == nil {
+	if z.Headers == nil {
 		zb0001Len--
 		zb0001Mask |= 0x1000
 	}
-	if z.Request == "" {
+	if z.Metadata == nil {
 		zb0001Len--
 		zb0001Mask |= 0x2000
 	}
-	if z.Coding == nil {
+	if z.Tags == nil {
+		zb0001Len--
+		zb0001Mask |= 0x4000
+	}
+	if z.Custom == nil {
 		zb0001Len--
 		zb0001Mask |= 0x8000
 	}
-	if z.Parts == nil {
+	if z.Request == "" {
 		zb0001Len--
 		zb0001Mask |= 0x10000
 	}
+	if z.Coding == nil {
+		zb0001Len--
+		zb0001Mask |= 0x40000
+	}
+	if z.Parts == nil {
+		zb0001Len--
+		zb0001Mask |= 0x80000
+	}
 	if z.PartCount == 0 {
 		zb0001Len--
-		zb0001Mask |= 0x20000
+		zb0001Mask |= 0x100000
 	}
 	if z.HasManifest == false {
 		zb0001Len--
-		zb0001Mask |= 0x40000
+		zb0001Mask |= 0x200000
 	}
 	// variable map header, size zb0001Len
 	err = en.WriteMapHeader(zb0001Len)
@@ -677,6 +707,42 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 			}
 		}
 		if (zb0001Mask & 0x20) == 0 { // if not omitted
+			// write "vn"
+			err = en.Append(0xa2, 0x76, 0x6e)
+			if err != nil {
+				return
+			}
+			err = en.WriteUint64(z.Number)
+			if err != nil {
+				err = msgp.WrapError(err, "Number")
+				return
+			}
+		}
+		if (zb0001Mask & 0x40) == 0 { // if not omitted
+			// write "v0"
+			err = en.Append(0xa2, 0x76, 0x30)
+			if err != nil {
+				return
+			}
+			err = en.WriteBool(z.Null)
+			if err != nil {
+				err = msgp.WrapError(err, "Null")
+				return
+			}
+		}
+		if (zb0001Mask & 0x80) == 0 { // if not omitted
+			// write "vm"
+			err = en.Append(0xa2, 0x76, 0x6d)
+			if err != nil {
+				return
+			}
+			err = en.WriteBool(z.Marker)
+			if err != nil {
+				err = msgp.WrapError(err, "Marker")
+				return
+			}
+		}
+		if (zb0001Mask & 0x100) == 0 { // if not omitted
 			// write "k"
 			err = en.Append(0xa1, 0x6b)
 			if err != nil {
@@ -709,7 +775,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x40) == 0 { // if not omitted
+		if (zb0001Mask & 0x200) == 0 { // if not omitted
 			// write "kc"
 			err = en.Append(0xa2, 0x6b, 0x63)
 			if err != nil {
@@ -721,7 +787,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x80) == 0 { // if not omitted
+		if (zb0001Mask & 0x400) == 0 { // if not omitted
 			// write "kw"
 			err = en.Append(0xa2, 0x6b, 0x77)
 			if err != nil {
@@ -744,7 +810,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x100) == 0 { // if not omitted
+		if (zb0001Mask & 0x800) == 0 { // if not omitted
 			// write "o"
 			err = en.Append(0xa1, 0x6f)
 			if err != nil {
@@ -756,7 +822,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x200) == 0 { // if not omitted
+		if (zb0001Mask & 0x1000) == 0 { // if not omitted
 			// write "h"
 			err = en.Append(0xa1, 0x68)
 			if err != nil {
@@ -789,7 +855,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x400) == 0 { // if not omitted
+		if (zb0001Mask & 0x2000) == 0 { // if not omitted
 			// write "u"
 			err = en.Append(0xa1, 0x75)
 			if err != nil {
@@ -822,7 +888,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x800) == 0 { // if not omitted
+		if (zb0001Mask & 0x4000) == 0 { // if not omitted
 			// write "t"
 			err = en.Append(0xa1, 0x74)
 			if err != nil {
@@ -855,7 +921,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x1000) == 0 { // if not omitted
+		if (zb0001Mask & 0x8000) == 0 { // if not omitted
 			// write "x"
 			err = en.Append(0xa1, 0x78)
 			if err != nil {
@@ -888,7 +954,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x2000) == 0 { // if not omitted
+		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// write "r"
 			err = en.Append(0xa1, 0x72)
 			if err != nil {
@@ -910,7 +976,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 			err = msgp.WrapError(err, "Place")
 			return
 		}
-		if (zb0001Mask & 0x8000) == 0 { // if not omitted
+		if (zb0001Mask & 0x40000) == 0 { // if not omitted
 			// write "ec"
 			err = en.Append(0xa2, 0x65, 0x63)
 			if err != nil {
@@ -929,7 +995,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x10000) == 0 { // if not omitted
+		if (zb0001Mask & 0x80000) == 0 { // if not omitted
 			// write "n"
 			err = en.Append(0xa1, 0x6e)
 			if err != nil {
@@ -952,7 +1018,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x20000) == 0 { // if not omitted
+		if (zb0001Mask & 0x100000) == 0 { // if not omitted
 			// write "nc"
 			err = en.Append(0xa2, 0x6e, 0x63)
 			if err != nil {
@@ -964,7 +1030,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x40000) == 0 { // if not omitted
+		if (zb0001Mask & 0x200000) == 0 { // if not omitted
 			// write "nm"
 			err = en.Append(0xa2, 0x6e, 0x6d)
 			if err != nil {
@@ -984,8 +1050,8 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(19)
-	var zb0001Mask uint32 /* 19 bits */
+	zb0001Len := uint32(22)
+	var zb0001Mask uint32 /* 22 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -1007,57 +1073,69 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 		zb0001Len--
 		zb0001Mask |= 0x10
 	}
-	if z.Sums == nil {
+	if z.Number == 0 {
 		zb0001Len--
 		zb0001Mask |= 0x20
 	}
-	if z.Composite == false {
+	if z.Null == false {
 		zb0001Len--
 		zb0001Mask |= 0x40
 	}
-	if z.Want == nil {
+	if z.Marker == false {
 		zb0001Len--
 		zb0001Mask |= 0x80
 	}
-	if z.Owner == "" {
+	if z.Sums == nil {
 		zb0001Len--
 		zb0001Mask |= 0x100
 	}
-	if z.Headers == nil {
+	if z.Composite == false {
 		zb0001Len--
 		zb0001Mask |= 0x200
 	}
-	if z.Metadata == nil {
+	if z.Want == nil {
 		zb0001Len--
 		zb0001Mask |= 0x400
 	}
-	if z.Tags == nil {
+	if z.Owner == "" {
 		zb0001Len--
 		zb0001Mask |= 0x800
 	}
-	if z.Custom == nil {
+	if z.Headers == nil {
 		zb0001Len--
 		zb0001Mask |= 0x1000
 	}
-	if z.Request == "" {
+	if z.Metadata == nil {
 		zb0001Len--
 		zb0001Mask |= 0x2000
 	}
-	if z.Coding == nil {
+	if z.Tags == nil {
+		zb0001Len--
+		zb0001Mask |= 0x4000
+	}
+	if z.Custom == nil {
 		zb0001Len--
 		zb0001Mask |= 0x8000
 	}
-	if z.Parts == nil {
+	if z.Request == "" {
 		zb0001Len--
 		zb0001Mask |= 0x10000
 	}
+	if z.Coding == nil {
+		zb0001Len--
+		zb0001Mask |= 0x40000
+	}
+	if z.Parts == nil {
+		zb0001Len--
+		zb0001Mask |= 0x80000
+	}
 	if z.PartCount == 0 {
 		zb0001Len--
-		zb0001Mask |= 0x20000
+		zb0001Mask |= 0x100000
 	}
 	if z.HasManifest == false {
 		zb0001Len--
-		zb0001Mask |= 0x40000
+		zb0001Mask |= 0x200000
 	}
 	// variable map header, size zb0001Len
 	o = msgp.AppendMapHeader(o, zb0001Len)
@@ -1090,6 +1168,21 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			o = msgp.AppendInt64(o, z.Counter)
 		}
 		if (zb0001Mask & 0x20) == 0 { // if not omitted
+			// string "vn"
+			o = append(o, 0xa2, 0x76, 0x6e)
+			o = msgp.AppendUint64(o, z.Number)
+		}
+		if (zb0001Mask & 0x40) == 0 { // if not omitted
+			// string "v0"
+			o = append(o, 0xa2, 0x76, 0x30)
+			o = msgp.AppendBool(o, z.Null)
+		}
+		if (zb0001Mask & 0x80) == 0 { // if not omitted
+			// string "vm"
+			o = append(o, 0xa2, 0x76, 0x6d)
+			o = msgp.AppendBool(o, z.Marker)
+		}
+		if (zb0001Mask & 0x100) == 0 { // if not omitted
 			// string "k"
 			o = append(o, 0xa1, 0x6b)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Sums)))
@@ -1103,12 +1196,12 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendBytes(o, z.Sums[za0001].Value)
 			}
 		}
-		if (zb0001Mask & 0x40) == 0 { // if not omitted
+		if (zb0001Mask & 0x200) == 0 { // if not omitted
 			// string "kc"
 			o = append(o, 0xa2, 0x6b, 0x63)
 			o = msgp.AppendBool(o, z.Composite)
 		}
-		if (zb0001Mask & 0x80) == 0 { // if not omitted
+		if (zb0001Mask & 0x400) == 0 { // if not omitted
 			// string "kw"
 			o = append(o, 0xa2, 0x6b, 0x77)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Want)))
@@ -1119,12 +1212,12 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, string(z.Want[za0002]))
 			}
 		}
-		if (zb0001Mask & 0x100) == 0 { // if not omitted
+		if (zb0001Mask & 0x800) == 0 { // if not omitted
 			// string "o"
 			o = append(o, 0xa1, 0x6f)
 			o = msgp.AppendString(o, string(z.Owner))
 		}
-		if (zb0001Mask & 0x200) == 0 { // if not omitted
+		if (zb0001Mask & 0x1000) == 0 { // if not omitted
 			// string "h"
 			o = append(o, 0xa1, 0x68)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Headers)))
@@ -1138,7 +1231,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Headers[za0003].Value)
 			}
 		}
-		if (zb0001Mask & 0x400) == 0 { // if not omitted
+		if (zb0001Mask & 0x2000) == 0 { // if not omitted
 			// string "u"
 			o = append(o, 0xa1, 0x75)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Metadata)))
@@ -1152,7 +1245,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Metadata[za0004].Value)
 			}
 		}
-		if (zb0001Mask & 0x800) == 0 { // if not omitted
+		if (zb0001Mask & 0x4000) == 0 { // if not omitted
 			// string "t"
 			o = append(o, 0xa1, 0x74)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Tags)))
@@ -1166,7 +1259,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Tags[za0005].Value)
 			}
 		}
-		if (zb0001Mask & 0x1000) == 0 { // if not omitted
+		if (zb0001Mask & 0x8000) == 0 { // if not omitted
 			// string "x"
 			o = append(o, 0xa1, 0x78)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Custom)))
@@ -1180,7 +1273,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Custom[za0006].Value)
 			}
 		}
-		if (zb0001Mask & 0x2000) == 0 { // if not omitted
+		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// string "r"
 			o = append(o, 0xa1, 0x72)
 			o = msgp.AppendString(o, string(z.Request))
@@ -1192,7 +1285,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			err = msgp.WrapError(err, "Place")
 			return
 		}
-		if (zb0001Mask & 0x8000) == 0 { // if not omitted
+		if (zb0001Mask & 0x40000) == 0 { // if not omitted
 			// string "ec"
 			o = append(o, 0xa2, 0x65, 0x63)
 			if z.Coding == nil {
@@ -1205,7 +1298,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x10000) == 0 { // if not omitted
+		if (zb0001Mask & 0x80000) == 0 { // if not omitted
 			// string "n"
 			o = append(o, 0xa1, 0x6e)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Parts)))
@@ -1220,12 +1313,12 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x20000) == 0 { // if not omitted
+		if (zb0001Mask & 0x100000) == 0 { // if not omitted
 			// string "nc"
 			o = append(o, 0xa2, 0x6e, 0x63)
 			o = msgp.AppendInt(o, z.PartCount)
 		}
-		if (zb0001Mask & 0x40000) == 0 { // if not omitted
+		if (zb0001Mask & 0x200000) == 0 { // if not omitted
 			// string "nm"
 			o = append(o, 0xa2, 0x6e, 0x6d)
 			o = msgp.AppendBool(o, z.HasManifest)
@@ -1284,6 +1377,24 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			z.Counter, bts, err = msgp.ReadInt64Bytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Counter")
+				return
+			}
+		case "vn":
+			z.Number, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Number")
+				return
+			}
+		case "v0":
+			z.Null, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Null")
+				return
+			}
+		case "vm":
+			z.Marker, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Marker")
 				return
 			}
 		case "k":
@@ -1621,7 +1732,7 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Fields) Msgsize() (s int) {
-	s = 3 + 2 + msgp.Int64Size + 2 + msgp.TimeSize + 2 + msgp.TimeSize + 2 + msgp.StringPrefixSize + len(z.ETag) + 2 + msgp.Int64Size + 2 + msgp.ArrayHeaderSize
+	s = 3 + 2 + msgp.Int64Size + 2 + msgp.TimeSize + 2 + msgp.TimeSize + 2 + msgp.StringPrefixSize + len(z.ETag) + 2 + msgp.Int64Size + 3 + msgp.Uint64Size + 3 + msgp.BoolSize + 3 + msgp.BoolSize + 2 + msgp.ArrayHeaderSize
 	for za0001 := range z.Sums {
 		s += 1 + msgp.StringPrefixSize + len(string(z.Sums[za0001].Type)) + msgp.BytesPrefixSize + len(z.Sums[za0001].Value)
 	}

@@ -18,6 +18,7 @@ type Range struct {
 	Prefix string            // keys that begin with it
 	Key    cluster.ObjectKey // when set: this key only
 	Upload cluster.UploadID  // with Key: this upload only
+	Below  uint64            // with Key, of Noncurrent: only versions with a lower Ref.Version; 0 for all
 
 	From       cluster.ObjectKey // begin at the first key that is not smaller. (key + "\x00" begins behind key.)
 	FromUpload cluster.UploadID  // of the key From (or Key), begin at the first upload id that is not smaller
@@ -27,8 +28,8 @@ type Range struct {
 	After      *Ref // with AllBuckets: begin behind all generations of this record
 	NoData     bool // records without their inline data
 
-	// Listed asks for what lists show: records have Ref, Size, Modified, ETag, Counter, Sums and Owner only, and each is
-	// valid until the next one is read.
+	// Listed asks for what lists show: records have Ref, Size, Modified, ETag, Counter, Sums, Owner, Number, Null and Marker
+	// only, and each is valid until the next one is read.
 	Listed bool
 
 	// Hidden is asked, when not nil, after each generation was read, newest first; the first that is not hidden is yielded
@@ -67,6 +68,8 @@ func (r *Range) from() []byte {
 	}
 	b := appendEscaped(appendBucket(nil, r.Kind, r.Bucket), string(key))
 	switch {
+	case r.Below > 0:
+		return binary.BigEndian.AppendUint64(b, ^(r.Below - 1))
 	case r.Upload != "" && r.FromPart > 0:
 		return binary.BigEndian.AppendUint32(appendEscaped(b, string(r.Upload)), r.FromPart)
 	case r.FromUpload != "":
@@ -86,6 +89,8 @@ type Scan struct {
 	it    *pebble.Iterator // nil before the first record and after Close
 	seek  []byte           // where to go on, or nil for the next record
 	count int
+	begun bool
+	same  *Scan // when set: the scan whose state of the index this one sees
 
 	yielded []byte // the group of the record that was returned last
 	listed  Record // returned when Range.Listed is set
@@ -93,6 +98,10 @@ type Scan struct {
 
 // Scan prepares a scan. It sees the index as it is when the first record is read.
 func (x *Index) Scan(ctx context.Context, r Range) *Scan { return &Scan{x: x, ctx: ctx, r: r} }
+
+// Beside prepares a scan of another range that sees the index as it is for s, which must not be closed before the first record
+// of the new one is read.
+func (s *Scan) Beside(r Range) *Scan { return &Scan{x: s.x, ctx: s.ctx, r: r, same: s} }
 
 // All yields the records, and closes the scan. A record is the loop body's to keep, unless Range.Listed is set. After an
 // error it ends.
@@ -149,11 +158,23 @@ func (s *Scan) open() error {
 		return err
 	}
 	lower, upper := s.r.bounds()
-	it, err := s.x.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	o := &pebble.IterOptions{LowerBound: lower, UpperBound: upper}
+	var err error
+	switch {
+	case s.same == nil:
+		s.it, err = s.x.db.NewIter(o)
+	case s.same.it == nil:
+		if err := s.same.open(); err != nil {
+			return err
+		}
+		fallthrough
+	default:
+		s.it, err = s.same.it.Clone(pebble.CloneOptions{IterOptions: o})
+	}
 	if err != nil {
 		return s.x.failed("meta.Scan", err)
 	}
-	s.it, s.upper = it, upper
+	s.upper = upper
 	return nil
 }
 
@@ -192,6 +213,9 @@ func (s *Scan) move() (bool, error) {
 		if err := s.open(); err != nil {
 			return false, err
 		}
+	}
+	if !s.begun {
+		s.begun = true
 		return s.it.First(), nil
 	}
 	if s.count++; s.count%256 == 255 && s.ctx.Err() != nil {

@@ -44,15 +44,17 @@ func (s *Store) emptyOn(ctx context.Context, m *mountpath, id cluster.BucketID) 
 	if err := m.cleaner.drain(ctx); err != nil {
 		return false, err
 	}
-	for r, err := range m.index.Scan(ctx, meta.Range{Kind: meta.Current, Bucket: id, NoData: true}).All() {
-		if err != nil {
-			return false, err
-		}
-		if !s.matters(s.placing(), m, r.Slot()) {
-			continue
-		}
-		if counts, err := s.countsAsContent(m, r); counts || err != nil {
-			return false, err
+	for _, kind := range []meta.Kind{meta.Current, meta.Noncurrent, meta.Tombstone} {
+		for r, err := range m.index.Scan(ctx, meta.Range{Kind: kind, Bucket: id, NoData: true}).All() {
+			if err != nil {
+				return false, err
+			}
+			if kind == meta.Tombstone && !r.Marker || !s.matters(s.placing(), m, r.Slot()) {
+				continue
+			}
+			if counts, err := s.countsAsContent(m, r); counts || err != nil {
+				return false, err
+			}
 		}
 	}
 	return true, nil
@@ -72,7 +74,7 @@ func (s *Store) countsAsContent(m *mountpath, r *meta.Record) (bool, error) {
 		return false, nil
 	}
 	line, err := m.line(r.Ref)
-	if err != nil || len(line) == 0 || line[0].Kind == meta.Current {
+	if err != nil || len(line) == 0 || isVersion(line[0]) || line[0].Kind == meta.Noncurrent {
 		return err == nil && len(line) > 0, err
 	}
 	doubt, err := m.index.InDoubt(line[0].Ref)

@@ -3,10 +3,12 @@ package store
 import (
 	"context"
 
+	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/target/internal/meta"
 )
 
-// Delete removes an object. An absent key writes nothing.
+// Delete removes an object. An absent key writes nothing. In a bucket with versions it makes a delete marker; with a version it
+// removes that one for good.
 func (s *Store) Delete(_ context.Context, r *DeleteRequest) (DeleteResult, error) {
 	const op = "target/store.Delete"
 	n := name{bucket: &r.Bucket, key: r.Key}
@@ -15,7 +17,17 @@ func (s *Store) Delete(_ context.Context, r *DeleteRequest) (DeleteResult, error
 		return DeleteResult{}, err
 	}
 	defer t.end()
+	switch {
+	case r.Version != "":
+		return t.deleteVersion(r)
+	case r.Bucket.Props.Versioning != cluster.VersioningOff:
+		return t.mark(r)
+	}
+	return t.delete(r)
+}
 
+// delete removes the only version.
+func (t *turn) delete(r *DeleteRequest) (DeleteResult, error) {
 	current, tombstone, err := t.visible((*meta.Index).Peek)
 	if err != nil {
 		return DeleteResult{}, err
@@ -23,19 +35,24 @@ func (s *Store) Delete(_ context.Context, r *DeleteRequest) (DeleteResult, error
 	if made, ended, err := t.earlier(newest(current, tombstone)); ended || err != nil {
 		return DeleteResult{Existed: made != nil}, err
 	}
-	if err := r.If.forWrite(op, n, stateOf(current)); err != nil {
+	if err := r.If.forWrite(t.op, t.name, stateOf(current)); err != nil {
 		return DeleteResult{}, t.refuse(err)
 	}
 	if current == nil {
 		t.remember(0, outcome{})
 		return DeleteResult{}, nil
 	}
-	places, err := t.places(current)
-	if err != nil {
+	c := &change{put: []*meta.Record{t.grave(meta.Tombstone)}, forget: true}
+	if err := t.supersede(c, current); err != nil {
 		return DeleteResult{}, err
 	}
-	grave := &meta.Record{Ref: n.ref(meta.Tombstone)}
-	grave.Modified = s.o.Now()
-	err = t.commit(&change{put: []*meta.Record{grave}, replaces: current, free: places, forget: true})
+	err = t.commit(c)
 	return DeleteResult{Existed: err == nil}, err
+}
+
+// grave is a record that says that something is gone.
+func (t *turn) grave(kind meta.Kind) *meta.Record {
+	r := &meta.Record{Ref: t.name.ref(kind)}
+	r.Modified = t.store.o.Now()
+	return r
 }

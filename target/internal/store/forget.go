@@ -26,7 +26,7 @@ func (s *Store) removeOld(ctx context.Context, m *mountpath, refs []meta.Ref) er
 			continue
 		}
 		late := slices.ContainsFunc(st.Holders, func(h cluster.Holder) bool { return !h.InSync })
-		if late || s.isReadBefore(ref) || ref.Kind == meta.Tombstone && ref.Generation.Epoch >= st.Epoch {
+		if late || s.isReadBefore(ref) || isGrave(ref.Kind) && ref.Generation.Epoch >= st.Epoch {
 			keep[ref] = true
 			continue
 		}

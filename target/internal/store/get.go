@@ -153,15 +153,53 @@ func (s *Store) find(op string, n name, m *mountpath, get getter, r *GetRequest)
 	if err := m.err(); err != nil {
 		return nil, s.unreadable(op, n, m, slot, r.Epoch, err)
 	}
-	shard, id := s.shard(n.bucket.ID, n.key), n.ident()
-	record, err := get(m.index, n.ref(meta.Current), func(g cluster.Generation) bool { return shard.hidden(id, g) })
+	record, err := s.look(op, n, m, get, r)
 	if err != nil {
 		return nil, s.unreadable(op, n, m, slot, r.Epoch, err)
 	}
 	if err := s.check(op, n, slot, r.Epoch); err != nil {
 		return nil, err
 	}
+	if record != nil && record.Marker {
+		return nil, s.foundMarker(op, n, r, record)
+	}
 	return record, r.If.forRead(op, n, stateOf(record))
+}
+
+// look reads what a request is about: the visible object or delete marker, or the version that it names.
+func (s *Store) look(op string, n name, m *mountpath, get getter, r *GetRequest) (*meta.Record, error) {
+	if r.Version != "" {
+		number, ok := keyVersion(r.Version)
+		if !ok {
+			return nil, n.fail(op, cluster.KindInvalid, "that is no id of a version")
+		}
+		record, err := s.version(m, n, number, get)
+		if err == nil && record == nil {
+			err = n.fail(op, cluster.KindVersionNotFound, "the version does not exist")
+		}
+		return record, err
+	}
+	if n.bucket.Props.Versioning != cluster.VersioningOff {
+		current, tombstone, err := s.visibleNow(m, n, get)
+		if current == nil && isVersion(tombstone) {
+			return tombstone, err
+		}
+		return current, err
+	}
+	shard, id := s.shard(n.bucket.ID, n.key), n.ident()
+	return get(m.index, n.ref(meta.Current), func(g cluster.Generation) bool { return shard.hidden(id, g) })
+}
+
+// foundMarker is how a read ends that came upon a delete marker.
+func (s *Store) foundMarker(op string, n name, r *GetRequest, marker *meta.Record) error {
+	found := &DeleteMarker{Info: infoOf(marker)}
+	if r.Version != "" {
+		return n.wrap(op, cluster.KindMethod, found)
+	}
+	if err := r.If.forRead(op, n, state{}); !cluster.Is(err, cluster.KindObjectNotFound) {
+		return err
+	}
+	return n.wrap(op, cluster.KindObjectNotFound, found)
 }
 
 // unreadable reports why a key cannot be read. That another node may own it comes first.

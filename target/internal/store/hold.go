@@ -252,6 +252,8 @@ func (m *mountpath) line(ref meta.Ref) ([]*meta.Record, error) {
 	switch ref.Kind {
 	case meta.Current, meta.Tombstone:
 		kinds = []meta.Kind{meta.Current, meta.Tombstone}
+	case meta.Noncurrent, meta.NoncurrentTombstone:
+		kinds = []meta.Kind{meta.Noncurrent, meta.NoncurrentTombstone}
 	case meta.Upload, meta.UploadTombstone:
 		kinds = []meta.Kind{meta.Upload, meta.UploadTombstone}
 	}
@@ -502,6 +504,14 @@ func (m *mountpath) unnamed(key meta.Ref, removed, added []*meta.Record) ([]disk
 	if err != nil {
 		return nil, err
 	}
+	for _, r := range removed { // it may have become a version that is not current, or been one
+		version := meta.Ref{Kind: meta.Noncurrent, Bucket: key.Bucket, Key: key.Key, Version: r.KeyVersion()}
+		of, err := m.index.Generations(version)
+		if err != nil {
+			return nil, err
+		}
+		others = append(others, of...)
+	}
 	for part, err := range m.index.Scan(context.Background(), meta.Range{Kind: meta.UploadPart, Bucket: key.Bucket, Key: key.Key}).All() {
 		if err != nil {
 			return nil, err
@@ -687,7 +697,7 @@ func (s *Store) generationsOf(ctx context.Context, k KeyName) ([]cluster.Generat
 	if err != nil {
 		return nil, err
 	}
-	for _, kind := range []meta.Kind{meta.Upload, meta.UploadPart, meta.UploadTombstone} {
+	for _, kind := range []meta.Kind{meta.Noncurrent, meta.NoncurrentTombstone, meta.Upload, meta.UploadPart, meta.UploadTombstone} {
 		scan := meta.Range{Kind: kind, Bucket: k.Bucket, Key: k.Key, NoData: true}
 		for r, err := range m.index.Scan(ctx, scan).All() {
 			if err != nil {
@@ -727,7 +737,7 @@ func (s *Store) Forget(ctx context.Context, r *ForgetRequest) (Standing, error) 
 			return st, cluster.E(op, ref.String(), cluster.KindUnavailable, err)
 		}
 		owner, epoch := now.Owner(n.slot())
-		if owner != r.Node || ref.Kind == meta.Tombstone && epoch <= ref.Generation.Epoch {
+		if owner != r.Node || isGrave(ref.Kind) && epoch <= ref.Generation.Epoch {
 			return st, cluster.Fail(op, ref.String(), cluster.KindUnavailable, "it is not the sender's to forget")
 		}
 		if err := s.forget(m, ref); err != nil {

@@ -16,6 +16,7 @@ func infoOf(r *meta.Record) *Info {
 		Modified:   r.Modified,
 		Generation: r.Generation,
 		Version:    r.Counter,
+		VersionID:  versionID(r),
 		Sums:       r.Sums,
 		Composite:  r.Composite,
 		PartCount:  r.PartCount,

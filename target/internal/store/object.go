@@ -63,7 +63,8 @@ type Info struct {
 	Modified   time.Time
 	Accessed   time.Time // as far as it is known; of a read that returned Info, the one before. Only a Stat that asks for it tells it
 	Generation cluster.Generation
-	Version    int64 // AIStore's counter of the key: 1 for the first write
+	Version    int64             // AIStore's counter of the key: 1 for the first write
+	VersionID  cluster.VersionID // "null" where the bucket had no versions when it was written
 	Sums       Sums
 	Composite  bool // the sums but the bucket's are checksums of the parts' checksums; the S3 form has "-N"
 	PartCount  int  // of an object that an upload made; else 0
@@ -102,8 +103,10 @@ type GetRequest struct {
 	Call
 	Bucket cluster.BucketEntry
 	Key    cluster.ObjectKey
-	If     Conditions
-	Range  *Range // nil for the whole object
+	// Version asks for that version in place of the current one. Without it, a delete marker is an object that does not exist.
+	Version cluster.VersionID
+	If      Conditions
+	Range   *Range // nil for the whole object
 	// Part, when it is not 0, asks Open for one part of an object that an upload made, in place of Range. Parts are counted
 	// from 1 in their order; any other object is its own part 1. KindRange when there is no such part.
 	Part int
@@ -111,26 +114,30 @@ type GetRequest struct {
 	Accessed bool // of Stat: also when it was last read, which takes another look into the index
 }
 
-// DeleteRequest asks for an object to be gone.
+// DeleteRequest asks for an object to be gone; in a bucket with versions, for a delete marker to be the current version.
 type DeleteRequest struct {
 	Call
-	Bucket cluster.BucketEntry
-	Key    cluster.ObjectKey
-	If     Conditions
+	Bucket  cluster.BucketEntry
+	Key     cluster.ObjectKey
+	Version cluster.VersionID // when set: this version, or marker, goes for good
+	If      Conditions        // of the object that would be hidden, or of the version
 }
 
 // DeleteResult says what a delete found.
 type DeleteResult struct {
-	Existed bool // false: the key was absent and nothing was written
+	Existed bool              // false: there was nothing, and nothing was written
+	Version cluster.VersionID // of the marker that was made, or of what went; "" in a bucket without versions
+	Marker  bool              // Version is a delete marker
 }
 
 // UpdateRequest asks for an object's metadata to be changed without touching its bytes.
 type UpdateRequest struct {
 	Call
-	Bucket cluster.BucketEntry
-	Key    cluster.ObjectKey
-	If     Conditions
-	Edit   func(*Metadata) // changes the metadata in place, under the key's lock; may be called more than once
+	Bucket  cluster.BucketEntry
+	Key     cluster.ObjectKey
+	Version cluster.VersionID // when set: of this version
+	If      Conditions
+	Edit    func(*Metadata) // changes the metadata in place, under the key's lock; may be called more than once
 
 	KeepModified bool // S3's Last-Modified stays: tags are no part of the object
 }
@@ -143,7 +150,10 @@ type ListRequest struct {
 	Delimiter   string           // keys with it after the prefix are rolled up into one entry with Prefix set
 	After       string           // only entries behind this key; a common prefix that equals it is left out
 	AfterUpload cluster.UploadID // Uploads: of the key After, only uploads behind this one; empty leaves out all of that key
-	Details     bool             // also access times and the values of checksums, which cost more to read
+
+	AfterVersion cluster.VersionID // Versions: of the key After, only versions behind (older than) this one; empty leaves out all of that key
+
+	Details bool // also access times and the values of checksums, which cost more to read
 }
 
 // MountpathStatus is what the store says of one of its mountpaths.

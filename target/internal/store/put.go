@@ -52,7 +52,7 @@ func (s *Store) Put(ctx context.Context, r *PutRequest) (*Info, error) {
 
 // put commits a new object in the place of the visible one.
 func (t *turn) put(record *meta.Record, b *body, r *PutRequest) (*Info, error) {
-	current, tombstone, err := t.visible((*meta.Index).Peek)
+	current, tombstone, err := t.visible(t.kept())
 	if err != nil {
 		return nil, err
 	}
@@ -63,11 +63,11 @@ func (t *turn) put(record *meta.Record, b *body, r *PutRequest) (*Info, error) {
 		return nil, t.refuse(err)
 	}
 	follow(record, current)
-	places, err := t.places(current)
-	if err != nil {
+	c := &change{put: []*meta.Record{record}, body: b}
+	if err := t.supersede(c, newest(current, tombstone)); err != nil {
 		return nil, err
 	}
-	if err := t.commit(&change{put: []*meta.Record{record}, replaces: newest(current, tombstone), free: places, body: b}); err != nil {
+	if err := t.commit(c); err != nil {
 		return nil, err
 	}
 	return infoOf(record), nil

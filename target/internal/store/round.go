@@ -342,7 +342,7 @@ func (r *rounds) sources(to cluster.NodeID) []Source {
 			if at := r.tokens[to][Piece{i, j}]; at.shard == h.Shard {
 				src.Token = at.token
 			}
-			src.From, src.At = r.change.origin(record, j)
+			src.From, src.At = r.change.origin(i, j)
 			if src.From.Kind == 0 && len(r.earlier) > 0 {
 				src.From, src.At = r.earlier[len(r.earlier)-len(r.refs)+i], j
 			}
@@ -352,13 +352,13 @@ func (r *rounds) sources(to cluster.NodeID) []Source {
 	return all
 }
 
-// origin returns the record here, and at the other holders, from which the piece of a new record comes; none when it is new.
-func (c *change) origin(record *meta.Record, piece int) (meta.Ref, int) {
+// origin returns the record here, and at the other holders, from which a piece of the i-th record comes; none when it is new.
+func (c *change) origin(i, piece int) (meta.Ref, int) {
 	switch {
-	case c.edits:
-		return c.replaces.Ref, piece
-	case len(c.parts) > 0 && piece > 0:
-		number := uint32(record.Parts[piece-1].Number)
+	case i < len(c.from) && c.from[i].Kind != 0:
+		return c.from[i], piece
+	case len(c.parts) > 0 && i == 0 && piece > 0:
+		number := uint32(c.put[0].Parts[piece-1].Number)
 		i, found := slices.BinarySearchFunc(c.parts, number, func(p *meta.Record, n uint32) int { return int(p.Part) - int(n) })
 		if found {
 			return c.parts[i].Ref, 0
@@ -450,7 +450,7 @@ func (r *rounds) namedBy(p Piece) []datumRef {
 	for i := len(r.earlier) - len(r.refs) + p.Record; i >= 0; i -= len(r.refs) {
 		all = append(all, datumRef{r.earlier[i], p.Piece})
 	}
-	if from, at := r.change.origin(r.change.put[p.Record], p.Piece); from.Kind != 0 {
+	if from, at := r.change.origin(p.Record, p.Piece); from.Kind != 0 {
 		all = append(all, datumRef{from, at})
 	}
 	return all

@@ -143,7 +143,7 @@ func (m *mountpath) removeAll(ctx context.Context, refs []meta.Ref) error {
 // for any more.
 func (s *Store) sweepLeftovers(ctx context.Context, m *mountpath) error {
 	var refs []meta.Ref
-	for _, kind := range []meta.Kind{meta.Tombstone, meta.Replaced, meta.UploadTombstone} {
+	for _, kind := range []meta.Kind{meta.Tombstone, meta.NoncurrentTombstone, meta.Replaced, meta.UploadTombstone} {
 		for r, err := range m.index.Scan(ctx, meta.Range{Kind: kind, AllBuckets: true}).All() {
 			if err != nil {
 				return err
@@ -168,7 +168,7 @@ func (s *Store) sweepLeftovers(ctx context.Context, m *mountpath) error {
 func (s *Store) outlived(r *meta.Record) bool {
 	slot := r.Slot()
 	serving := cluster.Epoch(s.slots.serving.load(slot))
-	if serving == 0 || r.Generation.Epoch >= serving || !s.expired(slot, serving, r.Generation) {
+	if r.Marker || serving == 0 || r.Generation.Epoch >= serving || !s.expired(slot, serving, r.Generation) {
 		return false
 	}
 	if r.Kind != meta.UploadTombstone {
@@ -181,12 +181,15 @@ func (s *Store) outlived(r *meta.Record) bool {
 	return left <= 0
 }
 
+// isGrave reports whether records of a kind hide what is older, and go by R6 to R8.
+func isGrave(kind meta.Kind) bool { return kind == meta.Tombstone || kind == meta.NoncurrentTombstone }
+
 // bury lets a visible tombstone go in its own epoch (R7): where no other node holds the slot, nobody can bring a late copy of
 // the prepare of what was deleted. Once its requests are too old (R8), nothing asks for it. Elsewhere it waits for a later
 // epoch.
-func (s *Store) bury(m *mountpath, tombstone meta.Ref) {
-	if s.slots.sole.load(tombstone.Slot()) == 1 {
-		s.sweeper.expire(m, tombstone, s.o.Clock()+s.o.RetryWindow)
+func (s *Store) bury(m *mountpath, r *meta.Record) {
+	if isGrave(r.Kind) && !r.Marker && s.slots.sole.load(r.Slot()) == 1 {
+		s.sweeper.expire(m, r.Ref, s.o.Clock()+s.o.RetryWindow)
 	}
 }
 

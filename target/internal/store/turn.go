@@ -94,12 +94,8 @@ func (t *turn) wrap(err error) error { return t.name.wrap(t.op, cluster.KindOthe
 func (t *turn) visible(get getter) (current, tombstone *meta.Record, err error) {
 	inside := t.store.readers.enter()
 	defer t.store.readers.leave(inside)
-	hidden := func(g cluster.Generation) bool { return t.shard.hidden(t.id, g) }
-	if current, err = get(t.m.index, t.name.ref(meta.Current), hidden); current != nil || err != nil {
-		return current, nil, t.readFailed(err)
-	}
-	tombstone, err = t.m.index.Get(t.name.ref(meta.Tombstone), hidden)
-	return nil, tombstone, t.readFailed(err)
+	current, tombstone, err = t.store.visibleNow(t.m, t.name, get)
+	return current, tombstone, t.readFailed(err)
 }
 
 // readFailed wraps an error of reading; nil of nil.
@@ -112,12 +108,13 @@ type change struct {
 	remove   []*meta.Record // records to remove from the index once the change is visible, besides replaces
 	free     []disk.Place   // bytes to free once the change is visible
 	forget   bool           // the access time goes, too
+	note     *meta.Record   // what is removed, when no visible record will tell the request
 	body     *body          // whose bytes the change takes over; nil for none
 	bodies   []*body        // the same, of each part of the record
 	beside   []*meta.Record // true whatever becomes of the change; they get the generation, too
 
-	edits bool           // the record names the bytes of replaces
-	parts []*meta.Record // by number: the record names their bytes
+	from  []meta.Ref     // by record of put: whose bytes it names; a zero Ref, or none, for new bytes
+	parts []*meta.Record // by number: the first record names their bytes
 	part  bool           // the change is one part of an upload: nobody can look at it before it is visible
 }
 
@@ -149,8 +146,8 @@ func (t *turn) commit(c *change) error {
 	t.shard.reveal(t.id, c.deletes())
 	t.remember(0, outcome{wrote: true})
 	t.m.cleaner.add(c.cleanup(t.id, generation, refs))
-	if c.deletes() {
-		t.store.bury(t.m, c.put[0].Ref)
+	for _, r := range c.put {
+		t.store.bury(t.m, r)
 	}
 	return nil
 }
@@ -179,7 +176,7 @@ func (t *turn) batch(c *change, g cluster.Generation) (b *meta.Batch, doubts []m
 		batch.Doubt(r.Ref)
 		refs = append(refs, r.Ref)
 	}
-	kept, err := t.keepReplaced(batch, c.replaces, g)
+	kept, err := t.keepRequest(batch, c, g)
 	if err == nil {
 		err = t.keepBeside(batch, c.beside, g)
 	}
@@ -203,16 +200,33 @@ func (t *turn) markSlot(batch *meta.Batch) {
 	}
 }
 
+// keepRequest keeps the request that no visible record will tell once the change is visible.
+func (t *turn) keepRequest(batch *meta.Batch, c *change, by cluster.Generation) (*meta.Record, error) {
+	if c.note != nil {
+		return t.noteRequest(batch, t.call.Request, c.note, by)
+	}
+	return t.keepReplaced(batch, c.replaces, by)
+}
+
 // keepReplaced keeps the request of a visible record that is being replaced, while a gateway may still repeat it (R5). Had
 // it no place of its own, a key that is written all the time would carry all those requests in every record.
 func (t *turn) keepReplaced(batch *meta.Batch, replaced *meta.Record, by cluster.Generation) (*meta.Record, error) {
-	if replaced == nil || replaced.Request == "" || t.store.expired(t.slot, t.epoch, replaced.Generation) {
+	if replaced == nil || t.store.expired(t.slot, t.epoch, replaced.Generation) {
+		return nil, nil
+	}
+	return t.noteRequest(batch, replaced.Request, replaced, by)
+}
+
+// noteRequest notes that a request was carried out, and what it made or removed.
+func (t *turn) noteRequest(batch *meta.Batch, request cluster.RequestID, replaced *meta.Record, by cluster.Generation) (*meta.Record, error) {
+	if request == "" {
 		return nil, nil
 	}
 	kept := &meta.Record{Ref: t.name.ref(meta.Replaced)}
-	kept.Upload, kept.Generation = cluster.UploadID(replaced.Request), by
+	kept.Upload, kept.Generation = cluster.UploadID(request), by
 	kept.Size, kept.ETag, kept.Counter = replaced.Size, replaced.ETag, replaced.Counter
 	kept.Modified, kept.Sums, kept.Composite = replaced.Modified, replaced.Sums, replaced.Composite
+	kept.Number, kept.Null, kept.Marker = replaced.Number, replaced.Null, replaced.Marker
 	if err := batch.Put(kept); err != nil {
 		return nil, t.wrap(err)
 	}

@@ -24,6 +24,11 @@ func (s *Store) Update(_ context.Context, r *UpdateRequest) (*Info, error) {
 	if made, ended, err := t.earlier(newest(current, tombstone)); ended || err != nil {
 		return infoOf(made), err
 	}
+	if r.Version != "" {
+		if current, err = t.chosen(r.Version, newest(current, tombstone)); err != nil {
+			return nil, err
+		}
+	}
 	if err := t.writable(); err != nil {
 		return nil, err
 	}
@@ -38,7 +43,7 @@ func (s *Store) Update(_ context.Context, r *UpdateRequest) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.commit(&change{put: []*meta.Record{record}, replaces: current, edits: true}); err != nil {
+	if err := t.commit(&change{put: []*meta.Record{record}, replaces: current, from: []meta.Ref{current.Ref}}); err != nil {
 		return nil, err
 	}
 	return infoOf(record), nil

@@ -258,7 +258,8 @@ func (s *Store) Abort(ctx context.Context, r *AbortRequest) error {
 	for _, part := range records {
 		free = append(free, part.Place)
 	}
-	return t.endUpload(&change{put: []*meta.Record{t.uploadTombstone(r.Upload)}, remove: records, free: free})
+	end := t.uploadTombstone(r.Upload)
+	return t.endUpload(&change{put: []*meta.Record{end}, remove: records, free: free}, end)
 }
 
 // endedBySame returns nil when an earlier attempt of the same request ended the upload, else err.
@@ -283,12 +284,11 @@ func (t *turn) uploadTombstone(id cluster.UploadID) *meta.Record {
 	return end
 }
 
-// endUpload commits a change whose last record is an upload's tombstone.
-func (t *turn) endUpload(c *change) error {
+// endUpload commits a change with an upload's tombstone.
+func (t *turn) endUpload(c *change, end *meta.Record) error {
 	if err := t.commit(c); err != nil {
 		return err
 	}
-	end := c.put[len(c.put)-1]
 	t.store.sweeper.expire(t.m, end.Ref, t.store.o.Clock()+max(t.store.o.RetryWindow, t.store.o.UploadGrace))
 	return nil
 }
@@ -304,7 +304,7 @@ func (s *Store) Complete(ctx context.Context, r *CompleteRequest) (*Info, error)
 	}
 	defer t.end()
 
-	current, tombstone, err := t.visible((*meta.Index).Peek)
+	current, tombstone, err := t.visible(t.kept())
 	if err != nil {
 		return nil, err
 	}
@@ -328,20 +328,14 @@ func (s *Store) Complete(ctx context.Context, r *CompleteRequest) (*Info, error)
 		return nil, t.refuse(err)
 	}
 	follow(record, current)
-	replaced, err := t.places(current)
-	if err != nil {
+	end := t.uploadTombstone(r.Upload)
+	c := &change{put: []*meta.Record{record, end}, remove: append(parts, upload), free: unused(parts, record), parts: parts}
+	if err := t.supersede(c, before); err != nil {
 		return nil, err
 	}
-	end := t.uploadTombstone(r.Upload)
 	end.Size, end.ETag, end.Counter, end.Sums, end.Composite = record.Size, record.ETag, record.Counter, record.Sums, record.Composite
-	err = t.endUpload(&change{
-		put:      []*meta.Record{record, end},
-		replaces: before,
-		remove:   append(parts, upload),
-		free:     append(replaced, unused(parts, record)...),
-		parts:    parts,
-	})
-	if err != nil {
+	end.Number, end.Null = record.Number, record.Null
+	if err := t.endUpload(c, end); err != nil {
 		return nil, err
 	}
 	return infoOf(record), nil
