@@ -1,0 +1,156 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+)
+
+// TestSeveralVersions writes and removes versions of few keys while their owners crash, come back, catch up and move, and
+// compares what each owner shows with a model: whoever asks again under the same request id gets the outcome of the first.
+func TestSeveralVersions(t *testing.T) {
+	for seed := range uint64(2) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			s := newSeveral(t, 3, 3, nil)
+			s.bucket.Props.Versioning = cluster.VersioningEnabled
+			c := &versionClient{s: s, r: rand.New(rand.NewPCG(seed, 5)), versions: make(map[string][]version)}
+			stop := make(chan struct{})
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						c.step()
+					}
+				}
+			}()
+			late := s.disturb(rand.New(rand.NewPCG(seed, 99)), 2*time.Second)
+			s.heal()
+			close(stop)
+			<-done
+			late.Wait()
+			if t.Failed() {
+				return
+			}
+			for range 3 {
+				for _, key := range versionKeys {
+					c.verify(key)
+				}
+				for _, id := range nodeIDs {
+					s.promote(id, "")
+				}
+			}
+			t.Logf("%d steps", c.steps)
+		})
+	}
+}
+
+// versionClient does one thing after the other.
+type versionClient struct {
+	s        *several
+	r        *rand.Rand
+	versions map[string][]version
+	steps    int
+}
+
+func (c *versionClient) step() {
+	c.steps++
+	key := versionKeys[c.r.IntN(len(versionKeys))]
+	k := cluster.ObjectKey(key)
+	s := c.s
+	switch c.r.IntN(5) {
+	case 0, 1:
+		data := pattern(c.steps, []int{10, 6000}[c.r.IntN(2)])
+		info := again(s, func(r cluster.RequestID) (*Info, error) { return s.tryPut(key, data, r) })
+		c.versions[key] = slices.Insert(c.versions[key], 0, version{id: info.VersionID, data: data})
+	case 2:
+		r := again(s, func(request cluster.RequestID) (DeleteResult, error) {
+			return s.tryDeleteVersion(&DeleteRequest{Call: Call{Request: request}, Key: k})
+		})
+		c.versions[key] = slices.Insert(c.versions[key], 0, version{id: r.Version, marker: true})
+	case 3:
+		if n := len(c.versions[key]); n > 0 {
+			at := c.r.IntN(n)
+			again(s, func(request cluster.RequestID) (DeleteResult, error) {
+				return s.tryDeleteVersion(&DeleteRequest{Call: Call{Request: request}, Key: k, Version: c.versions[key][at].id})
+			})
+			c.versions[key] = slices.Delete(c.versions[key], at, at+1)
+		}
+	case 4:
+		c.verify(key)
+	}
+}
+
+// verify compares all versions of a key with what its owner has.
+func (c *versionClient) verify(key string) {
+	for i, v := range c.versions[key] {
+		got := again(c.s, func(cluster.RequestID) ([]byte, error) {
+			p, call := c.s.at(key, "")
+			if p == nil {
+				return nil, errDown
+			}
+			r := &GetRequest{Call: call, Bucket: c.s.bucket, Key: cluster.ObjectKey(key), Version: v.id}
+			if i == 0 && !v.marker {
+				r.Version = ""
+			}
+			o, err := p.store.Open(context.Background(), r)
+			if MarkerOf(err) != nil && p.CheckLease() == nil {
+				return nil, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			defer o.Close()
+			return io.ReadAll(o.Reader())
+		})
+		if !bytes.Equal(got, v.data) {
+			c.s.t.Errorf("%s version %d of %d, %s: %d bytes, want %d", key, i, len(c.versions[key]), v.id, len(got), len(v.data))
+		}
+	}
+	want := make([]cluster.VersionID, 0, len(c.versions[key]))
+	for _, v := range c.versions[key] {
+		want = append(want, v.id)
+	}
+	got := again(c.s, func(cluster.RequestID) ([]cluster.VersionID, error) {
+		p, _ := c.s.at(key, "")
+		if p == nil {
+			return nil, errDown
+		}
+		var ids []cluster.VersionID
+		for e, err := range p.store.Versions(context.Background(), &ListRequest{Bucket: c.s.bucket, Map: p.Map().Version, Prefix: key}) {
+			if err != nil {
+				return nil, err
+			}
+			if string(e.Key) == key {
+				ids = append(ids, e.VersionID)
+			}
+		}
+		return ids, p.CheckLease()
+	})
+	if !slices.Equal(got, want) {
+		c.s.t.Errorf("%s has versions %v, want %v", key, got, want)
+	}
+}
+
+func (s *several) tryDeleteVersion(r *DeleteRequest) (DeleteResult, error) {
+	p, call := s.at(string(r.Key), r.Request)
+	if p == nil {
+		return DeleteResult{}, errDown
+	}
+	r.Call, r.Bucket = call, s.bucket
+	got, err := p.store.Delete(context.Background(), r)
+	if err == nil && p.CheckLease() != nil {
+		err = errDown // nobody gets the answer of a process that has crashed
+	}
+	return got, err
+}
