@@ -329,11 +329,13 @@ func (m *mountpath) naming(n name, place disk.Place) ([]*meta.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	for part, err := range m.index.Scan(context.Background(), meta.Range{Kind: meta.UploadPart, Bucket: n.bucket.ID, Key: n.key}).All() {
-		if err != nil {
-			return nil, err
+	for _, kind := range []meta.Kind{meta.Noncurrent, meta.UploadPart} {
+		for r, err := range m.index.Scan(context.Background(), meta.Range{Kind: kind, Bucket: n.bucket.ID, Key: n.key}).All() {
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, r)
 		}
-		all = append(all, part)
 	}
 	var naming []*meta.Record
 	for _, r := range all {

@@ -43,11 +43,17 @@ func (s *Store) mergeVersions(ctx context.Context, op string, r *ListRequest, yi
 			h.close()
 		}
 	}()
+	placing := s.placingBy(begun.m)
 	for _, m := range s.mountpaths {
+		if placing.out[m] && !begun.partial {
+			continue
+		}
 		if err := m.err(); err != nil {
 			return err
 		}
-		h := s.newVersionHead(ctx, m, r, begun)
+		h := newVersionHead(ctx, s, m, r, func(ref meta.Ref) bool {
+			return s.elsewhere(begun, ref) || !s.matters(placing, m, ref.Slot()) || s.notShown(m, ref)
+		})
 		heads = append(heads, h)
 		if err := h.read(); err != nil {
 			return s.readFailed(op, name{bucket: &r.Bucket}, m, err)
@@ -101,14 +107,14 @@ type versionHead struct {
 	heads [3]*meta.Record // nil where there is no more
 }
 
-func (s *Store) newVersionHead(ctx context.Context, m *mountpath, r *ListRequest, a *activation) *versionHead {
+func newVersionHead(ctx context.Context, s *Store, m *mountpath, r *ListRequest, hidden func(meta.Ref) bool) *versionHead {
 	h := &versionHead{store: s, m: m, r: r}
 	of := *r
 	if r.AfterVersion != "" { // the rest of that key's versions first
 		of.After = ""
 	}
 	for i, kind := range []meta.Kind{meta.Current, meta.Tombstone, meta.Noncurrent} {
-		scan := scanRange(&of, kind, func(ref meta.Ref) bool { return s.elsewhere(a, ref) || s.notShown(m, ref) })
+		scan := scanRange(&of, kind, hidden)
 		if r.AfterVersion != "" {
 			scan.From = cluster.ObjectKey(r.After)
 		}
