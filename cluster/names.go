@@ -76,3 +76,14 @@ func ParseGeneration(s string) (Generation, error) {
 
 // String returns the incarnation as 16 hexadecimal digits.
 func (i Incarnation) String() string { return fmt.Sprintf("%016x", uint64(i)) }
+
+// NullVersion is the version of what was written while its bucket had no versions, or had them suspended.
+const NullVersion VersionID = "null"
+
+// Valid reports whether v can be the id of a version.
+func (v VersionID) Valid() bool {
+	if v == NullVersion {
+		return true
+	}
+	return len(v) == 16 && strings.Trim(string(v), "0123456789abcdef") == ""
+}

@@ -18,6 +18,9 @@ var operationActions = [operationEnd]policy.Action{
 	ListObjectsV2:                              policy.ListBucket,
 	ListMultipartUploads:                       policy.ListBucketMultipartUploads,
 	DeleteObjects:                              policy.DeleteObject,
+	GetBucketVersioning:                        policy.GetBucketVersioning,
+	PutBucketVersioning:                        policy.PutBucketVersioning,
+	ListObjectVersions:                         policy.ListBucketVersions,
 	GetBucketTagging:                           policy.GetBucketTagging,
 	PutBucketTagging:                           policy.PutBucketTagging,
 	DeleteBucketTagging:                        policy.PutBucketTagging,
@@ -75,6 +78,31 @@ func (o Operation) Action() policy.Action {
 	return policy.NoAction
 }
 
+// versionActions is what is needed in place of an operation's action when the request names a version.
+var versionActions = map[policy.Action]policy.Action{
+	policy.GetObject:           policy.GetObjectVersion,
+	policy.DeleteObject:        policy.DeleteObjectVersion,
+	policy.GetObjectTagging:    policy.GetObjectVersionTagging,
+	policy.PutObjectTagging:    policy.PutObjectVersionTagging,
+	policy.DeleteObjectTagging: policy.DeleteObjectVersionTagging,
+	policy.GetObjectAttributes: policy.GetObjectVersionAttributes,
+	policy.GetObjectACL:        policy.GetObjectVersionACL,
+	policy.PutObjectACL:        policy.PutObjectVersionACL,
+}
+
+// OfVersion returns the action in whose place a is needed when a version is named.
+func OfVersion(a policy.Action, v cluster.VersionID) policy.Action {
+	if of, ok := versionActions[a]; ok && v != "" {
+		return of
+	}
+	return a
+}
+
+// Action returns what the call needs to be allowed on what it names.
+func (c *Call) Action() policy.Action {
+	return OfVersion(c.Op.Action(), cluster.VersionID(c.Params.Get("versionId")))
+}
+
 // Need is a right that a request needs: to do something to a bucket, or to an object.
 type Need struct {
 	Action policy.Action
@@ -94,13 +122,13 @@ func (c *Call) Needs() ([]Need, error) {
 		if err != nil {
 			return nil, err
 		}
-		needs := []Need{{policy.GetObject, from.Bucket, from.Key}}
+		needs := []Need{{OfVersion(policy.GetObject, from.Version), from.Bucket, from.Key}}
 		if c.Op == CopyObject && c.Get(TaggingHeader) != "" {
 			needs = append(needs, Need{policy.PutObjectTagging, c.Bucket, c.Key})
 		}
 		return needs, nil
 	case GetObjectAttributes:
-		return []Need{{policy.GetObjectAttributes, c.Bucket, c.Key}}, nil
+		return []Need{{OfVersion(policy.GetObjectAttributes, cluster.VersionID(c.Params.Get("versionId"))), c.Bucket, c.Key}}, nil
 	}
 	return nil, nil
 }

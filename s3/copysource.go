@@ -9,12 +9,12 @@ import (
 
 // CopySource is the object that x-amz-copy-source names.
 type CopySource struct {
-	Bucket cluster.BucketName
-	Key    cluster.ObjectKey
+	Bucket  cluster.BucketName
+	Key     cluster.ObjectKey
+	Version cluster.VersionID // "" for the current one
 }
 
-// ParseCopySource reads x-amz-copy-source: bucket/key or /bucket/key, percent-encoded. A version is refused until
-// versioning is built.
+// ParseCopySource reads x-amz-copy-source: bucket/key or /bucket/key, percent-encoded, with ?versionId= behind it or without.
 func ParseCopySource(s string) (CopySource, error) {
 	const op = "s3.ParseCopySource"
 	invalid := func(message string) (CopySource, error) {
@@ -23,12 +23,16 @@ func ParseCopySource(s string) (CopySource, error) {
 	if strings.HasPrefix(s, "arn:") {
 		return CopySource{}, notImplemented(op, "Access points are not implemented.", Field{"Header", "x-amz-copy-source"})
 	}
-	path, query, _ := strings.Cut(s, "?")
-	if query != "" {
-		if strings.HasPrefix(query, "versionId=") {
-			return CopySource{}, notImplemented(op, "Versions are not implemented.", Field{"Header", "x-amz-copy-source"})
+	path, query, queried := strings.Cut(s, "?")
+	version := cluster.VersionID("")
+	if queried {
+		id, ok := strings.CutPrefix(query, "versionId=")
+		if version = cluster.VersionID(id); !ok {
+			return invalid("Invalid copy source object key")
 		}
-		return invalid("Invalid copy source object key")
+		if !version.Valid() {
+			return CopySource{}, invalidVersion(op, id)
+		}
 	}
 	decoded, err := unescape(path, false)
 	if err != nil {
@@ -41,5 +45,5 @@ func ParseCopySource(s string) (CopySource, error) {
 	case len(key) > cluster.MaxKeyLength || !utf8.ValidString(key):
 		return invalid("Invalid copy source object key")
 	}
-	return CopySource{cluster.BucketName(bucket), cluster.ObjectKey(key)}, nil
+	return CopySource{cluster.BucketName(bucket), cluster.ObjectKey(key), version}, nil
 }

@@ -18,7 +18,7 @@ const MaxDeleteKeys = 1000
 // DeleteItem is one object that DeleteObjects names.
 type DeleteItem struct {
 	Key          cluster.ObjectKey
-	Version      cluster.VersionID // refused until versioning is built
+	Version      cluster.VersionID // "" for a delete marker, where the bucket has versions
 	IfMatch      string            // ETag without quotes; "" for none
 	IfSize       *int64
 	IfModifiedAt *time.Time
@@ -101,8 +101,8 @@ func deleteItem(n *node) (DeleteItem, error) {
 		return item, malformedXML(op)
 	case len(item.Key) > cluster.MaxKeyLength:
 		item.Err = NewFault(op, KeyTooLong, "")
-	case item.Version != "" && item.Version != "null":
-		item.Err = notImplemented(op, "Versions are not implemented.")
+	case item.Version != "" && !item.Version.Valid():
+		item.Err = NewFault(op, NoSuchVersion, "")
 	}
 	return item, nil
 }
@@ -110,7 +110,8 @@ func deleteItem(n *node) (DeleteItem, error) {
 // DeleteOutcome is the outcome of one item of DeleteObjects; Err is nil when the key is gone.
 type DeleteOutcome struct {
 	Key     cluster.ObjectKey
-	Version cluster.VersionID
+	Version cluster.VersionID // that was named
+	Marker  cluster.VersionID // the delete marker that was made, or removed
 	Err     error
 }
 
@@ -133,6 +134,10 @@ func DeleteResultXML(outcomes []DeleteOutcome, quiet bool) []byte {
 			w.open("Deleted")
 			w.text("Key", string(o.Key))
 			w.optional("VersionId", string(o.Version))
+			if o.Marker != "" {
+				w.boolean("DeleteMarker", true)
+				w.text("DeleteMarkerVersionId", string(o.Marker))
+			}
 			w.close("Deleted")
 		}
 	}

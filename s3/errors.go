@@ -53,6 +53,8 @@ const (
 	NoSuchConfiguration               Code = "NoSuchConfiguration"
 	NoSuchKey                         Code = "NoSuchKey"
 	NoSuchUpload                      Code = "NoSuchUpload"
+	NoSuchVersion                     Code = "NoSuchVersion"
+	IllegalVersioningConfiguration    Code = "IllegalVersioningConfigurationException"
 	AccessForbidden                   Code = "AccessForbidden"
 	BadRequest                        Code = "BadRequest"
 	NoSuchCORSConfiguration           Code = "NoSuchCORSConfiguration"
@@ -142,6 +144,8 @@ var codes = map[Code]codeInfo{
 	NoOwnershipControls:               {404, cluster.KindNotFound, "The bucket ownership controls were not found"},
 	ACLNotSupported:                   {400, cluster.KindInvalid, "The bucket does not allow ACLs"},
 	InvalidACLWithOwnership:           {400, cluster.KindInvalid, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"},
+	NoSuchVersion:                     {404, cluster.KindVersionNotFound, "The specified version does not exist."},
+	IllegalVersioningConfiguration:    {400, cluster.KindInvalid, "The Versioning element must be specified"},
 	NotImplemented:                    {501, cluster.KindNotImplemented, "A header or query you provided implies functionality that is not implemented."},
 	NotModified:                       {304, cluster.KindNotModified, "Not Modified"},
 	OperationAborted:                  {409, cluster.KindConflict, "A conflicting conditional operation is currently in progress against this resource. Please try again."},
@@ -164,6 +168,7 @@ var kindCodes = map[cluster.Kind]Code{
 	cluster.KindBucketNotFound:     NoSuchBucket,
 	cluster.KindObjectNotFound:     NoSuchKey,
 	cluster.KindUploadNotFound:     NoSuchUpload,
+	cluster.KindVersionNotFound:    NoSuchVersion,
 	cluster.KindNotFound:           NoSuchConfiguration,
 	cluster.KindBucketExists:       BucketAlreadyOwnedByYou,
 	cluster.KindBucketNotEmpty:     BucketNotEmpty,
@@ -192,7 +197,8 @@ type Fault struct {
 	Code    Code
 	Message string // shown to the client; empty means the code's own text
 	Fields  []Field
-	Allow   string // of MethodNotAllowed: the methods that there are
+	Allow   string  // of MethodNotAllowed: the methods that there are
+	Header  []Field // of the reply, besides
 }
 
 // Error returns "Code: message".
@@ -235,6 +241,7 @@ type ErrorContext struct {
 	Bucket    cluster.BucketName
 	Key       cluster.ObjectKey
 	UploadID  cluster.UploadID
+	Version   cluster.VersionID
 }
 
 // Reply is a complete small reply: status, headers and body.
@@ -259,6 +266,9 @@ func ErrorReply(err error, c ErrorContext) Reply {
 	var f *Fault
 	if errors.As(err, &f) && f.Allow != "" {
 		r.Header = append(r.Header, Field{"Allow", f.Allow})
+	}
+	if f != nil {
+		r.Header = append(r.Header, f.Header...)
 	}
 	if c.Method == "HEAD" || info.status == 304 {
 		return r
@@ -290,6 +300,9 @@ func errorXML(err error, code Code, c ErrorContext) []byte {
 		w.text("BucketName", string(c.Bucket))
 	case NoSuchKey:
 		w.text("Key", string(c.Key))
+	case NoSuchVersion:
+		w.text("Key", string(c.Key))
+		w.text("VersionId", string(c.Version))
 	case NoSuchUpload:
 		w.text("UploadId", string(c.UploadID))
 	}

@@ -23,6 +23,9 @@ const (
 	ListObjectsV2
 	ListMultipartUploads
 	DeleteObjects
+	GetBucketVersioning
+	PutBucketVersioning
+	ListObjectVersions
 	PostObject
 	GetBucketTagging
 	PutBucketTagging
@@ -85,6 +88,9 @@ var operationNames = [...]string{
 	ListMultipartUploads:                     "ListMultipartUploads",
 	PostObject:                               "PostObject",
 	DeleteObjects:                            "DeleteObjects",
+	GetBucketVersioning:                      "GetBucketVersioning",
+	PutBucketVersioning:                      "PutBucketVersioning",
+	ListObjectVersions:                       "ListObjectVersions",
 	GetBucketTagging:                         "GetBucketTagging",
 	PutBucketTagging:                         "PutBucketTagging",
 	DeleteBucketTagging:                      "DeleteBucketTagging",
@@ -147,7 +153,7 @@ func (o Operation) OnObject() bool { return o >= PutObject && o < operationEnd }
 // Writes reports whether the operation changes anything.
 func (o Operation) Writes() bool {
 	switch o {
-	case CreateBucket, DeleteBucket, DeleteObjects, PostObject, PutBucketTagging, DeleteBucketTagging, PutBucketCors, DeleteBucketCors, PutBucketRequestPayment, PutObject, DeleteObject, CopyObject, CreateMultipartUpload,
+	case CreateBucket, DeleteBucket, DeleteObjects, PutBucketVersioning, PostObject, PutBucketTagging, DeleteBucketTagging, PutBucketCors, DeleteBucketCors, PutBucketRequestPayment, PutObject, DeleteObject, CopyObject, CreateMultipartUpload,
 		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, PutObjectTagging, DeleteObjectTagging,
 		PutBucketPolicy, DeleteBucketPolicy, PutPublicAccessBlock, DeletePublicAccessBlock, PutBucketOwnershipControls, DeleteBucketOwnershipControls,
 		PutBucketACL, PutObjectACL:
@@ -239,8 +245,8 @@ var bucketResources = []resource{
 	{"session", "SESSION", notBuilt("GET")},
 	{"tagging", "TAGGING", map[string]Operation{"GET": GetBucketTagging, "PUT": PutBucketTagging, "DELETE": DeleteBucketTagging}},
 	{"uploads", "UPLOADS", map[string]Operation{"GET": ListMultipartUploads}},
-	{"versioning", "VERSIONING", notBuilt("GET", "PUT")},
-	{"versions", "VERSIONS", notBuilt("GET")},
+	{"versioning", "VERSIONING", map[string]Operation{"GET": GetBucketVersioning, "PUT": PutBucketVersioning}},
+	{"versions", "VERSIONS", map[string]Operation{"GET": ListObjectVersions}},
 	{"website", "WEBSITE", notBuilt("GET", "PUT", "DELETE")},
 }
 
@@ -303,8 +309,16 @@ var operationParams = map[Operation][]string{
 	ListObjects:                       {"delimiter", "encoding-type", "marker", "max-keys", "prefix", "start-after", "continuation-token", "fetch-owner", "list-type"},
 	ListObjectsV2:                     {"continuation-token", "delimiter", "encoding-type", "fetch-owner", "list-type", "marker", "max-keys", "prefix", "start-after"},
 	ListMultipartUploads:              {"delimiter", "encoding-type", "key-marker", "max-uploads", "prefix", "upload-id-marker"},
-	GetObject:                         slices.Concat(overrideNames, []string{"partNumber"}),
-	HeadObject:                        slices.Concat(overrideNames, []string{"partNumber"}),
+	GetObject:                         slices.Concat(overrideNames, []string{"partNumber", "versionId"}),
+	HeadObject:                        slices.Concat(overrideNames, []string{"partNumber", "versionId"}),
+	DeleteObject:                      {"versionId"},
+	GetObjectAttributes:               {"versionId"},
+	GetObjectTagging:                  {"versionId"},
+	PutObjectTagging:                  {"versionId"},
+	DeleteObjectTagging:               {"versionId"},
+	GetObjectACL:                      {"versionId"},
+	PutObjectACL:                      {"versionId"},
+	ListObjectVersions:                {"delimiter", "encoding-type", "key-marker", "max-keys", "prefix", "version-id-marker"},
 	UploadPart:                        {"partNumber"},
 	UploadPartCopy:                    {"partNumber"},
 	ListBucketAnalyticsConfigurations: {"continuation-token"},

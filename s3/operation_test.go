@@ -94,10 +94,11 @@ func TestRefusedRequests(t *testing.T) {
 		}
 	}
 	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE"} {
-		for _, name := range []string{"unknown", "Acl", "TAGGING", "versionId=x", "versionId=", "acls", "tagging2=x", "%61cl2"} {
+		for _, name := range []string{"unknown", "Acl", "TAGGING", "acls", "tagging2=x", "%61cl2"} {
 			f(NotImplemented, method, "/b/k?"+name)
 		}
 	}
+	f(NotImplemented, "PUT", "/b/k?versionId=null")
 	f(NotImplemented, "PUT", "/b/k?partNumber=1") // without an upload
 	f(NotImplemented, "DELETE", "/b/k?partNumber=1")
 	f(NotImplemented, "GET", "/b/k?uploadId=u&partNumber=1")
@@ -106,7 +107,7 @@ func TestRefusedRequests(t *testing.T) {
 	f(NotImplemented, "PUT", "/b/k?%6cegal-hold") // an escaped name is the same name
 	f(NotImplemented, "PUT", "/b/k?response-content-type=x")
 	f(NotImplemented, "DELETE", "/b?unknown")
-	f(NotImplemented, "GET", "/b?versions&prefix=a")
+	f(NotImplemented, "GET", "/b?versions&marker=a")
 
 	f(NotImplemented, "OPTIONS", "/b/k")
 	f(MethodNotAllowed, "POST", "/b/k")

@@ -119,13 +119,16 @@ func TestCopySource(t *testing.T) {
 	f("%2Fb/a%20b+c/%C3%BC", "b", "a b+c/ü")
 	f("b//k/", "b", "/k/")
 	f("b/k%3FversionId=x", "b", "k?versionId=x")
-	for _, bad := range []string{"", "b", "b/", "/", "//k", "b/%zz", "b/%ff", "b/k?x=y", "b/" + strings.Repeat("k", 1025)} {
+	for _, bad := range []string{"", "b", "b/", "/", "//k", "b/%zz", "b/%ff", "b/k?x=y", "b/k?versionId=", "b/k?versionId=x", "b/" + strings.Repeat("k", 1025)} {
 		_, err := ParseCopySource(bad)
 		wantCode(t, err, InvalidArgument)
 	}
-	for _, refused := range []string{"b/k?versionId=x", "arn:aws:s3:::b/k"} {
-		_, err := ParseCopySource(refused)
-		wantCode(t, err, NotImplemented)
+	_, err := ParseCopySource("arn:aws:s3:::b/k")
+	wantCode(t, err, NotImplemented)
+	for _, id := range []cluster.VersionID{"null", "00000000000000ff"} {
+		if got, err := ParseCopySource("b/k?versionId=" + string(id)); err != nil || got.Version != id || got.Key != "k" {
+			t.Fatalf("%+v %v", got, err)
+		}
 	}
 }
 
@@ -407,7 +410,7 @@ func TestParseDelete(t *testing.T) {
 		t.Fatalf("%+v %v", items, err)
 	}
 	wantCode(t, items[1].Err, KeyTooLong)
-	wantCode(t, items[3].Err, NotImplemented)
+	wantCode(t, items[3].Err, NoSuchVersion)
 }
 
 func TestParseCreateBucket(t *testing.T) {

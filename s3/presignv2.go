@@ -22,8 +22,15 @@ func isPresignedV2(q Query) bool { return q.Has("AWSAccessKeyId") && q.Has("Sign
 // harmlessV2 are the query names of a URL presigned by Version 2 that never change what a request means.
 var harmlessV2 = []string{"AWSAccessKeyId", "Signature", "Expires", "content-type", "content-md5"}
 
-// signedV2 are the query names that Version 2 signs, beside sub-resources that are not built.
-var signedV2 = slices.Concat([]string{"attributes", "partNumber", "tagging", "uploadId", "uploads"}, overrideNames)
+// signedV2 are the query names that Version 2 signs: every sub-resource of an object, and what changes the meaning of a request
+// about one. A name that a client does not sign makes its signature wrong; one that is missing here could be added to a URL.
+var signedV2 = func() []string {
+	names := slices.Concat([]string{"partNumber", "versionId"}, overrideNames)
+	for _, r := range objectResources {
+		names = append(names, r.name)
+	}
+	return names
+}()
 
 // verifyV2 checks a URL presigned by Version 2.
 func (v *Verifier) verifyV2(c *Call, now time.Time) (Auth, error) {

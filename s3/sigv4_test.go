@@ -371,7 +371,8 @@ func TestPresignedV2(t *testing.T) {
 	f(InvalidRequest, "GET", "/johnsmith?AWSAccessKeyId=a&Signature=b&Expires=1&list-type=2", now)
 	f(InvalidRequest, "GET", "/johnsmith/k", now, "Authorization", "AWS a:b")
 	f(NotImplemented, "GET", good+"&torrent", now)
-	f(NotImplemented, "GET", good+"&versionId=1", now)
+	f(SignatureDoesNotMatch, "GET", good+"&versionId=null", now)
+	f(SignatureDoesNotMatch, "GET", good+"&acl", now)
 
 	sign := func(toSign string) string {
 		mac := hmac.New(sha1.New, []byte(exampleSecret))

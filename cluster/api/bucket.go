@@ -69,9 +69,11 @@ type (
 		DataSlices   int  `json:"data_slices"`
 		ParitySlices int  `json:"parity_slices"`
 	}
-	// VersioningConf is the versioning section: the integer counter of each object.
+	// VersioningConf is the versioning section: the integer counter of each object, which is always there, and whether what
+	// is replaced stays.
 	VersioningConf struct {
-		Enabled bool `json:"enabled"`
+		Enabled  bool   `json:"enabled"`
+		Versions string `json:"versions,omitempty"` // cluster.Versioning
 	}
 	// LRUConf is the eviction section.
 	LRUConf struct {
@@ -92,7 +94,7 @@ func NewBucketProps(e cluster.BucketEntry) BucketProps {
 		Redirect:   e.Props.Redirect,
 		Mirror:     MirrorConf{Copies: 1},
 		EC:         ECConf{Enabled: e.Props.Data > 0, DataSlices: e.Props.Data, ParitySlices: e.Props.Parity},
-		Versioning: VersioningConf{Enabled: true},
+		Versioning: VersioningConf{Enabled: true, Versions: string(e.Props.Versioning)},
 		Access:     accessAll,
 		BID:        uint64(e.ID),
 		Created:    e.Created.UnixNano(),
@@ -116,7 +118,7 @@ func (p BucketProps) Entry(b cluster.Bucket) cluster.BucketEntry {
 		ID: cluster.BucketID(p.BID), Bucket: b, Created: time.Unix(0, p.Created).UTC(), Creator: cluster.AccessKeyID(p.Creator),
 		Props: cluster.BucketProps{
 			Checksum: cluster.ChecksumType(p.Checksum.Type), Replicas: p.Replicas, MinCopies: p.MinCopies, Redirect: p.Redirect,
-			Data: p.EC.DataSlices, Parity: p.EC.ParitySlices,
+			Data: p.EC.DataSlices, Parity: p.EC.ParitySlices, Versioning: cluster.Versioning(p.Versioning.Versions),
 		},
 	}
 	if p.State == cluster.BucketDeleting.String() {

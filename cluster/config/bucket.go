@@ -24,7 +24,13 @@ var (
 	BucketRedirect = choice(Setting{Name: "redirect", Scope: ScopeBucket, Default: byCluster,
 		Help: "who is redirected when it is about this bucket, in place of what `s3.redirect` of the cluster says; when that is never, nobody is"},
 		byCluster, "auto", "always", "never")
+	BucketVersioning = choice(Setting{Name: "versioning", Scope: ScopeBucket, Default: versioningOff,
+		Help: "whether what is replaced and deleted stays as versions of the object; once a bucket had them it can only suspend them"},
+		versioningOff, string(cluster.VersioningEnabled), string(cluster.VersioningSuspended))
 )
+
+// versioningOff is how a user writes that a bucket never had versions.
+const versioningOff = "off"
 
 // auto is how a user leaves a number to the cluster.
 const auto = "auto"
@@ -98,7 +104,7 @@ func DefaultProps() cluster.BucketProps {
 }
 
 // refusedProps are properties of AIStore or of later versions that change how data is kept: they are refused, not ignored.
-var refusedProps = []string{"ec", "mirror", "versioning", "lru", "backend_bck", "write_policy", "chunks", "rate_limit"}
+var refusedProps = []string{"ec", "mirror", "lru", "backend_bck", "write_policy", "chunks", "rate_limit"}
 
 // SetProps changes p by name=value pairs. What is not supported is KindNotImplemented, what is wrong KindInvalid.
 func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketProps, error) {
@@ -119,6 +125,8 @@ func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketP
 			p.Data, p.Parity = l.Data, l.Parity
 		case BucketMinCopies.Name:
 			p.MinCopies, err = BucketMinCopies.Parse(value)
+		case BucketVersioning.Name:
+			p.Versioning, err = newVersioning(p.Versioning, value)
 		case BucketRedirect.Name:
 			p.Redirect, err = BucketRedirect.Parse(value)
 			if p.Redirect == byCluster {
@@ -156,6 +164,18 @@ func newReplicas(has int, value string) (int, error) {
 	return n, err
 }
 
+// newVersioning reads what a bucket does with versions, which had them or not.
+func newVersioning(had cluster.Versioning, value string) (cluster.Versioning, error) {
+	v, err := BucketVersioning.Parse(value)
+	if v == versioningOff {
+		v = string(cluster.VersioningOff)
+	}
+	if err == nil && v == "" && had != cluster.VersioningOff {
+		return had, fmt.Errorf("%s: a bucket that had versions can only suspend them", BucketVersioning.Name)
+	}
+	return cluster.Versioning(v), err
+}
+
 func refuseProp(name string) error {
 	const op = "cluster/config.SetProps"
 	section, _, _ := strings.Cut(name, ".")
@@ -170,11 +190,12 @@ func refuseProp(name string) error {
 // PropsMap returns the properties as name=value pairs.
 func PropsMap(p cluster.BucketProps) map[string]string {
 	return map[string]string{
-		BucketChecksum.Name:  string(p.Checksum),
-		BucketReplicas.Name:  numberOr(byCluster, p.Replicas),
-		BucketEC.Name:        ecText(p),
-		BucketMinCopies.Name: numberOr(auto, p.MinCopies),
-		BucketRedirect.Name:  cmp.Or(p.Redirect, byCluster),
+		BucketChecksum.Name:   string(p.Checksum),
+		BucketReplicas.Name:   numberOr(byCluster, p.Replicas),
+		BucketEC.Name:         ecText(p),
+		BucketMinCopies.Name:  numberOr(auto, p.MinCopies),
+		BucketRedirect.Name:   cmp.Or(p.Redirect, byCluster),
+		BucketVersioning.Name: cmp.Or(string(p.Versioning), versioningOff),
 	}
 }
 

@@ -28,15 +28,17 @@ const (
 
 // ListRequest asks a target for its part of a page: the entries of one bucket that it owns, in order of their bytes.
 type ListRequest struct {
-	MapVersion cluster.MapVersion `msg:"m"` // the version the gateway lists at; a target on another refuses (KindUnavailable)
-	BucketID   cluster.BucketID   `msg:"b"`
-	Uploads    bool               `msg:"u"` // multipart uploads instead of objects
-	Prefix     string             `msg:"p"`
-	Delimiter  string             `msg:"d"`
-	After      string             `msg:"a"` // entries after this key or common prefix; "" from the start
-	AfterID    cluster.UploadID   `msg:"i"` // with Uploads: and after this upload of key After
-	Limit      int                `msg:"l"` // of entries, common prefixes included
-	Details    bool               `msg:"D"` // also access times and the values of checksums, which cost more to read
+	MapVersion   cluster.MapVersion `msg:"m"` // the version the gateway lists at; a target on another refuses (KindUnavailable)
+	BucketID     cluster.BucketID   `msg:"b"`
+	Uploads      bool               `msg:"u"` // multipart uploads instead of objects
+	Prefix       string             `msg:"p"`
+	Delimiter    string             `msg:"d"`
+	After        string             `msg:"a"` // entries after this key or common prefix; "" from the start
+	AfterID      cluster.UploadID   `msg:"i"` // with Uploads: and after this upload of key After
+	Limit        int                `msg:"l"` // of entries, common prefixes included
+	Versions     bool               `msg:"v"` // all versions and delete markers instead of objects
+	AfterVersion cluster.VersionID  `msg:"w"` // with Versions: and after this version of key After
+	Details      bool               `msg:"D"` // also access times and the values of checksums, which cost more to read
 }
 
 // ListReply is one target's part of a page.
@@ -65,8 +67,9 @@ type DeleteRequest struct {
 
 // DeleteResult is the outcome of one item; Kind is empty when it is deleted (or was not there).
 type DeleteResult struct {
-	Kind    string `msg:"k"` // the name of a cluster.Kind
-	Message string `msg:"m"`
+	Kind    string            `msg:"k"` // the name of a cluster.Kind
+	Message string            `msg:"m"`
+	Marker  cluster.VersionID `msg:"d"` // the delete marker that was made, or removed
 }
 
 // DeleteReply holds one result for each item, in order.

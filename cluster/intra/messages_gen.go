@@ -190,13 +190,16 @@ func (z *DeleteReply) MarshalMsg(b []byte) (o []byte, err error) {
 	o = append(o, 0x81, 0xa1, 0x72)
 	o = msgp.AppendArrayHeader(o, uint32(len(z.Results)))
 	for za0001 := range z.Results {
-		// map header, size 2
+		// map header, size 3
 		// string "k"
-		o = append(o, 0x82, 0xa1, 0x6b)
+		o = append(o, 0x83, 0xa1, 0x6b)
 		o = msgp.AppendString(o, z.Results[za0001].Kind)
 		// string "m"
 		o = append(o, 0xa1, 0x6d)
 		o = msgp.AppendString(o, z.Results[za0001].Message)
+		// string "d"
+		o = append(o, 0xa1, 0x64)
+		o = msgp.AppendString(o, string(z.Results[za0001].Marker))
 	}
 	return
 }
@@ -270,6 +273,16 @@ func (z *DeleteReply) UnmarshalMsg(bts []byte) (o []byte, err error) {
 							err = msgp.WrapError(err, "Results", za0001, "Message")
 							return
 						}
+					case "d":
+						{
+							var zb0004 string
+							zb0004, bts, err = msgp.ReadStringBytes(bts)
+							if err != nil {
+								err = msgp.WrapError(err, "Results", za0001, "Marker")
+								return
+							}
+							z.Results[za0001].Marker = cluster.VersionID(zb0004)
+						}
 					default:
 						bts, err = msgp.Skip(bts)
 						if err != nil {
@@ -295,7 +308,7 @@ func (z *DeleteReply) UnmarshalMsg(bts []byte) (o []byte, err error) {
 func (z *DeleteReply) Msgsize() (s int) {
 	s = 1 + 2 + msgp.ArrayHeaderSize
 	for za0001 := range z.Results {
-		s += 1 + 2 + msgp.StringPrefixSize + len(z.Results[za0001].Kind) + 2 + msgp.StringPrefixSize + len(z.Results[za0001].Message)
+		s += 1 + 2 + msgp.StringPrefixSize + len(z.Results[za0001].Kind) + 2 + msgp.StringPrefixSize + len(z.Results[za0001].Message) + 2 + msgp.StringPrefixSize + len(string(z.Results[za0001].Marker))
 	}
 	return
 }
@@ -399,13 +412,16 @@ func (z *DeleteRequest) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z DeleteResult) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 2
+	// map header, size 3
 	// string "k"
-	o = append(o, 0x82, 0xa1, 0x6b)
+	o = append(o, 0x83, 0xa1, 0x6b)
 	o = msgp.AppendString(o, z.Kind)
 	// string "m"
 	o = append(o, 0xa1, 0x6d)
 	o = msgp.AppendString(o, z.Message)
+	// string "d"
+	o = append(o, 0xa1, 0x64)
+	o = msgp.AppendString(o, string(z.Marker))
 	return
 }
 
@@ -443,6 +459,16 @@ func (z *DeleteResult) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Message")
 				return
 			}
+		case "d":
+			{
+				var zb0002 string
+				zb0002, bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Marker")
+					return
+				}
+				z.Marker = cluster.VersionID(zb0002)
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -457,7 +483,7 @@ func (z *DeleteResult) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z DeleteResult) Msgsize() (s int) {
-	s = 1 + 2 + msgp.StringPrefixSize + len(z.Kind) + 2 + msgp.StringPrefixSize + len(z.Message)
+	s = 1 + 2 + msgp.StringPrefixSize + len(z.Kind) + 2 + msgp.StringPrefixSize + len(z.Message) + 2 + msgp.StringPrefixSize + len(string(z.Marker))
 	return
 }
 
@@ -570,9 +596,9 @@ func (z *ListReply) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *ListRequest) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 9
+	// map header, size 11
 	// string "m"
-	o = append(o, 0x89, 0xa1, 0x6d)
+	o = append(o, 0x8b, 0xa1, 0x6d)
 	o = msgp.AppendUint64(o, uint64(z.MapVersion))
 	// string "b"
 	o = append(o, 0xa1, 0x62)
@@ -595,6 +621,12 @@ func (z *ListRequest) MarshalMsg(b []byte) (o []byte, err error) {
 	// string "l"
 	o = append(o, 0xa1, 0x6c)
 	o = msgp.AppendInt(o, z.Limit)
+	// string "v"
+	o = append(o, 0xa1, 0x76)
+	o = msgp.AppendBool(o, z.Versions)
+	// string "w"
+	o = append(o, 0xa1, 0x77)
+	o = msgp.AppendString(o, string(z.AfterVersion))
 	// string "D"
 	o = append(o, 0xa1, 0x44)
 	o = msgp.AppendBool(o, z.Details)
@@ -683,6 +715,22 @@ func (z *ListRequest) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Limit")
 				return
 			}
+		case "v":
+			z.Versions, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Versions")
+				return
+			}
+		case "w":
+			{
+				var zb0005 string
+				zb0005, bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "AfterVersion")
+					return
+				}
+				z.AfterVersion = cluster.VersionID(zb0005)
+			}
 		case "D":
 			z.Details, bts, err = msgp.ReadBoolBytes(bts)
 			if err != nil {
@@ -703,7 +751,7 @@ func (z *ListRequest) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *ListRequest) Msgsize() (s int) {
-	s = 1 + 2 + msgp.Uint64Size + 2 + msgp.Uint64Size + 2 + msgp.BoolSize + 2 + msgp.StringPrefixSize + len(z.Prefix) + 2 + msgp.StringPrefixSize + len(z.Delimiter) + 2 + msgp.StringPrefixSize + len(z.After) + 2 + msgp.StringPrefixSize + len(string(z.AfterID)) + 2 + msgp.IntSize + 2 + msgp.BoolSize
+	s = 1 + 2 + msgp.Uint64Size + 2 + msgp.Uint64Size + 2 + msgp.BoolSize + 2 + msgp.StringPrefixSize + len(z.Prefix) + 2 + msgp.StringPrefixSize + len(z.Delimiter) + 2 + msgp.StringPrefixSize + len(z.After) + 2 + msgp.StringPrefixSize + len(string(z.AfterID)) + 2 + msgp.IntSize + 2 + msgp.BoolSize + 2 + msgp.StringPrefixSize + len(string(z.AfterVersion)) + 2 + msgp.BoolSize
 	return
 }
 

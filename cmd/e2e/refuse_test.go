@@ -15,9 +15,9 @@ import (
 // Reference", 2026), and names that S3 does not know.
 var (
 	bucketSubresources = strings.Fields(`abac encryption lifecycle logging metadataConfiguration metadataInventoryTable metadataJournalTable metadataTable
-		notification object-lock replication session versioning versions website`)
-	objectSubresources = strings.Fields(`attributes&versionId=null encryption legal-hold renameObject restore retention select&select-type=2
-		torrent versionId=3L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY tagging&versionId=null`)
+		notification object-lock replication session website`)
+	objectSubresources = strings.Fields(`encryption legal-hold renameObject restore retention select&select-type=2
+		torrent`)
 	strangeQueries = strings.Fields(`unheard-of unheard-of=1 appendObject&position=0 Acl TAGGING policy2 %6cegal-hold legal-hold=&x=1 uploadid=1`)
 	// OPTIONS asks for the CORS rules, whatever is behind the path.
 	allMethods = []string{"GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "PROPFIND"}

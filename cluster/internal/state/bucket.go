@@ -59,7 +59,16 @@ func (s *State) setBucketProps(c SetBucketProps, req cluster.RequestID) Result {
 	if err := c.Props.Validate(); err != nil {
 		return Refuse(cluster.KindInvalid, c.Bucket.String(), err.Error())
 	}
+	if old.Props.Versioning != cluster.VersioningOff && c.Props.Versioning == cluster.VersioningOff {
+		return Refuse(cluster.KindConflict, c.Bucket.String(), "the bucket had versions by now: it can only suspend them")
+	}
+	if old.Under != 0 && old.Props.Versioning != c.Props.Versioning {
+		return Refuse(cluster.KindConflict, c.Bucket.String(), "the bucket's layout is being changed")
+	}
 	if old.Props.Layout() != c.Props.Layout() {
+		if old.Props.Versioning != cluster.VersioningOff || c.Props.Versioning != cluster.VersioningOff {
+			return Refuse(cluster.KindNotImplemented, c.Bucket.String(), "the layout of a bucket with versions cannot be changed")
+		}
 		return s.beginConversion(old, c, req)
 	}
 	e := *old

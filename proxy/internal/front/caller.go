@@ -109,7 +109,7 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 		return err
 	}
 	res.Owner = r.who == f.root && ofPolicy[r.call.Op]
-	if err := f.allow(&r.judged, r.call.Op.Action(), r.call.Bucket, r.call.Key, res); err != nil {
+	if err := f.allow(&r.judged, r.call.Action(), r.call.Bucket, r.call.Key, res); err != nil {
 		return err
 	}
 	r.hide = !r.call.Op.Writes() && r.call.Op.OnObject() && f.hides(&r.judged, r.call.Bucket, res)

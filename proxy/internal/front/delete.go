@@ -42,7 +42,7 @@ func (f *Front) authorizeDeletes(ctx context.Context, r *s3Request, items []s3.D
 	}
 	for i := range items {
 		if items[i].Err == nil {
-			items[i].Err = f.allow(&r.judged, s3.DeleteObject.Action(), r.call.Bucket, items[i].Key, res)
+			items[i].Err = f.allow(&r.judged, s3.OfVersion(s3.DeleteObject.Action(), items[i].Version), r.call.Bucket, items[i].Key, res)
 		}
 	}
 	return nil
@@ -110,7 +110,7 @@ func (f *Front) deleteShare(ctx context.Context, r *s3Request, p place, began ti
 	for n, i := range share {
 		_, epoch := p.view.Map().Owner(cluster.SlotOf(p.bucket.ID, items[i].Key))
 		in.Items[n] = intra.DeleteItem{
-			Key: items[i].Key, Epoch: epoch, IfMatch: items[i].IfMatch, IfSize: items[i].IfSize, IfModifiedAt: items[i].IfModifiedAt,
+			Key: items[i].Key, Version: items[i].Version, Epoch: epoch, IfMatch: items[i].IfMatch, IfSize: items[i].IfSize, IfModifiedAt: items[i].IfModifiedAt,
 			Request: itemRequest(r.req.ID, i),
 		}
 	}
@@ -118,7 +118,7 @@ func (f *Front) deleteShare(ctx context.Context, r *s3Request, p place, began ti
 	for n, i := range share {
 		outcomes[i].Err = err
 		if err == nil {
-			outcomes[i].Err = resultError(reply.Results[n])
+			outcomes[i].Err, outcomes[i].Marker = resultError(reply.Results[n]), reply.Results[n].Marker
 		}
 	}
 }

@@ -36,6 +36,9 @@ var s3Handlers = map[s3.Operation]s3Handler{
 	s3.ListObjectsV2:        (*Front).listObjects,
 	s3.ListMultipartUploads: (*Front).listUploads,
 	s3.DeleteObjects:        (*Front).deleteObjects,
+	s3.GetBucketVersioning:  (*Front).getVersioning,
+	s3.PutBucketVersioning:  (*Front).putVersioning,
+	s3.ListObjectVersions:   (*Front).listVersions,
 	s3.PostObject:           (*Front).postObject,
 
 	s3.GetBucketTagging:                           bucketTagging.get,
@@ -161,6 +164,7 @@ func (f *Front) writeS3Error(req *httpd.Request, rep *httpd.Reply, err error) {
 	call, _ := f.router().Parse(seen(req))
 	if call != nil {
 		c.Bucket, c.Key, c.UploadID = call.Bucket, call.Key, cluster.UploadID(call.Params.Get("uploadId"))
+		c.Version = cluster.VersionID(call.Params.Get("versionId"))
 	}
 	setS3Reply(rep, s3.ErrorReply(err, c))
 	if call != nil {

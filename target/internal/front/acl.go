@@ -10,8 +10,9 @@ import (
 
 // getACL serves GetObjectAcl: the owner of the bucket owns its objects, and may do everything.
 func (f *Front) getACL(ctx context.Context, r *request) error {
-	if _, err := f.o.Store.Stat(ctx, &store.GetRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key}); err != nil {
-		return err
+	read := &store.GetRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version}
+	if _, err := f.o.Store.Stat(ctx, read); err != nil {
+		return f.notRead(ctx, r, read, err)
 	}
 	owner := string(r.bucket.Creator)
 	r.rep.Status = http.StatusOK

@@ -111,6 +111,7 @@ func setChecksums(rep *httpd.Reply, sums []checksum, kind string) {
 // setObjectHeaders puts what is known of an object into the reply to a read.
 func setObjectHeaders(r *request, info *store.Info) {
 	rep := r.rep
+	r.setVersion(info)
 	rep.SetHeader("ETag", s3.QuoteETag(info.ETag))
 	rep.SetHeader("Last-Modified", s3.FormatHTTPDate(info.Modified))
 	rep.SetHeader("Accept-Ranges", "bytes")

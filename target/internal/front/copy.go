@@ -56,7 +56,7 @@ func readCopyRequest(c *s3.Call) (*copyRequest, error) {
 	if q.md, err = metadata(c); err != nil {
 		return nil, err
 	}
-	if from.Bucket == c.Bucket && from.Key == c.Key && !q.replace && q.sum == s3.NoAlgorithm {
+	if from.Bucket == c.Bucket && from.Key == c.Key && from.Version == "" && !q.replace && q.sum == s3.NoAlgorithm {
 		return nil, s3.NewFault(op, s3.InvalidRequest, "This copy request is illegal because it is trying to copy an object to itself "+
 			"without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
@@ -74,6 +74,7 @@ func (f *Front) copyObject(ctx context.Context, r *request) error {
 		return err
 	}
 	sums, _ := objectChecksums(info)
+	r.setVersion(info)
 	r.rep.Status = http.StatusOK
 	r.rep.Bytes(s3.ContentTypeXML, s3.CopyResultXML(s3.CopyObject, info.ETag, info.Modified, elements(sums)))
 	return nil
@@ -81,8 +82,8 @@ func (f *Front) copyObject(ctx context.Context, r *request) error {
 
 // copy makes the object. A copy onto itself that only changes metadata does not touch the bytes.
 func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.Info, error) {
-	itself := q.from.Bucket == r.call.Bucket && q.from.Key == r.grant.Key
-	if itself && q.sum == s3.NoAlgorithm && !q.dest.Match.IsSet() && !q.dest.NoneMatch.IsSet() {
+	itself := q.from.Bucket == r.call.Bucket && q.from.Key == r.grant.Key && q.from.Version == ""
+	if itself && r.bucket.Props.Versioning == cluster.VersioningOff && q.sum == s3.NoAlgorithm && !q.dest.Match.IsSet() && !q.dest.NoneMatch.IsSet() {
 		return f.o.Store.Update(ctx, &store.UpdateRequest{
 			Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, If: q.source,
 			Edit: q.describe,
@@ -120,11 +121,12 @@ func (f *Front) copyWhole(ctx context.Context, r *request, q *copyRequest, itsel
 // copyOnce reads the source and writes it as the object. A copy onto itself takes the place of what it read and of nothing
 // else: or it would bring back bytes that another write has replaced.
 func (f *Front) copyOnce(ctx context.Context, r *request, q *copyRequest, itself bool) (*store.Info, error) {
-	src, err := f.openSource(ctx, r, cluster.Native(q.from.Bucket), q.from.Key, q.source, nil)
+	src, err := f.openSource(ctx, r, cluster.Native(q.from.Bucket), q.from.Key, q.from.Version, q.source, nil)
 	if err != nil {
 		return f.o.Store.Repeated(r.attempt(), r.bucket, r.grant.Key, err)
 	}
 	defer src.close()
+	r.setSourceVersion(src)
 	if err := checkCopySize(src.length); err != nil {
 		return f.o.Store.Repeated(r.attempt(), r.bucket, r.grant.Key, err)
 	}
@@ -204,11 +206,12 @@ func (f *Front) uploadPartCopy(ctx context.Context, r *request) error {
 
 // copyPart reads the source, or a range of it, and writes it as a part.
 func (f *Front) copyPart(ctx context.Context, r *request, put *store.PutPartRequest, from s3.CopySource, cond store.Conditions, part *s3.Range) (*store.PartInfo, error) {
-	src, err := f.openSource(ctx, r, cluster.Native(from.Bucket), from.Key, cond, byteRange(part))
+	src, err := f.openSource(ctx, r, cluster.Native(from.Bucket), from.Key, from.Version, cond, byteRange(part))
 	if err != nil {
 		return f.o.Store.RepeatedPart(put, err)
 	}
 	defer src.close()
+	r.setSourceVersion(src)
 	if err := checkCopyRange(part, src); err != nil {
 		return f.o.Store.RepeatedPart(put, err)
 	}
@@ -224,4 +227,11 @@ func checkCopyRange(part *s3.Range, src *source) error {
 		return s3.NewFault(op, s3.InvalidRange, "Range specified is not valid for source object of size: "+strconv.FormatInt(src.info.Size, 10))
 	}
 	return checkCopySize(src.length)
+}
+
+// setSourceVersion tells which version was copied.
+func (r *request) setSourceVersion(src *source) {
+	if src.version != "" {
+		r.rep.SetHeader(headerVersion, string(src.version))
+	}
 }

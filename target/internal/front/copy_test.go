@@ -71,7 +71,8 @@ func TestCopyRefusals(t *testing.T) {
 	b.do("PUT", "/bucket/d", "", "x-amz-copy-source", "bucket/none").want(t, 404, "NoSuchKey")
 	b.do("PUT", "/bucket/d", "", "x-amz-copy-source", "nowhere/none").want(t, 404, "NoSuchBucket")
 	b.do("PUT", "/bucket/d", "", "x-amz-copy-source", "nonsense").want(t, 400, "InvalidArgument")
-	b.do("PUT", "/bucket/d", "", "x-amz-copy-source", "bucket/s0?versionId=1").want(t, 501)
+	b.do("PUT", "/bucket/d", "", "x-amz-copy-source", "bucket/s0?versionId=1").want(t, 400, "InvalidArgument")
+	b.do("PUT", "/bucket/d", "", "x-amz-copy-source", "bucket/s0?versionId=0000000000000001").want(t, 404, "NoSuchVersion")
 	b.do("PUT", "/bucket/s0", "", "x-amz-copy-source", "bucket/s0").want(t, 400, "InvalidRequest")
 }
 

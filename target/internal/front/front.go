@@ -69,11 +69,12 @@ func New(o Options) *Front { return &Front{o: o, keys: s3.NewSigningKeys()} }
 
 // request is one granted request on its way through a handler.
 type request struct {
-	grant  *intra.Grant
-	bucket cluster.BucketEntry
-	call   *s3.Call // for a native request without an operation
-	req    *httpd.Request
-	rep    *httpd.Reply
+	grant   *intra.Grant
+	bucket  cluster.BucketEntry
+	call    *s3.Call          // for a native request without an operation
+	version cluster.VersionID // that the request names, or ""
+	req     *httpd.Request
+	rep     *httpd.Reply
 }
 
 // attempt names this try of the request for the store.
@@ -189,6 +190,9 @@ func (r *request) route() (handler, error) {
 		return nil, err
 	}
 	r.rep.Operation = r.call.Op.String()
+	if r.version, err = s3.ReadVersion(r.call); err != nil {
+		return nil, err
+	}
 	h := s3Handlers[r.call.Op]
 	if h == nil || r.call.Op.String() != r.grant.Operation {
 		return nil, cluster.Fail(op, r.grant.Operation, cluster.KindDenied, "the request is not the one that was granted")

@@ -13,7 +13,7 @@ import (
 // read is what a GET or HEAD asks the store for.
 func (r *request) read() *store.GetRequest {
 	return &store.GetRequest{
-		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key,
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version,
 		If: conditions(s3.ReadConditions(r.call)), Range: byteRange(s3.ParseRange(r.req.Header.Get("Range"))),
 	}
 }
@@ -112,6 +112,7 @@ func (f *Front) getAttributes(ctx context.Context, r *request) error {
 		return f.notRead(ctx, r, read, err)
 	}
 	sums, kind := objectChecksums(info)
+	r.setVersion(info)
 	a := s3.Attributes{ETag: info.ETag, Size: info.Size, Sums: elements(sums), ChecksumType: kind}
 	for _, p := range parts {
 		a.Parts = append(a.Parts, s3.ListedPart{Number: p.Number, Size: p.Size, Sums: elements(checksums(p.Sums, 0))})
@@ -127,10 +128,13 @@ func (f *Front) getAttributes(ctx context.Context, r *request) error {
 func (f *Front) notRead(ctx context.Context, r *request, read *store.GetRequest, err error) error {
 	const op = "target/front.notRead"
 	kind := cluster.KindOf(err)
+	if marker := store.MarkerOf(err); marker != nil {
+		return foundMarker(kind, marker)
+	}
 	if kind != cluster.KindNotModified && kind != cluster.KindRange {
 		return err
 	}
-	info, statErr := f.o.Store.Stat(ctx, &store.GetRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key})
+	info, statErr := f.o.Store.Stat(ctx, &store.GetRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version})
 	if statErr != nil {
 		return err
 	}
@@ -151,4 +155,24 @@ func (f *Front) notRead(ctx context.Context, r *request, read *store.GetRequest,
 		}
 	}
 	return nil
+}
+
+// foundMarker is the answer to a read that came upon a delete marker.
+func foundMarker(kind cluster.Kind, marker *store.Info) error {
+	const op = "target/front.foundMarker"
+	f := &s3.Fault{Code: s3.NoSuchKey, Header: []s3.Field{
+		{Name: "x-amz-delete-marker", Value: "true"}, {Name: "x-amz-version-id", Value: string(marker.VersionID)},
+	}}
+	if kind == cluster.KindMethod {
+		f.Code, f.Allow = s3.MethodNotAllowed, "DELETE"
+		f.Header = append(f.Header, s3.Field{Name: "Last-Modified", Value: s3.FormatHTTPDate(marker.Modified)})
+	}
+	return cluster.E(op, "", kind, f)
+}
+
+// setVersion tells which version an answer is about, where the bucket has versions.
+func (r *request) setVersion(info *store.Info) {
+	if r.bucket.Props.Versioning != cluster.VersioningOff {
+		r.rep.SetHeader("x-amz-version-id", string(info.VersionID))
+	}
 }

@@ -164,11 +164,14 @@ func (f *Front) moveAt(ctx context.Context, m *cluster.Map, over cluster.BucketE
 func (f *Front) list(ctx context.Context, entry cluster.BucketEntry, in *intra.ListRequest) (*intra.ListReply, error) {
 	list := &store.ListRequest{
 		Bucket: entry, Map: in.MapVersion, Prefix: in.Prefix, Delimiter: in.Delimiter, After: in.After, AfterUpload: in.AfterID,
-		Details: in.Details,
+		AfterVersion: in.AfterVersion, Details: in.Details,
 	}
 	entries := f.o.Store.List
-	if in.Uploads {
+	switch {
+	case in.Uploads:
 		entries = f.o.Store.Uploads
+	case in.Versions:
+		entries = f.o.Store.Versions
 	}
 	reply := &intra.ListReply{MapVersion: in.MapVersion}
 	for e, err := range entries(ctx, list) {

@@ -75,8 +75,12 @@ func (f *Front) Delete(ctx context.Context, g *intra.Grant, in *intra.DeleteRequ
 	workers.SetLimit(deleteWorkers)
 	for i := range in.Items {
 		workers.Go(func() error {
-			if err := f.deleteItem(ctx, g, entry, &in.Items[i]); err != nil {
+			result, err := f.deleteItem(ctx, g, entry, &in.Items[i])
+			switch {
+			case err != nil:
 				reply.Results[i] = intra.DeleteResult{Kind: cluster.KindOf(err).String(), Message: err.Error()}
+			case result.Marker:
+				reply.Results[i].Marker = result.Version
 			}
 			return nil
 		})
@@ -84,27 +88,24 @@ func (f *Front) Delete(ctx context.Context, g *intra.Grant, in *intra.DeleteRequ
 	return reply, workers.Wait()
 }
 
-func (f *Front) deleteItem(ctx context.Context, g *intra.Grant, bucket cluster.BucketEntry, item *intra.DeleteItem) error {
+func (f *Front) deleteItem(ctx context.Context, g *intra.Grant, bucket cluster.BucketEntry, item *intra.DeleteItem) (store.DeleteResult, error) {
 	const op = "target/front.deleteItem"
-	if item.Version != "" && item.Version != "null" {
-		return cluster.Fail(op, bucket.Bucket.Object(item.Key), cluster.KindNotImplemented, "versions are not implemented")
-	}
 	if item.IfSize != nil || item.IfModifiedAt != nil {
-		return cluster.Fail(op, bucket.Bucket.Object(item.Key), cluster.KindNotImplemented, "conditions on size and time are not implemented")
+		return store.DeleteResult{}, cluster.Fail(op, bucket.Bucket.Object(item.Key), cluster.KindNotImplemented, "conditions on size and time are not implemented")
 	}
 	if err := f.settle(ctx, bucket, item.Key); err != nil {
-		return err
+		return store.DeleteResult{}, err
 	}
 	request := &store.DeleteRequest{
-		Call: store.Call{Request: item.Request, Epoch: item.Epoch, Sent: sent(g)}, Bucket: bucket, Key: item.Key,
+		Call: store.Call{Request: item.Request, Epoch: item.Epoch, Sent: sent(g)}, Bucket: bucket, Key: item.Key, Version: item.Version,
+		Owner: g.Identity,
 	}
 	if item.IfMatch == "*" {
 		request.If.Match.Any = true
 	} else if item.IfMatch != "" {
 		request.If.Match.Tags = []string{item.IfMatch}
 	}
-	_, err := f.o.Store.Delete(ctx, request)
-	return err
+	return f.o.Store.Delete(ctx, request)
 }
 
 // Stat implements intra.Service: the entry of one object.

@@ -274,7 +274,7 @@ func TestUnknownSubResources(t *testing.T) {
 	b := newBed(t, "n1")
 	b.do("PUT", "/bucket/k", "precious", "x-amz-meta-a", "1").want(t, 200)
 	for _, name := range []string{"encryption", "legal-hold", "renameObject", "restore", "retention", "select", "torrent",
-		"versionId=null", "versionId=abc", "attributes&versionId=null", "unknown", "append", "append&position=0", "TAGGING", "x", "cors", "policy", "lifecycle", "delete", "versions"} {
+		"unknown", "append", "append&position=0", "TAGGING", "x", "cors", "policy", "lifecycle", "delete", "versions"} {
 		for _, method := range []string{"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"} {
 			a := b.do(method, "/bucket/k?"+name, "<xml/>")
 			if a.status != 501 && a.status != 405 || strings.Contains(a.body, "precious") {
@@ -282,6 +282,15 @@ func TestUnknownSubResources(t *testing.T) {
 			}
 		}
 	}
+	for _, method := range []string{"GET", "DELETE"} {
+		b.do(method, "/bucket/k?versionId=abc", "").want(t, 400, "InvalidArgument")
+		b.do(method, "/bucket/k?versionId=", "").want(t, 400, "InvalidArgument")
+	}
+	b.do("GET", "/bucket/k?versionId=0000000000000001", "").want(t, 404, "NoSuchVersion")
+	b.do("DELETE", "/bucket/k?versionId=0000000000000001", "").want(t, 204)
+	b.do("PUT", "/bucket/k?versionId=null", "x").want(t, 501)
+	b.do("POST", "/bucket/k?versionId=null", "x").want(t, 405)
+	b.do("GET", "/bucket/k?versionId=null", "").want(t, 200, "precious")
 	b.do("GET", "/bucket/k?acl", "").want(t, 200)
 	b.do("GET", "/bucket/none?acl", "").want(t, 404, "NoSuchKey")
 	b.do("PUT", "/bucket/k?acl", "<xml/>").want(t, 400, "AccessControlListNotSupported")

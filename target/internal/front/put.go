@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/target/internal/store"
 )
@@ -23,6 +24,7 @@ func (f *Front) putObject(ctx context.Context, r *request) error {
 		return err
 	}
 	r.rep.Status = http.StatusOK
+	r.setVersion(info)
 	r.rep.SetHeader("ETag", s3.QuoteETag(info.ETag))
 	sums, kind := objectChecksums(info)
 	setChecksums(r.rep, sums, kind)
@@ -52,10 +54,17 @@ func (f *Front) deleteObject(ctx context.Context, r *request) error {
 	if cond.NoneMatch.IsSet() {
 		return s3.NewFault(op, s3.NotImplemented, "", s3.Field{Name: "Header", Value: "If-None-Match"})
 	}
-	if _, err := f.o.Store.Delete(ctx, &store.DeleteRequest{
-		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, If: conditions(cond),
-	}); err != nil {
+	result, err := f.o.Store.Delete(ctx, &store.DeleteRequest{
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version, Owner: r.grant.Identity, If: conditions(cond),
+	})
+	if err != nil {
 		return err
+	}
+	if result.Version != "" && r.bucket.Props.Versioning != cluster.VersioningOff {
+		r.rep.SetHeader("x-amz-version-id", string(result.Version))
+		if result.Marker {
+			r.rep.SetHeader("x-amz-delete-marker", "true")
+		}
 	}
 	r.rep.Status = http.StatusNoContent
 	return nil

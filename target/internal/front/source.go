@@ -21,21 +21,23 @@ import (
 const (
 	PathRead      = intra.PathPrefix + "read" // GET, with a ticket that names bucket and key
 	operationRead = "Read"
-	headerObject  = "Aisle-Object" // reply: what is known of the object
+	headerObject  = "Aisle-Object"                 // reply: what is known of the object
+	headerVersion = "x-amz-copy-source-version-id" // request: the version to read
 	maxErrorBody  = 64 << 10
 )
 
 // source is the object that a copy reads.
 type source struct {
-	info   *store.Info
-	length int64 // of what body gives
-	body   io.Reader
-	close  func() error
+	info    *store.Info
+	version cluster.VersionID // "" where its bucket has no versions
+	length  int64             // of what body gives
+	body    io.Reader
+	close   func() error
 }
 
 // openSource opens the object that a copy reads, here or at its owner. A false condition is a failed precondition also
 // where a read would say "not modified".
-func (f *Front) openSource(ctx context.Context, r *request, bucket cluster.Bucket, key cluster.ObjectKey, cond store.Conditions, part *store.Range) (*source, error) {
+func (f *Front) openSource(ctx context.Context, r *request, bucket cluster.Bucket, key cluster.ObjectKey, version cluster.VersionID, cond store.Conditions, part *store.Range) (*source, error) {
 	const op = "target/front.openSource"
 	if err := f.o.Control.CheckLease(); err != nil {
 		return nil, cluster.E(op, bucket.Object(key), cluster.KindUnavailable, err)
@@ -52,7 +54,7 @@ func (f *Front) openSource(ctx context.Context, r *request, bucket cluster.Bucke
 	slot := cluster.SlotOf(entry.ID, key)
 	node, epoch := state.Map().Owner(slot)
 	read := &store.GetRequest{
-		Call: store.Call{Request: r.grant.Request, Epoch: epoch}, Bucket: entry, Key: key, If: cond, Range: part,
+		Call: store.Call{Request: r.grant.Request, Epoch: epoch}, Bucket: entry, Key: key, Version: version, If: cond, Range: part,
 	}
 	var src *source
 	var err error
@@ -66,16 +68,22 @@ func (f *Front) openSource(ctx context.Context, r *request, bucket cluster.Bucke
 		return nil, cluster.E(op, bucket.Object(key), cluster.KindPreconditionFailed, err)
 	case cluster.Is(err, cluster.KindObjectNotFound):
 		return nil, r.noSource(err, s3.NoSuchKey, s3.Field{Name: "Key", Value: string(key)})
+	case cluster.Is(err, cluster.KindVersionNotFound):
+		return nil, r.noSource(err, s3.NoSuchVersion, s3.Field{Name: "Key", Value: string(key)}, s3.Field{Name: "VersionId", Value: string(version)})
+	case cluster.Is(err, cluster.KindMethod):
+		return nil, s3.NewFault(op, s3.InvalidRequest, "The source of a copy request may not specifically refer to a delete marker by version id.")
+	case err == nil && entry.Props.Versioning != cluster.VersioningOff:
+		src.version = src.info.VersionID
 	}
 	return src, err
 }
 
 // noSource is the error about a source that does not exist. S3 names it, where it would name what the request is about.
-func (r *request) noSource(err error, code s3.Code, name s3.Field) error {
+func (r *request) noSource(err error, code s3.Code, names ...s3.Field) error {
 	if r.grant.Dialect != intra.S3 {
 		return err
 	}
-	return s3.NewFault("target/front.openSource", code, "", name)
+	return s3.NewFault("target/front.openSource", code, "", names...)
 }
 
 func (f *Front) openLocal(ctx context.Context, read *store.GetRequest) (*source, error) {
@@ -145,6 +153,9 @@ func readHeaders(read *store.GetRequest) []string {
 			h = append(h, name, s3.FormatHTTPDate(t))
 		}
 	}
+	if read.Version != "" {
+		h = append(h, headerVersion, string(read.Version))
+	}
 	tags("If-Match", read.If.Match)
 	tags("If-None-Match", read.If.NoneMatch)
 	date("If-Modified-Since", read.If.ModifiedSince)
@@ -171,6 +182,7 @@ func (f *Front) ServeRead(ctx context.Context, g *intra.Grant, req *httpd.Reques
 		return cluster.E(op, r.subject(), cluster.KindOther, err)
 	}
 	r.call = &s3.Call{Request: s3.Request{Header: &req.Header}}
+	r.version = cluster.VersionID(req.Header.Get(headerVersion))
 	object, err := f.o.Store.Open(ctx, r.read())
 	if err != nil {
 		return cluster.E(op, r.subject(), cluster.KindOther, err)
@@ -190,6 +202,7 @@ func (f *Front) ServeRead(ctx context.Context, g *intra.Grant, req *httpd.Reques
 type wireInfo struct {
 	Size                        int64
 	ETag                        string
+	VersionID                   cluster.VersionID
 	Modified                    time.Time
 	Sums                        store.Sums
 	Composite                   bool
@@ -208,7 +221,7 @@ func encodeInfo(info *store.Info) (string, error) {
 		return out
 	}
 	text, err := json.Marshal(wireInfo{
-		Size: info.Size, ETag: info.ETag, Modified: info.Modified, Sums: info.Sums, Composite: info.Composite, PartCount: info.PartCount,
+		Size: info.Size, ETag: info.ETag, VersionID: info.VersionID, Modified: info.Modified, Sums: info.Sums, Composite: info.Composite, PartCount: info.PartCount,
 		Headers: wire(info.Headers), User: wire(info.User), Custom: wire(info.Custom), Tags: wire(info.Tags),
 	})
 	return base64.StdEncoding.EncodeToString(text), err
@@ -231,7 +244,7 @@ func decodeInfo(s string) (*store.Info, error) {
 		return out
 	}
 	return &store.Info{
-		Size: w.Size, ETag: w.ETag, Modified: w.Modified, Sums: w.Sums, Composite: w.Composite, PartCount: w.PartCount,
+		Size: w.Size, ETag: w.ETag, VersionID: w.VersionID, Modified: w.Modified, Sums: w.Sums, Composite: w.Composite, PartCount: w.PartCount,
 		Metadata: store.Metadata{Headers: plain(w.Headers), User: plain(w.User), Custom: plain(w.Custom), Tags: plain(w.Tags)},
 	}, nil
 }

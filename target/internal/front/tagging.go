@@ -4,16 +4,19 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/target/internal/store"
 )
 
 // getTagging serves GetObjectTagging.
 func (f *Front) getTagging(ctx context.Context, r *request) error {
-	info, err := f.o.Store.Stat(ctx, &store.GetRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key})
+	read := &store.GetRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version}
+	info, err := f.o.Store.Stat(ctx, read)
 	if err != nil {
-		return err
+		return f.notRead(ctx, r, read, err)
 	}
+	r.setVersion(info)
 	r.rep.Status = http.StatusOK
 	r.rep.Bytes(s3.ContentTypeXML, s3.TaggingXML(toFields(info.Tags)))
 	return nil
@@ -40,11 +43,18 @@ func (f *Front) deleteTagging(ctx context.Context, r *request) error {
 }
 
 func (f *Front) tag(ctx context.Context, r *request, tags []store.Pair) error {
-	_, err := f.o.Store.Update(ctx, &store.UpdateRequest{
-		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, KeepModified: true,
+	info, err := f.o.Store.Update(ctx, &store.UpdateRequest{
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version, KeepModified: true,
 		Edit: func(md *store.Metadata) { md.Tags = tags },
 	})
-	return err
+	if marker := store.MarkerOf(err); marker != nil {
+		return foundMarker(cluster.KindOf(err), marker)
+	}
+	if err != nil {
+		return err
+	}
+	r.setVersion(info)
+	return nil
 }
 
 // smallBody reads and verifies the whole body of a request that configures something.

@@ -111,6 +111,7 @@ func (f *Front) completeUpload(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
+	r.setVersion(info)
 	sums, kind := objectChecksums(info)
 	result := s3.CompleteResult{
 		Location: r.location(), Bucket: r.call.Bucket, Key: r.call.Key, ETag: info.ETag, Sums: elements(sums), ChecksumType: kind,

@@ -120,6 +120,7 @@ type DeleteRequest struct {
 	Bucket  cluster.BucketEntry
 	Key     cluster.ObjectKey
 	Version cluster.VersionID // when set: this version, or marker, goes for good
+	Owner   cluster.AccessKeyID // of the marker
 	If      Conditions        // of the object that would be hidden, or of the version
 }
 

@@ -14,7 +14,7 @@ import (
 // are of kind Noncurrent, each under its number, and go only by a NoncurrentTombstone of a later generation. A change writes
 // what becomes current and what no longer is in one batch under one generation, so whoever sees one of them sees both.
 
-const nullVersion cluster.VersionID = "null"
+const nullVersion = cluster.NullVersion
 
 // versionID is how clients name the version that a record is.
 func versionID(r *meta.Record) cluster.VersionID {
@@ -30,7 +30,10 @@ func keyVersion(id cluster.VersionID) (uint64, bool) {
 		return new(meta.Fields).KeyVersion(), true
 	}
 	n, err := strconv.ParseUint(string(id), 16, 64)
-	return n, err == nil && versionID(&meta.Record{Fields: meta.Fields{Number: n}}) == id
+	if n == new(meta.Fields).KeyVersion() {
+		n = 0 // no version has that number either
+	}
+	return n, err == nil && id.Valid()
 }
 
 // DeleteMarker is wrapped by the error of a read that came upon a delete marker: KindObjectNotFound when it is the current
@@ -172,7 +175,7 @@ func (t *turn) mark(r *DeleteRequest) (DeleteResult, error) {
 		return DeleteResult{}, t.refuse(err)
 	}
 	marker := t.grave(meta.Tombstone)
-	marker.Marker = true
+	marker.Marker, marker.Owner = true, r.Owner
 	c := &change{put: []*meta.Record{marker}, forget: true}
 	if err := t.supersede(c, old); err != nil {
 		return DeleteResult{}, err

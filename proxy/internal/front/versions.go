@@ -1,0 +1,57 @@
+package front
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/intra"
+	"github.com/aisle-store/aisle/s3"
+)
+
+func (f *Front) getVersioning(ctx context.Context, r *s3Request) error {
+	_, entry, err := f.bucket(ctx, cluster.Native(r.call.Bucket))
+	if err != nil {
+		return err
+	}
+	r.xml(s3.VersioningXML(entry.Props.Versioning))
+	return nil
+}
+
+func (f *Front) putVersioning(ctx context.Context, r *s3Request) error {
+	bucket := cluster.Native(r.call.Bucket)
+	_, entry, err := f.bucket(ctx, bucket)
+	if err != nil {
+		return err
+	}
+	body, err := f.smallBody(r, s3.MaxSmallBody)
+	if err != nil {
+		return err
+	}
+	props := entry.Props
+	if props.Versioning, err = s3.ParseVersioning(body); err != nil {
+		return err
+	}
+	if _, err := f.o.Control.SetBucketProps(ctx, r.req.ID, bucket, props); err != nil {
+		return err
+	}
+	r.rep.Status = http.StatusOK
+	return nil
+}
+
+func (f *Front) listVersions(ctx context.Context, r *s3Request) error {
+	params, err := s3.ReadVersionListParams(r.call)
+	if err != nil {
+		return err
+	}
+	page, err := f.listPage(ctx, listCaller{r.req.ID, r.key.ID, r.key.Root}, cluster.Native(r.call.Bucket), intra.ListRequest{
+		Versions: true, Prefix: params.Prefix, Delimiter: params.Delimiter, After: params.KeyMarker,
+		AfterVersion: params.VersionMarker, Limit: params.Limit(),
+	})
+	if err != nil {
+		return err
+	}
+	reply := s3.VersionPage{Params: params, Entries: page.Entries, Truncated: page.More, Owner: owner}
+	r.xml(reply.XML())
+	return nil
+}
