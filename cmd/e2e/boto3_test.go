@@ -18,6 +18,9 @@ var boto3Session string
 //go:embed boto3_config.py
 var boto3Config string
 
+//go:embed boto3_versions.py
+var boto3Versions string
+
 //go:embed boto3_access.py
 var boto3Access string
 
@@ -37,11 +40,14 @@ func pythons(t *testing.T) map[string]string {
 	return found
 }
 
-// TestS3Configuration runs boto3 against what buckets and objects have beside their bytes: tags and configurations.
+// TestS3Configuration runs boto3 against what buckets and objects have beside their bytes: tags, configurations and versions.
 func TestS3Configuration(t *testing.T) {
 	c := testcluster.Start(t, testcluster.Options{})
 	for name, python := range pythons(t) {
-		t.Run(name, func(t *testing.T) { runBoto3(t, c, python, boto3Config, "config-"+name) })
+		t.Run(name, func(t *testing.T) {
+			runBoto3(t, c, python, boto3Config, "config-"+name)
+			runBoto3(t, c, python, boto3Versions, "versions-"+name)
+		})
 	}
 }
 
