@@ -119,9 +119,9 @@ type DeleteRequest struct {
 	Call
 	Bucket  cluster.BucketEntry
 	Key     cluster.ObjectKey
-	Version cluster.VersionID // when set: this version, or marker, goes for good
+	Version cluster.VersionID   // when set: this version, or marker, goes for good
 	Owner   cluster.AccessKeyID // of the marker
-	If      Conditions        // of the object that would be hidden, or of the version
+	If      Conditions          // of the object that would be hidden, or of the version
 }
 
 // DeleteResult says what a delete found.
