@@ -64,6 +64,11 @@ type MountpathState string
 const (
 	MountpathEnabled MountpathState = ""       // keys are placed on it
 	MountpathFailed  MountpathState = "failed" // its target cannot use it: no keys are placed on it where others have what it had
+	// While a mountpath of a target is in one of these, keys are moved between its mountpaths, and each is looked for on all.
+	MountpathFilling   MountpathState = "filling"   // keys are placed on it, and moved onto it
+	MountpathDraining  MountpathState = "draining"  // keys are moved away from it, and it stays, disabled
+	MountpathDetaching MountpathState = "detaching" // keys are moved away from it, and then it is forgotten
+	MountpathDisabled  MountpathState = "disabled"  // it has no keys, and gets none
 )
 
 // Node is a member of the cluster as the map registers it.

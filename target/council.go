@@ -13,7 +13,7 @@ import (
 // holder of every slot that it owns.
 type Shared interface {
 	Accuse(ctx context.Context, slot cluster.Slot, epoch cluster.Epoch, holders []cluster.NodeID) error
-	SetMountpaths(ctx context.Context, mountpaths []cluster.Mountpath, lost bool, kept *cluster.SlotSet) error
+	SetMountpaths(ctx context.Context, serial uint64, mountpaths []cluster.Mountpath, lost bool, kept *cluster.SlotSet) error
 	Synced(ctx context.Context, slots map[cluster.Epoch]*cluster.SlotSet) error
 }
 

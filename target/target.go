@@ -148,6 +148,23 @@ func logged(l *slog.Logger) store.Events {
 // and stop the control plane before.
 func (t *Target) Close() error { return t.store.Close() }
 
+// Attach takes a formatted mountpath into use, and begins to move objects onto it.
+func (t *Target) Attach(ctx context.Context, mp cluster.Mountpath) error {
+	return t.store.Attach(ctx, mp)
+}
+
+// Detach begins to move objects away from the mountpath at a path, which is forgotten in the end. One that has failed is forgotten at
+// once, when others have what was on it, or with force.
+func (t *Target) Detach(ctx context.Context, path string, force bool) error {
+	return t.store.Detach(ctx, path, force)
+}
+
+// Disable begins to move objects away from the mountpath at a path.
+func (t *Target) Disable(ctx context.Context, path string) error { return t.store.Disable(ctx, path) }
+
+// Enable takes the mountpath at a path into use again.
+func (t *Target) Enable(ctx context.Context, path string) error { return t.store.Enable(ctx, path) }
+
 // Full reports whether a mountpath takes no writes for lack of space.
 func (t *Target) Full() bool { return t.store.Full() }
 

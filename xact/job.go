@@ -15,6 +15,7 @@ type Kind string
 // The kinds of jobs.
 const (
 	Rebalance Kind = "rebalance" // brings what other holders of slots have to a target that lacks it
+	Resilver  Kind = "resilver"  // moves keys between the mountpaths of a target
 	Scrub     Kind = "scrub"     // verifies what lies on a mountpath
 	Convert   Kind = "convert"   // moves a bucket's objects to the layout that it has been given
 )
@@ -29,6 +30,7 @@ type KindInfo struct {
 func Kinds() []KindInfo {
 	return []KindInfo{
 		{Rebalance, "a target takes over what belongs on it and lacks: after a node joined, left, came back or was lost"},
+		{Resilver, "a target moves what it has between its mountpaths: after one was attached, detached, enabled or disabled, or came back"},
 		{Scrub, "a target verifies the checksums of everything on a mountpath"},
 		{Convert, "a target gives what it has of a bucket whose layout was changed (`replicas`) to the targets that keep it from now on"},
 	}

@@ -26,6 +26,9 @@ const (
 	QueryNamespace = "namespace"
 	QueryWhat      = "what"      // which part of the cluster's or node's state
 	QueryObjectTo  = "object_to" // destination of a copy: PROVIDER/NAMESPACE/BUCKET/KEY
+	QueryAction    = "action"    // what is to be done with a mountpath
+	QueryPath      = "path"      // which one
+	QueryForce     = "force"     // true: also when objects are lost by it
 	QueryProps     = "props"     // HEAD of an object: the names that are asked for
 	QueryPresence  = "presence"  // accepted; every bucket of this cluster is present
 )
@@ -38,12 +41,17 @@ const (
 	WhatNodeStatus    = "node_status"
 	WhatJobs          = "qryxstats"
 	WhatScrub         = "scrub"
+	WhatMountpaths    = "mountpaths"
 )
 
 // The actions of an ActionMsg.
 const (
 	ActionList          = "list"
 	ActionCreateBucket  = "create-bck"
+	ActionAttach        = "attach-mp"
+	ActionDetach        = "detach-mp"
+	ActionEnable        = "enable-mp"
+	ActionDisable       = "disable-mp"
 	ActionDestroyBucket = "destroy-bck"
 	ActionSetProps      = "set-bprops"
 	ActionSetConfig     = "set-config"

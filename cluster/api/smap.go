@@ -185,7 +185,7 @@ type MountpathStatus struct {
 	ID     string `json:"id"`
 	Used   uint64 `json:"used,string"`
 	Avail  uint64 `json:"avail,string"`
-	State  string `json:"state"`            // "available", "full" or "failed"
+	State  string `json:"state"`            // "available", "full", "failed", "filling", "draining", "detaching" or "disabled"
 	Failed string `json:"failed,omitempty"` // why it does not serve
 }
 

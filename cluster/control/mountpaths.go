@@ -7,14 +7,13 @@ import (
 	"github.com/aisle-store/aisle/cluster/internal/state"
 )
 
-// SetMountpaths tells the cluster what the mountpaths of this node are. After a loss the holders of its slots change: see
+// SetMountpaths tells the cluster what the mountpaths of this node are; serial is one more than Node.Remounted of the map that it goes by. After a loss the holders of its slots change: see
 // docs/consistency.md, "Mountpaths". kept are the slots of which a mountpath that is back has kept what it had; KindConflict says
 // that other targets have what some of them had by now, or that the mountpaths were changed meanwhile. It returns nil when that is decided and applied here.
-func (c *Control) SetMountpaths(ctx context.Context, mountpaths []cluster.Mountpath, lost bool, kept *cluster.SlotSet) error {
+func (c *Control) SetMountpaths(ctx context.Context, serial uint64, mountpaths []cluster.Mountpath, lost bool, kept *cluster.SlotSet) error {
 	const op = "control.SetMountpaths"
-	self, _ := c.View().Map().Node(c.options.Node.ID)
 	question := mounting{Version: messageVersion, Set: state.SetMountpaths{
-		Node: c.options.Node.ID, Incarnation: c.options.Node.Incarnation, Serial: self.Remounted + 1, Mountpaths: mountpaths, Lost: lost, Kept: kept,
+		Node: c.options.Node.ID, Incarnation: c.options.Node.Incarnation, Serial: serial, Mountpaths: mountpaths, Lost: lost, Kept: kept,
 	}}
 	var answer latest
 	for {

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,4 +86,78 @@ func awaitMountpath(t *testing.T, c *client, endpoint, path, why string) {
 		}
 	}
 	t.Fatalf("%s does not say that %s is %s: %s", endpoint, path, why, last)
+}
+
+// TestAttachUnderLoad attaches an empty directory and detaches a mountpath while objects are written, deleted and read, reads everything
+// back, also after a restart, and finds the detached directory empty of objects.
+func TestAttachUnderLoad(t *testing.T) {
+	c := testcluster.Start(t, testcluster.Options{Nodes: 1})
+	client, n := newClient(c), c.Nodes[0]
+	client.must(t, request{method: http.MethodPut, endpoint: n.Endpoint, bucket: "load"}, 200)
+	content := func(i, round int) string { return fmt.Sprintf("%d.%d ", i, round) + strings.Repeat("x", i*1000) }
+	write := func(i, round int) {
+		key := fmt.Sprintf("object-%d", i)
+		client.must(t, request{method: http.MethodPut, endpoint: n.Endpoint, bucket: "load", key: key, body: []byte(content(i, round))}, 200)
+	}
+	for i := range 80 {
+		write(i, 0)
+		write(100+i%3, i)
+	}
+	change := func(action, path string, status int) {
+		query := url.Values{"what": {"mountpaths"}, "action": {action}, "path": {path}}
+		client.must(t, request{method: http.MethodPut, endpoint: n.Endpoint, bucket: "v1/daemon", query: query.Encode()}, status)
+	}
+	fresh := filepath.Join(c.Dir, "fresh")
+	if err := os.Mkdir(fresh, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	change("attach-mp", n.Mountpaths[0], 400)
+	change("attach-mp", fresh, 200)
+	change("detach-mp", n.Mountpaths[1], 200)
+	var load sync.WaitGroup
+	for w := range 4 {
+		load.Go(func() {
+			for i := w; i < 80; i += 4 {
+				rep, err := client.do(context.Background(), request{
+					method: http.MethodPut, endpoint: n.Endpoint, bucket: "load", key: fmt.Sprintf("object-%d", i), body: []byte(content(i, 1)),
+				})
+				if err != nil || rep.status != 200 {
+					t.Errorf("object-%d: %v %v", i, rep, err)
+				}
+				rep, err = client.do(context.Background(), request{
+					method: http.MethodGet, endpoint: n.Endpoint, bucket: "load", key: fmt.Sprintf("object-%d", (i+40)%80),
+				})
+				if err != nil || rep.status != 200 {
+					t.Errorf("object-%d: %v %v", (i+40)%80, rep, err)
+				}
+			}
+		})
+	}
+	load.Wait()
+	err := testcluster.Poll(time.Minute, func(ctx context.Context) error {
+		rep, err := client.do(ctx, request{endpoint: n.Endpoint, bucket: "v1/daemon", query: "what=node_status"})
+		if err != nil || strings.Contains(string(rep.body), "filling") || strings.Contains(string(rep.body), "detaching") {
+			return fmt.Errorf("%s %w", rep.body, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func() {
+		t.Helper()
+		for i := range 80 {
+			persist(t, client, request{endpoint: n.Endpoint, bucket: "load", key: fmt.Sprintf("object-%d", i)}, content(i, 1))
+		}
+	}
+	check()
+	n.Kill()
+	if err := os.RemoveAll(n.Mountpaths[1]); err != nil {
+		t.Fatal(err)
+	}
+	n.Start()
+	check()
+	if used, _ := filepath.Glob(filepath.Join(fresh, "segments", "*")); len(used) == 0 {
+		t.Fatal("nothing was moved onto the new mountpath")
+	}
 }

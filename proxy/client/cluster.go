@@ -69,6 +69,20 @@ func (c *Client) StartScrub(ctx context.Context, id cluster.NodeID) error {
 	return c.call(ctx, r, nil)
 }
 
+// ChangeMountpath does something with a mountpath of a node: action is one of api.ActionAttach and so on. It returns when the cluster has
+// noted it; objects are moved afterwards.
+func (c *Client) ChangeMountpath(ctx context.Context, id cluster.NodeID, action, path string, force bool) error {
+	r := what("proxy/client.ChangeMountpath", api.Reverse, api.WhatMountpaths)
+	r.method = http.MethodPut
+	r.query.Set(api.QueryAction, action)
+	r.query.Set(api.QueryPath, path)
+	if force {
+		r.query.Set(api.QueryForce, "true")
+	}
+	r.header = []Header{{"ais-node-id", string(id)}}
+	return c.call(ctx, r, nil)
+}
+
 // Settings returns every cluster setting with its value.
 func (c *Client) Settings(ctx context.Context) (map[string]string, error) {
 	var body struct {

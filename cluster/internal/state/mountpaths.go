@@ -8,11 +8,14 @@ import (
 )
 
 // withStates returns the mountpaths that a node comes with, in the states that the map has of them: what a node says of itself
-// when it starts is only which ones it has.
+// when it starts is only which ones it has. One that the map does not know yet has to be filled, unless the node is new.
 func withStates(mountpaths, known []cluster.Mountpath) []cluster.Mountpath {
 	all := slices.Clone(mountpaths)
 	for i := range all {
 		all[i].State = cluster.MountpathEnabled
+		if len(known) > 0 {
+			all[i].State = cluster.MountpathFilling
+		}
 		if at := slices.IndexFunc(known, func(m cluster.Mountpath) bool { return m.ID == all[i].ID }); at >= 0 {
 			all[i].State = known[at].State
 		}

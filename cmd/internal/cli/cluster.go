@@ -21,7 +21,8 @@ func (a *app) show() *cobra.Command {
 	settings := &cobra.Command{Use: "config", Short: "Show settings", RunE: group}
 	settings.AddCommand(a.configShow("cluster"))
 	c.AddCommand(a.showCluster(), a.showSmap(), a.showBMD(), a.bucketShow("bucket"), a.objectShow("object"), settings,
-		a.showJob("job"), a.showRebalance("rebalance"), a.showScrub("scrub"))
+		a.showJob("job"), a.showRebalance("rebalance"), a.showScrub("scrub"),
+		a.showMountpath("mountpath"))
 	return c
 }
 

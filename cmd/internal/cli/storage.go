@@ -8,8 +8,8 @@ import (
 )
 
 func (a *app) storage() *cobra.Command {
-	c := &cobra.Command{Use: "storage", Short: "Repair the disks of a node that does not run", RunE: group}
-	c.AddCommand(a.storageRebuild())
+	c := &cobra.Command{Use: "storage", Short: "Attach, detach, enable and disable the disks of targets; repair those of a node that does not run", RunE: group}
+	c.AddCommand(a.storageShow(), a.storageMountpath(), a.storageRebuild())
 	return c
 }
 

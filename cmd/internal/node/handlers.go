@@ -61,8 +61,8 @@ func (n *node) writePublicError(req *httpd.Request, rep *httpd.Reply, err error)
 // serveIntra answers other nodes. Every request has a ticket.
 func (n *node) serveIntra(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "node.serveIntra"
-	if what, ok := asksState(req); ok {
-		return n.serveState(req, rep, what)
+	if query, ok := asksState(req); ok {
+		return n.serveState(ctx, req, rep, query)
 	}
 	if n.target == nil {
 		return cluster.Fail(op, string(n.self.ID), cluster.KindUnavailable, "this node holds no objects")
@@ -76,31 +76,31 @@ func (n *node) serveIntra(ctx context.Context, req *httpd.Request, rep *httpd.Re
 
 // asksState reports which part of the state of this node a request of the native API asks for. Where the bucket is a host, the
 // same path is a key; but no request about an object has the parameter.
-func asksState(req *httpd.Request) (what string, ok bool) {
+func asksState(req *httpd.Request) (get func(string) string, ok bool) {
 	if req.Path != api.Reverse {
-		return "", false
+		return nil, false
 	}
 	query, err := s3.ParseQuery(req.Query)
 	if err != nil || !query.Has(api.QueryWhat) {
-		return "", false
+		return nil, false
 	}
-	return query.Get(api.QueryWhat), true
+	return query.Get, true
 }
 
 // serveState answers a gateway that was asked for a part of the state of this node.
-func (n *node) serveState(req *httpd.Request, rep *httpd.Reply, what string) error {
+func (n *node) serveState(ctx context.Context, req *httpd.Request, rep *httpd.Reply, query func(string) string) error {
 	const op = "node.serveState"
 	if _, err := n.tickets.Open(req); err != nil {
 		return cluster.E(op, "", cluster.KindOther, err)
 	}
 	switch {
-	case req.Method == http.MethodPut && what == api.WhatScrub:
+	case req.Method == http.MethodPut:
 		rep.Operation, rep.Status = "native.Begin", http.StatusOK
-		return n.begin(what)
+		return n.begin(ctx, query)
 	case req.Method != http.MethodGet:
 		return cluster.Fail(op, "", cluster.KindMethod, "the state of a node is read by GET")
 	}
-	state, err := n.ownState(what)
+	state, err := n.ownState(query(api.QueryWhat))
 	if err != nil {
 		return cluster.E(op, "", cluster.KindOther, err)
 	}
@@ -114,13 +114,17 @@ func (n *node) serveState(req *httpd.Request, rep *httpd.Reply, what string) err
 }
 
 // begin begins a work at this node.
-func (n *node) begin(what string) error {
-	if what != api.WhatScrub {
+func (n *node) begin(ctx context.Context, query func(string) string) error {
+	what := query(api.QueryWhat)
+	if what != api.WhatScrub && what != api.WhatMountpaths {
 		return cluster.Fail("node.begin", what, cluster.KindNotImplemented, "a node does not know this work")
 	}
 	t, err := n.ownTarget()
 	if err != nil {
 		return err
+	}
+	if what == api.WhatMountpaths {
+		return n.target.changeMountpath(ctx, t, query(api.QueryAction), query(api.QueryPath), query(api.QueryForce) == "true")
 	}
 	t.StartScrub()
 	return nil

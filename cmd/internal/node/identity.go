@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -35,12 +36,16 @@ type identity struct {
 type registeredMountpath struct {
 	cluster.Mountpath
 	Formatted bool `json:"formatted"`
+	Attached  bool `json:"attached,omitempty"` // while the node ran: it need not be given
+	Listed    bool `json:"listed,omitempty"`   // the map has it, or had it
+	Detached  bool `json:"detached,omitempty"` // the map has it no more: it is not used, though it may still be given
 }
 
 // state is the locked state directory of a node.
 type state struct {
 	dir  string
 	lock *os.File
+	mu   sync.Mutex // of changes to id, once the node runs
 	id   identity
 }
 
@@ -116,19 +121,24 @@ func (s *state) register(paths []string) ([]cluster.Mountpath, error) {
 			if err := s.checkNew(absolute); err != nil {
 				return nil, err
 			}
-			s.id.Mountpaths = append(s.id.Mountpaths, registeredMountpath{
-				Mountpath: cluster.Mountpath{ID: cluster.MountpathID(randomName("mp")), Path: absolute, Weight: 100},
-			})
+			s.id.Mountpaths = append(s.id.Mountpaths, registeredMountpath{Mountpath: newMountpath(absolute)})
 		}
 	}
 	var all []cluster.Mountpath
 	for _, m := range s.id.Mountpaths {
-		if !given[m.Path] {
+		if m.Detached {
+			continue
+		}
+		if !given[m.Path] && !m.Attached {
 			return nil, fmt.Errorf("this node has the mountpath %s, and it is not given; add --mountpath %s", m.Path, m.Path)
 		}
 		all = append(all, m.Mountpath)
 	}
 	return all, s.save()
+}
+
+func newMountpath(path string) cluster.Mountpath {
+	return cluster.Mountpath{ID: cluster.MountpathID(randomName("mp")), Path: path, Weight: 100}
 }
 
 func (s *state) knows(path string) bool {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -24,6 +25,9 @@ type lateTarget struct {
 	options target.Options
 	opened  atomic.Pointer[target.Target]
 	serves  atomic.Bool // a map was activated
+
+	changes   sync.Mutex // one mountpath is attached at a time
+	clusterID string     // set before opened
 }
 
 // participant returns what the control plane calls, or nil on a node that holds nothing.
@@ -65,6 +69,7 @@ func (l *lateTarget) open(ctx context.Context, clusterID string) (*target.Target
 			l.log.Error("a mountpath does not serve; its objects are unavailable", "mountpath", m.Path, "error", m.Err)
 		}
 	}
+	l.clusterID = clusterID
 	l.opened.Store(t)
 	return t, nil
 }
@@ -88,6 +93,10 @@ func (l *lateTarget) Activate(ctx context.Context, m *cluster.Map) error {
 		return err
 	}
 	l.serves.Store(true)
+	self, _ := m.Node(l.options.Node.ID)
+	if err := l.state.follow(self.Mountpaths); err != nil {
+		l.log.Warn("cannot note which mountpaths the cluster knows", "error", err)
+	}
 	return nil
 }
 
@@ -183,9 +192,11 @@ func (l *lateTarget) Move(ctx context.Context, g *intra.Grant, in *intra.MoveReq
 
 // format makes mountpaths of the directories that are new, and notes that they are formatted.
 func (s *state) format(clusterID string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := range s.id.Mountpaths {
 		m := &s.id.Mountpaths[i]
-		if m.Formatted {
+		if m.Formatted || m.Detached {
 			continue
 		}
 		if !s.owns(m.Path) { // else this node ended after it had formatted, before it noted that

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -57,13 +58,24 @@ func (n *node) capacity() api.Capacity {
 		return c
 	}
 	seen := make(map[uint64]bool)
+	self, _ := n.control.View().Map().Node(n.self.ID)
 	for _, m := range t.Mountpaths() {
+		at := slices.IndexFunc(self.Mountpaths, func(mp cluster.Mountpath) bool { return mp.ID == m.ID })
+		if at < 0 {
+			continue // it was detached, or is about to be attached
+		}
 		status := api.MountpathStatus{ID: string(m.ID), State: "available", Used: uint64(max(0, m.Usage.Used)), Avail: uint64(max(0, m.Usage.Available))}
 		if m.Err != nil {
 			status.State, status.Failed = "failed", cluster.KindOf(m.Err).String()+": "+m.Err.Error()
 		}
-		if m.Err == nil && m.Disk.Full {
+		switch used := self.Mountpaths[at].State; {
+		case m.Err != nil:
+		case used == cluster.MountpathFailed:
+			status.State, status.Failed = "failed", "the cluster counts it as failed"
+		case m.Disk.Full:
 			status.State = "full"
+		case used != cluster.MountpathEnabled:
+			status.State = string(used)
 		}
 		c.Mountpaths[m.Path] = status
 		var info syscall.Stat_t

@@ -73,10 +73,11 @@ type Options struct {
 	Clocks  *intra.Clocks                  // of the owners that this gateway relays to; its own is the one that Local goes by
 	Metrics func(w io.Writer) error        // the text exposition of the node's metrics
 	State   func(what string) (any, error) // of this node: what is api.WhatNodeStatus, api.WhatJobs or api.WhatScrub
-	Begin   func(what string) error        // begins work at this node: what is api.WhatScrub
-	Region  string                         // what GetBucketLocation and HeadBucket say
-	Now     func() time.Time               // the wall clock, for signatures
-	Logger  *slog.Logger
+	// Begin begins work at this node; query gives a parameter of the request: api.QueryWhat is api.WhatScrub or api.WhatMountpaths.
+	Begin  func(ctx context.Context, query func(string) string) error
+	Region string           // what GetBucketLocation and HeadBucket say
+	Now    func() time.Time // the wall clock, for signatures
+	Logger *slog.Logger
 }
 
 // Front answers clients' requests at one gateway.

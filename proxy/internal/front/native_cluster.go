@@ -18,8 +18,8 @@ func (f *Front) nativeCluster(ctx context.Context, r *nativeRequest) error {
 	switch {
 	case method == http.MethodGet && r.action.Action == "":
 		return f.nativeWhat(ctx, r, path, what)
-	case method == http.MethodPut && what == api.WhatScrub && r.action.Action == "" && (path == api.Daemon || path == api.Reverse):
-		return f.begin(ctx, r, path, what)
+	case method == http.MethodPut && (what == api.WhatScrub || what == api.WhatMountpaths) && r.action.Action == "" && (path == api.Daemon || path == api.Reverse):
+		return f.begin(ctx, r, path)
 	case method == http.MethodPut && path == api.SetConfig:
 		values := make(map[string]string)
 		for name, all := range r.query {
@@ -105,13 +105,13 @@ func (r *nativeRequest) names(self cluster.NodeID) bool {
 }
 
 // begin has a node begin a work.
-func (f *Front) begin(ctx context.Context, r *nativeRequest, path, what string) error {
+func (f *Front) begin(ctx context.Context, r *nativeRequest, path string) error {
 	r.rep.Operation = "native.Begin"
 	if path == api.Reverse && !r.names(f.o.Self) {
 		return f.reverse(ctx, r)
 	}
 	r.rep.Status = http.StatusOK
-	return f.o.Begin(what)
+	return f.o.Begin(ctx, r.query.Get)
 }
 
 // smap answers with the map. Who leads is told by the leader itself, or left open when it cannot be asked.

@@ -151,11 +151,7 @@ func (f *Front) setProp(r *request, info *store.Info, name string) {
 
 // location names the node and the mountpath that hold the object, in AIStore's form.
 func (f *Front) location(r *request) string {
-	s := "t[" + string(f.o.Node.ID) + "]"
-	if i := cluster.PlaceMountpath(r.bucket.ID, r.grant.Key, f.o.Node.Mountpaths); i >= 0 {
-		s += ":mp[" + f.o.Node.Mountpaths[i].Path + "]"
-	}
-	return s
+	return "t[" + string(f.o.Node.ID) + "]:mp[" + f.o.Store.Location(&r.bucket, r.grant.Key).Path + "]"
 }
 
 // nativeDelete serves DELETE of an object. An absent one is an error in this API.

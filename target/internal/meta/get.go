@@ -2,6 +2,7 @@ package meta
 
 import (
 	"bytes"
+	"context"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/cockroachdb/pebble/v2"
@@ -156,4 +157,45 @@ func (x *Index) value(op string, key []byte, read func(key, value []byte) error)
 		return false, x.corrupt(op, key, err)
 	}
 	return true, nil
+}
+
+// HasKey reports whether there is any record of a key.
+func (x *Index) HasKey(bucket cluster.BucketID, key cluster.ObjectKey) (found bool, err error) {
+	const op = "meta.HasKey"
+	if err := x.Err(); err != nil {
+		return false, err
+	}
+	for _, kind := range recordKinds {
+		prefix := appendEscaped(appendBucket(nil, kind, bucket), string(key))
+		it, err := x.db.NewIter(&pebble.IterOptions{UseL6Filters: true, LowerBound: prefix, UpperBound: afterPrefix(bytes.Clone(prefix))})
+		if err != nil {
+			return false, x.failed(op, err)
+		}
+		found, err = it.First(), it.Error()
+		x.release.later(it)
+		if err != nil {
+			return false, x.failed(op, err)
+		}
+		if found {
+			break
+		}
+	}
+	return found, x.Err()
+}
+
+// KeyRecords returns every record of a key, with inline data and parts.
+func (x *Index) KeyRecords(ctx context.Context, bucket cluster.BucketID, key cluster.ObjectKey) ([]*Record, error) {
+	var all []*Record
+	for _, kind := range recordKinds {
+		for r, err := range x.Scan(ctx, Range{Kind: kind, Bucket: bucket, Key: key}).All() {
+			if err != nil {
+				return nil, err
+			}
+			if r.Parts, err = x.Parts(r); err != nil {
+				return nil, err
+			}
+			all = append(all, r)
+		}
+	}
+	return all, nil
 }

@@ -40,6 +40,9 @@ var bucketKinds = [...]Kind{
 // recordKinds are the kinds whose values are records.
 var recordKinds = [...]Kind{Current, Noncurrent, Tombstone, Replaced, NoncurrentTombstone, Upload, UploadPart, UploadTombstone}
 
+// RecordKinds returns the kinds whose values are records.
+func RecordKinds() []Kind { return recordKinds[:] }
+
 // Ref names one record: the key of the index in its parts.
 type Ref struct {
 	Kind       Kind

@@ -3,6 +3,7 @@ package meta
 import (
 	"bytes"
 	"context"
+	"iter"
 
 	"github.com/aisle-store/aisle/target/internal/disk"
 )
@@ -75,6 +76,25 @@ func (b *Batch) SetNote(name string, text []byte) {
 	b.key = noteKey(name)
 	b.value = sealValue(b.key, append(append(b.value[:0], valueVersion), text...), 0)
 	b.note(b.b.Set(b.key, b.value, nil))
+}
+
+// DeleteNote removes what SetNote kept.
+func (b *Batch) DeleteNote(name string) {
+	b.key = noteKey(name)
+	b.note(b.b.Delete(b.key, nil))
+}
+
+// Notes yields the names under which notes are kept that begin with a prefix.
+func (x *Index) Notes(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		lower := noteKey(prefix)
+		err := x.walk(ctx, "meta.Notes", lower, afterPrefix(bytes.Clone(lower)), func(key, _ []byte) (bool, error) {
+			return yield(string(key[1:]), nil), nil
+		})
+		if err != nil {
+			yield("", err)
+		}
+	}
 }
 
 // Note returns what SetNote kept, or nil.

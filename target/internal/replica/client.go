@@ -120,14 +120,14 @@ func (c *Client) Forget(ctx context.Context, to cluster.NodeID, r *store.ForgetR
 // Pull implements store.Peers.
 func (c *Client) Pull(ctx context.Context, to cluster.NodeID, r *store.PullRequest) (*store.PullReply, error) {
 	in := &pull{Sender: sender(r.Sender), Digest: r.Digest}
-	in.Mountpath, in.Kind, in.After = toCursor(r.Cursor)
+	in.Kind, in.After = toCursor(r.Cursor)
 	var out pulled
 	if err := c.call(ctx, to, pathPull, in, &out); err != nil {
 		return nil, err
 	}
 	records, err := fromRecords(out.Records)
 	return &store.PullReply{
-		Standing: store.Standing(out.Standing), Records: records, Next: fromCursor(out.Mountpath, out.Kind, out.After), Done: out.Done,
+		Standing: store.Standing(out.Standing), Records: records, Next: fromCursor(out.Kind, out.After), Done: out.Done,
 	}, err
 }
 

@@ -112,15 +112,15 @@ func fromPrepare(m *prepare) (*store.PrepareRequest, error) {
 	return r, nil
 }
 
-func toCursor(c store.Cursor) (mountpath, kind int, after []ref) {
+func toCursor(c store.Cursor) (kind int, after []ref) {
 	if c.After != nil {
 		after = []ref{toRef(*c.After)}
 	}
-	return c.Mountpath, c.Kind, after
+	return c.Kind, after
 }
 
-func fromCursor(mountpath, kind int, after []ref) store.Cursor {
-	c := store.Cursor{Mountpath: mountpath, Kind: kind}
+func fromCursor(kind int, after []ref) store.Cursor {
+	c := store.Cursor{Kind: kind}
 	if len(after) > 0 {
 		r := fromRef(after[0])
 		c.After = &r

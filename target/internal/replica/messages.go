@@ -126,20 +126,18 @@ type forget struct {
 }
 
 type pull struct {
-	Sender    sender
-	Digest    uint64
-	Mountpath int
-	Kind      int
-	After     []ref // none or one
+	Sender sender
+	Digest uint64
+	Kind   int
+	After  []ref // none or one
 }
 
 type pulled struct {
-	Standing  standing
-	Records   []record
-	Mountpath int
-	Kind      int
-	After     []ref
-	Done      bool
+	Standing standing
+	Records  []record
+	Kind     int
+	After    []ref
+	Done     bool
 }
 
 type compare struct {

@@ -1557,15 +1557,14 @@ func (z *prepared) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *pull) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 5
-	o = append(o, 0x95)
+	// array header, size 4
+	o = append(o, 0x94)
 	// array header, size 3
 	o = append(o, 0x93)
 	o = msgp.AppendString(o, string(z.Sender.Node))
 	o = msgp.AppendUint64(o, uint64(z.Sender.Version))
 	o = msgp.AppendUint64(o, uint64(z.Sender.Incarnation))
 	o = msgp.AppendUint64(o, z.Digest)
-	o = msgp.AppendInt(o, z.Mountpath)
 	o = msgp.AppendInt(o, z.Kind)
 	o = msgp.AppendArrayHeader(o, uint32(len(z.After)))
 	if uint32(len(z.After)) > z2c18a699limitArrays {
@@ -1589,8 +1588,8 @@ func (z *pull) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 5 {
-		err = msgp.ArrayError{Wanted: 5, Got: zb0001}
+	if zb0001 != 4 {
+		err = msgp.ArrayError{Wanted: 4, Got: zb0001}
 		return
 	}
 	var zb0002 uint32
@@ -1635,11 +1634,6 @@ func (z *pull) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Digest")
 		return
 	}
-	z.Mountpath, bts, err = msgp.ReadIntBytes(bts)
-	if err != nil {
-		err = msgp.WrapError(err, "Mountpath")
-		return
-	}
 	z.Kind, bts, err = msgp.ReadIntBytes(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Kind")
@@ -1673,7 +1667,7 @@ func (z *pull) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *pull) Msgsize() (s int) {
-	s = 1 + 1 + msgp.StringPrefixSize + len(string(z.Sender.Node)) + msgp.Uint64Size + msgp.Uint64Size + msgp.Uint64Size + msgp.IntSize + msgp.IntSize + msgp.ArrayHeaderSize
+	s = 1 + 1 + msgp.StringPrefixSize + len(string(z.Sender.Node)) + msgp.Uint64Size + msgp.Uint64Size + msgp.Uint64Size + msgp.IntSize + msgp.ArrayHeaderSize
 	for za0001 := range z.After {
 		s += z.After[za0001].Msgsize()
 	}
@@ -1683,8 +1677,8 @@ func (z *pull) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *pulled) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 6
-	o = append(o, 0x96)
+	// array header, size 5
+	o = append(o, 0x95)
 	// array header, size 2
 	o = append(o, 0x92)
 	o = msgp.AppendBool(o, z.Standing.Refused)
@@ -1699,7 +1693,6 @@ func (z *pulled) MarshalMsg(b []byte) (o []byte, err error) {
 		o = msgp.AppendBytes(o, z.Records[za0001].Text)
 		o = msgp.AppendBytes(o, z.Records[za0001].Inline)
 	}
-	o = msgp.AppendInt(o, z.Mountpath)
 	o = msgp.AppendInt(o, z.Kind)
 	o = msgp.AppendArrayHeader(o, uint32(len(z.After)))
 	if uint32(len(z.After)) > z2c18a699limitArrays {
@@ -1724,8 +1717,8 @@ func (z *pulled) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 6 {
-		err = msgp.ArrayError{Wanted: 6, Got: zb0001}
+	if zb0001 != 5 {
+		err = msgp.ArrayError{Wanted: 5, Got: zb0001}
 		return
 	}
 	var zb0002 uint32
@@ -1821,11 +1814,6 @@ func (z *pulled) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		copy(z.Records[za0001].Inline, bts[:zb0007])
 		bts = bts[zb0007:]
 	}
-	z.Mountpath, bts, err = msgp.ReadIntBytes(bts)
-	if err != nil {
-		err = msgp.WrapError(err, "Mountpath")
-		return
-	}
 	z.Kind, bts, err = msgp.ReadIntBytes(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Kind")
@@ -1868,7 +1856,7 @@ func (z *pulled) Msgsize() (s int) {
 	for za0001 := range z.Records {
 		s += 1 + msgp.BytesPrefixSize + len(z.Records[za0001].Text) + msgp.BytesPrefixSize + len(z.Records[za0001].Inline)
 	}
-	s += msgp.IntSize + msgp.IntSize + msgp.ArrayHeaderSize
+	s += msgp.IntSize + msgp.ArrayHeaderSize
 	for za0002 := range z.After {
 		s += z.After[za0002].Msgsize()
 	}

@@ -170,8 +170,8 @@ func TestMessages(t *testing.T) {
 	f(doubts, &store.DoubtsReply{Generations: [][]cluster.Generation{{{Epoch: 1, Counter: 2}}, nil}}, func() (any, error) { return c.Doubts(ctx, "t2", doubts) })
 	forget := &store.ForgetRequest{Sender: from1, Refs: []meta.Ref{ref}}
 	f(forget, st, func() (any, error) { return c.Forget(ctx, "t2", forget) })
-	pull := &store.PullRequest{Sender: from1, Digest: 1 << 63, Cursor: store.Cursor{Mountpath: 1, Kind: 2, After: &ref}}
-	f(pull, &store.PullReply{Records: records(), Next: store.Cursor{Mountpath: 2, After: &ref}, Done: true}, func() (any, error) { return c.Pull(ctx, "t2", pull) })
+	pull := &store.PullRequest{Sender: from1, Digest: 1 << 63, Cursor: store.Cursor{Kind: 2, After: &ref}}
+	f(pull, &store.PullReply{Records: records(), Next: store.Cursor{Kind: 1, After: &ref}, Done: true}, func() (any, error) { return c.Pull(ctx, "t2", pull) })
 	compare := &store.CompareRequest{Sender: from1, Digest: 3, Refs: []meta.Ref{ref}}
 	f(compare, &store.CompareReply{Visible: []bool{true}}, func() (any, error) { return c.Compare(ctx, "t2", compare) })
 

@@ -155,12 +155,12 @@ func servePull(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Request
 	if err != nil {
 		return err
 	}
-	out, err := h.Pull(ctx, &store.PullRequest{Sender: s, Digest: in.Digest, Cursor: fromCursor(in.Mountpath, in.Kind, in.After)})
+	out, err := h.Pull(ctx, &store.PullRequest{Sender: s, Digest: in.Digest, Cursor: fromCursor(in.Kind, in.After)})
 	if err != nil {
 		return err
 	}
 	reply := &pulled{Standing: standing(out.Standing), Done: out.Done}
-	reply.Mountpath, reply.Kind, reply.After = toCursor(out.Next)
+	reply.Kind, reply.After = toCursor(out.Next)
 	if reply.Records, err = toRecords(out.Records); err != nil {
 		return err
 	}

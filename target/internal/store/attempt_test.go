@@ -284,7 +284,7 @@ func TestSettleWaitsForReaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(10 * cleanLinger)
-	extents := func() int64 { return b.store.mountpaths[0].disk.Stats().Extents }
+	extents := func() int64 { return b.store.mounted()[0].disk.Stats().Extents }
 	if n := extents(); n != 2 {
 		t.Errorf("%d extents: what a reader has in hand was freed", n)
 	}
@@ -326,7 +326,7 @@ func TestRecoveryIsTriedAgain(t *testing.T) {
 	watch.watch(nil)
 	recovered := make(chan struct{})
 	go func() {
-		b.store.mountpaths[0].recovery.Wait()
+		b.store.mounted()[0].recovery.Wait()
 		close(recovered)
 	}()
 	o, err := b.store.Open(ctx, b.getRequest("k"))
@@ -345,7 +345,7 @@ func TestRecoveryIsTriedAgain(t *testing.T) {
 		t.Fatalf("a reader that had begun got %d bytes, %v", len(got), err)
 	}
 	_ = o.Close()
-	if n := b.store.mountpaths[0].disk.Stats().Extents; n != 0 {
+	if n := b.store.mounted()[0].disk.Stats().Extents; n != 0 {
 		t.Fatalf("%d extents are left", n)
 	}
 }

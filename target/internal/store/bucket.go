@@ -21,8 +21,9 @@ func (s *Store) SealBucket(ctx context.Context, id cluster.BucketID) (bool, erro
 	if err := s.commits.wait(ctx); err != nil {
 		return false, n.wrap(op, cluster.KindUnavailable, err)
 	}
+	defer s.hold()()
 	placing := s.placing()
-	for _, m := range s.mountpaths {
+	for _, m := range s.mounted() {
 		if !s.looksAt(placing, m, func(cluster.Slot) bool { return true }) {
 			continue
 		}
@@ -95,7 +96,7 @@ func (s *Store) HasUploads(ctx context.Context, id cluster.BucketID) (bool, erro
 	}
 	defer s.readers.leave(inside)
 	placing := s.placing()
-	for _, m := range s.mountpaths {
+	for _, m := range s.mounted() {
 		if !s.looksAt(placing, m, func(cluster.Slot) bool { return true }) {
 			continue
 		}
@@ -127,7 +128,8 @@ func (s *Store) DropBucket(ctx context.Context, id cluster.BucketID) error {
 	if err := s.commits.wait(ctx); err != nil {
 		return n.wrap(op, cluster.KindUnavailable, err)
 	}
-	for _, m := range s.mountpaths {
+	defer s.hold()()
+	for _, m := range s.mounted() {
 		if m.failure.Load() != nil {
 			continue // it is dropped there when the mountpath is back
 		}

@@ -171,7 +171,7 @@ func (b *bed) script(u *truth) []error {
 }
 
 func (b *bed) drainQuietly() {
-	for _, m := range b.store.mountpaths {
+	for _, m := range b.store.mounted() {
 		if m.cleaner != nil && m.err() == nil {
 			_ = m.cleaner.drain(context.Background())
 		}

@@ -22,6 +22,7 @@ func (s *Store) Stat(_ context.Context, r *GetRequest) (*Info, error) {
 		return nil, err
 	}
 	defer s.readers.leave(inside)
+	defer s.still()()
 	m := s.mountpath(n)
 	record, err := s.find(op, n, m, (*meta.Index).Peek, r)
 	if err != nil {
@@ -73,6 +74,7 @@ func (o *Object) find(op string, r *GetRequest) error {
 		return err
 	}
 	defer s.readers.leave(inside)
+	defer s.still()()
 	o.m = s.mountpath(n)
 	record, err := s.find(op, n, o.m, (*meta.Index).Get, r)
 	if err != nil {
@@ -110,6 +112,7 @@ func (s *Store) ObjectParts(_ context.Context, r *GetRequest) (*Info, []PartInfo
 		return nil, nil, err
 	}
 	defer s.readers.leave(inside)
+	defer s.still()()
 	m := s.mountpath(n)
 	record, err := s.find(op, n, m, (*meta.Index).Get, r)
 	if err != nil {

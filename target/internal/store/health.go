@@ -9,6 +9,7 @@ import (
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/meta"
 )
 
 // failedChecks is how many checks in a row must fail until a disk takes no writes any more. Two, since one may fail for lack of
@@ -31,7 +32,7 @@ func (s *Store) watch(ctx context.Context) {
 		if due {
 			last = now
 		}
-		for _, m := range s.mountpaths {
+		for _, m := range s.mounted() {
 			s.checkDisk(m, now, due)
 		}
 		if err := s.endRebuilt(); err != nil {
@@ -109,29 +110,72 @@ func (s *Store) reportMountpaths(ctx context.Context) error {
 		return nil
 	}
 	now := slices.Clone(self.Mountpaths)
-	lost, back := false, false
+	var back []*mountpath
+	lost := false
 	for i := range now {
-		at := slices.IndexFunc(s.mountpaths, func(mp *mountpath) bool { return mp.ID == now[i].ID })
-		if at < 0 {
+		at := slices.IndexFunc(s.mounted(), func(mp *mountpath) bool { return mp.ID == now[i].ID })
+		if at < 0 || now[i].State == cluster.MountpathDisabled {
 			continue
 		}
-		works := s.mountpaths[at].writeErr() == nil
-		switch {
-		case !works && now[i].State == cluster.MountpathEnabled:
+		mp, failed := s.mounted()[at], now[i].State == cluster.MountpathFailed
+		switch works := mp.writeErr() == nil; {
+		case !works && !failed:
 			now[i].State, lost = cluster.MountpathFailed, true
-		case works && now[i].State == cluster.MountpathFailed:
-			now[i].State, back = cluster.MountpathEnabled, true
+		case works && failed:
+			back = append(back, mp)
 		}
 	}
-	switch {
-	case lost:
-		return s.council.SetMountpaths(ctx, failing(self.Mountpaths, now), true, nil)
-	case back:
-		kept, all := s.partialSlots(m)
-		if !all {
-			return nil // others have what was on it
+	if lost {
+		return s.council.SetMountpaths(ctx, self.Remounted+1, now, true, nil)
+	}
+	if len(back) == 0 {
+		return nil
+	}
+	for i := range now {
+		if slices.ContainsFunc(back, func(mp *mountpath) bool { return mp.ID == now[i].ID }) {
+			now[i].State = cluster.MountpathFilling // what was written meanwhile lies elsewhere
 		}
-		return s.council.SetMountpaths(ctx, now, false, kept)
+	}
+	kept := s.partialSlots(m)
+	for _, mp := range back {
+		if err := mp.purge(ctx, kept.Has); err != nil {
+			return err
+		}
+	}
+	return s.council.SetMountpaths(ctx, self.Remounted+1, now, false, kept)
+}
+
+// purge removes what a mountpath that is back has of slots other than some: other holders have given this node what it had, and what it
+// has is old. Nobody uses it there meanwhile.
+func (m *mountpath) purge(ctx context.Context, kept func(cluster.Slot) bool) error {
+	for _, kind := range meta.RecordKinds() {
+		batch := m.index.NewBatch()
+		var places []disk.Place
+		removed := false
+		for r, err := range m.index.Scan(ctx, meta.Range{Kind: kind, AllBuckets: true, NoData: true}).All() {
+			if err == nil && kept(r.Slot()) {
+				continue
+			}
+			var of []disk.Place
+			if err == nil {
+				of, err = placesOf(m.index, r)
+			}
+			if err != nil {
+				batch.Close()
+				return err
+			}
+			places, removed = append(places, of...), true
+			batch.Delete(&meta.Record{Ref: r.Ref, Fields: meta.Fields{HasManifest: true}})
+			batch.Settle(r.Ref)
+		}
+		if !removed {
+			batch.Close()
+			continue
+		}
+		if err := batch.Commit(true); err != nil {
+			return err
+		}
+		m.cleaner.add(cleanup{free: places})
 	}
 	return nil
 }
@@ -140,7 +184,7 @@ func (s *Store) reportMountpaths(ctx context.Context) error {
 // another holder. Where one has, the mountpath counts as failed, and is reported like any that is; when the map says so, the
 // next process may take it as it is, as a disk that is back.
 func (s *Store) endRebuilt() error {
-	for _, m := range s.mountpaths {
+	for _, m := range s.mounted() {
 		if m.failure.Load() != nil || !m.rebuilt.Load() {
 			continue
 		}
@@ -180,27 +224,13 @@ func (s *Store) rebuiltAlone(mp *mountpath) (alone, known bool) {
 	return true, known
 }
 
-// failing returns the mountpaths of a map with those failed that have failed now.
-func failing(before, now []cluster.Mountpath) []cluster.Mountpath {
-	all := slices.Clone(before)
-	for i := range all {
-		if now[i].State == cluster.MountpathFailed {
-			all[i].State = cluster.MountpathFailed
-		}
-	}
-	return all
-}
-
-// partialSlots returns the slots in which this node is partial, and whether those are all that it holds.
-func (s *Store) partialSlots(m *cluster.Map) (partial *cluster.SlotSet, all bool) {
-	partial, all = &cluster.SlotSet{}, true
+// partialSlots returns the slots in which this node is partial.
+func (s *Store) partialSlots(m *cluster.Map) *cluster.SlotSet {
+	partial := &cluster.SlotSet{}
 	for i := range m.Slots {
-		h, holds := m.Slots[i].Holder(s.o.Node)
-		if h.Partial {
+		if h, _ := m.Slots[i].Holder(s.o.Node); h.Partial {
 			partial.Add(cluster.Slot(i))
-		} else if holds {
-			all = false
 		}
 	}
-	return partial, all
+	return partial
 }

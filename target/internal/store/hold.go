@@ -567,12 +567,13 @@ func (s *Store) current(from *Sender) Standing {
 // decided carries out one decision, unless the slot has another owner by now.
 func (s *Store) decided(owner cluster.NodeID, d *Decision) error {
 	n := copyName(d.Refs[0].Bucket, d.Refs[0].Key)
-	m, shard := s.mountpath(n), s.shard(n.bucket.ID, n.key)
+	shard := s.shard(n.bucket.ID, n.key)
+	shard.copies.Lock()
+	defer shard.copies.Unlock()
+	m := s.mountpath(n)
 	if m.err() != nil {
 		return nil //nolint:nilerr // what the mountpath holds is decided when it is back
 	}
-	shard.copies.Lock()
-	defer shard.copies.Unlock()
 	now := s.council.Map()
 	if _, holds := s.holding(now, n.slot()); !holds || now.Slot(n.slot()).Owner() != owner {
 		return nil
@@ -687,12 +688,13 @@ func (s *Store) Doubts(ctx context.Context, r *DoubtsRequest) (*DoubtsReply, err
 
 func (s *Store) generationsOf(ctx context.Context, k KeyName) ([]cluster.Generation, error) {
 	n := copyName(k.Bucket, k.Key)
-	m, shard := s.mountpath(n), s.shard(k.Bucket, k.Key)
+	shard := s.shard(k.Bucket, k.Key)
+	shard.copies.Lock()
+	defer shard.copies.Unlock()
+	m := s.mountpath(n)
 	if err := m.err(); err != nil {
 		return nil, err
 	}
-	shard.copies.Lock()
-	defer shard.copies.Unlock()
 	records, err := m.line(n.ref(meta.Current))
 	if err != nil {
 		return nil, err
@@ -729,6 +731,7 @@ func (s *Store) Forget(ctx context.Context, r *ForgetRequest) (Standing, error) 
 	}
 	defer s.commits.leave(inside)
 	now := s.council.Map()
+	defer s.hold()()
 	touched := make(map[*mountpath]bool)
 	for _, ref := range r.Refs {
 		n := copyName(ref.Bucket, ref.Key)

@@ -16,10 +16,10 @@ type Council interface {
 	// here has none of them among the slot's holders, or another epoch or owner of it; KindConflict when the accusation was
 	// refused.
 	Accuse(ctx context.Context, slot cluster.Slot, epoch cluster.Epoch, holders []cluster.NodeID) error
-	// SetMountpaths says what the mountpaths of this node are; lost, that some have failed since it said so last; kept, in which
+	// SetMountpaths says what the mountpaths of this node are; serial, by which map: one more than its Node.Remounted; lost, that some have failed since it said so last; kept, in which
 	// slots a mountpath that is back has what it had. It returns nil when the applied map has it; KindConflict when it was refused:
 	// then it is to be asked again by the map of then.
-	SetMountpaths(ctx context.Context, mountpaths []cluster.Mountpath, lost bool, kept *cluster.SlotSet) error
+	SetMountpaths(ctx context.Context, serial uint64, mountpaths []cluster.Mountpath, lost bool, kept *cluster.SlotSet) error
 	// Synced says that this node has all that the owners had in slots under these epochs, and was sent every write since. Slots
 	// that have another epoch by now stay as they are.
 	Synced(ctx context.Context, slots map[cluster.Epoch]*cluster.SlotSet) error
@@ -153,9 +153,8 @@ type PullRequest struct {
 
 // Cursor is how far a pull has come.
 type Cursor struct {
-	Mountpath int // of the owner
-	Kind      int // of pulledKinds
-	After     *meta.Ref
+	Kind  int // of pulledKinds
+	After *meta.Ref
 }
 
 // PullReply is one page of records.

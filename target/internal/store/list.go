@@ -47,15 +47,22 @@ func (s *Store) merge(ctx context.Context, op string, r *ListRequest, kind meta.
 	if err != nil {
 		return err
 	}
+	release := s.still()
+	held := true
+	defer func() {
+		if held {
+			release()
+		}
+	}()
 	placing := s.placingBy(begun.m)
-	heads := make([]*head, 0, len(s.mountpaths))
+	heads := make([]*head, 0, len(s.mounted()))
 	defer func() {
 		for _, h := range heads {
 			h.scan.Close()
 		}
 	}()
-	for _, m := range s.mountpaths {
-		if placing.out[m] && !begun.partial {
+	for _, m := range s.mounted() {
+		if placing.idle[m] || placing.out[m] && !begun.partial {
 			continue
 		}
 		if err := m.err(); err != nil {
@@ -69,6 +76,8 @@ func (s *Store) merge(ctx context.Context, op string, r *ListRequest, kind meta.
 			return err
 		}
 	}
+	release()
+	held = false
 	// What the scans see is as of now at the latest, so what holds now holds for all that they will give.
 	if now, err := s.mayList(op, r); err != nil {
 		return err

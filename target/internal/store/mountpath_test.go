@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -287,4 +289,189 @@ func TestFullHolder(t *testing.T) {
 		return err == nil
 	})
 	s.wantCopies(key, meta.Current)
+}
+
+// setStates says what the mountpaths of a node are, as an operator does.
+func (s *several) setStates(id cluster.NodeID, states map[cluster.MountpathID]cluster.MountpathState) {
+	s.t.Helper()
+	var all []cluster.Mountpath
+	for _, mp := range mountpaths(3) {
+		if state, ok := states[mp.ID]; ok {
+			mp.State = state
+			all = append(all, mp)
+		}
+	}
+	s.mu.Lock()
+	p := s.nodes[id].process
+	s.mu.Unlock()
+	for {
+		n, _ := s.active().Node(id)
+		if err := s.remount(p, n.Remounted+1, all, false, nil); err == nil {
+			return
+		}
+	}
+}
+
+// onThree gives every node a third mountpath, which the map does not know yet.
+func onThree(o *Options) {
+	quick(o)
+	o.Mountpaths = mountpaths(3)
+}
+
+// where counts the keys with records on each mountpath of a node, and fails when one is on two.
+func (s *several) where(id cluster.NodeID) map[cluster.MountpathID]int {
+	s.t.Helper()
+	st, counts, on := s.store(id), make(map[cluster.MountpathID]int), make(map[ident]cluster.MountpathID)
+	defer st.hold()()
+	for _, m := range st.mounted() {
+		for _, kind := range meta.RecordKinds() {
+			for r, err := range m.index.Scan(context.Background(), meta.Range{Kind: kind, AllBuckets: true}).All() {
+				if err != nil {
+					s.t.Fatal(err)
+				}
+				id := ident{bucket: r.Bucket, key: r.Key}
+				if other, ok := on[id]; ok && other != m.ID {
+					s.t.Fatalf("%s is on %s and %s", r.Key, other, m.ID)
+				} else if !ok {
+					on[id] = m.ID
+					counts[m.ID]++
+				}
+			}
+		}
+	}
+	return counts
+}
+
+// TestResilver: a mountpath is attached, another one drained, enabled again and detached, each in the end with the keys that belong there;
+// everything is read, listed and written meanwhile. With one copy and with two.
+func TestResilver(t *testing.T) {
+	for copies := 1; copies <= 2; copies++ {
+		s := newSeveral(t, copies, copies, onThree)
+		want := s.fillKeys(60)
+		for i := range 10 {
+			s.put(fmt.Sprintf("gone%d", i), []byte("x"))
+			s.remove(fmt.Sprintf("gone%d", i))
+		}
+		want["multi"] = s.upload("multi", 3)
+		check := func() {
+			t.Helper()
+			for key, data := range want {
+				if got := s.get(key); !bytes.Equal(got, data) {
+					t.Fatalf("%s: other bytes", key)
+				}
+			}
+			for i := range 10 {
+				s.wantAbsent(fmt.Sprintf("gone%d", i))
+			}
+		}
+		change := func(states, end map[cluster.MountpathID]cluster.MountpathState) {
+			t.Helper()
+			s.setStates("t1", states)
+			check()
+			for i := range 20 {
+				key := fmt.Sprintf("f%d", i)
+				want[key] = pattern(len(want[key])+i, sizes[(i+len(states))%len(sizes)])
+				s.put(key, want[key])
+			}
+			s.eventually("the keys are where they belong", func() bool {
+				n, _ := s.active().Node("t1")
+				for _, mp := range n.Mountpaths {
+					if state, ok := end[mp.ID]; !ok || state != mp.State {
+						return false
+					}
+				}
+				return len(n.Mountpaths) == len(end)
+			})
+			check()
+		}
+		type states = map[cluster.MountpathID]cluster.MountpathState
+		change(states{"mp1": "", "mp2": "", "mp3": "filling"}, states{"mp1": "", "mp2": "", "mp3": ""})
+		if on := s.where("t1"); on["mp3"] < 8 || on["mp1"] < 8 || on["mp2"] < 8 {
+			t.Fatalf("%v", on)
+		}
+		change(states{"mp1": "draining", "mp2": "", "mp3": ""}, states{"mp1": "disabled", "mp2": "", "mp3": ""})
+		if on := s.where("t1"); on["mp1"] != 0 {
+			t.Fatalf("%v", on)
+		}
+		change(states{"mp1": "filling", "mp2": "detaching", "mp3": ""}, states{"mp1": "", "mp3": ""})
+		if on := s.where("t1"); on["mp2"] != 0 || on["mp1"] < 8 {
+			t.Fatalf("%v", on)
+		}
+		s.crash("t1")
+		s.start("t1")
+		if copies == 2 {
+			s.promote("t2", "t1")
+		}
+		check()
+	}
+}
+
+// TestResilverCrash cuts the power before, between and after the steps of a move, and goes on from what is on the disk then: every key
+// is there, on one mountpath, and no delete is undone.
+func TestResilverCrash(t *testing.T) {
+	for n := range 5 {
+		var clone atomic.Pointer[vfs.MemFS]
+		var s *several
+		calls := 0
+		s = newSeveral(t, 1, 1, func(o *Options) {
+			onThree(o)
+			fs, _ := o.FS.(*vfs.MemFS)
+			o.moving = func(string) {
+				if calls++; calls == n+1 {
+					clone.Store(fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(uint64(n), 1))}))
+				}
+			}
+		})
+		want := s.fillKeys(30)
+		for i := range 10 {
+			s.put(fmt.Sprintf("gone%d", i), []byte("x"))
+			s.remove(fmt.Sprintf("gone%d", i))
+		}
+		s.setStates("t1", map[cluster.MountpathID]cluster.MountpathState{"mp1": "detaching", "mp2": "", "mp3": "filling"})
+		s.eventually("a move was interrupted", func() bool { return clone.Load() != nil })
+		s.stop("t1")
+		s.nodes["t1"].fs = clone.Load()
+		s.setMountpaths("t1", map[cluster.MountpathID]cluster.MountpathState{"mp1": "detaching", "mp2": "", "mp3": "filling"})
+		s.start("t1")
+		check := func() {
+			t.Helper()
+			for key, data := range want {
+				if got := s.get(key); !bytes.Equal(got, data) {
+					t.Fatalf("crash %d: %s: other bytes", n, key)
+				}
+			}
+			for i := range 10 {
+				s.wantAbsent(fmt.Sprintf("gone%d", i))
+			}
+			s.where("t1")
+		}
+		check()
+		for i := range 10 {
+			want[fmt.Sprintf("f%d", i)] = pattern(i+77, 5000)
+			s.put(fmt.Sprintf("f%d", i), pattern(i+77, 5000))
+		}
+		s.eventually("the keys are where they belong", func() bool {
+			return s.stateOf("t1", "mp1") == "unknown" && s.stateOf("t1", "mp3") == cluster.MountpathEnabled
+		})
+		check()
+		if on := s.where("t1"); on["mp1"] != 0 || on["mp3"] == 0 {
+			t.Fatalf("%v", on)
+		}
+	}
+}
+
+// setMountpaths sets what the map says while the node is down.
+func (s *several) setMountpaths(id cluster.NodeID, states map[cluster.MountpathID]cluster.MountpathState) {
+	m := s.active().Clone()
+	n, _ := m.Node(id)
+	n.Mountpaths = nil
+	for _, mp := range mountpaths(3) {
+		if state, ok := states[mp.ID]; ok {
+			mp.State = state
+			n.Mountpaths = append(n.Mountpaths, mp)
+		}
+	}
+	m.Version++
+	m.SetNode(n)
+	s.publish(m)
 }

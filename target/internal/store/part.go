@@ -39,7 +39,10 @@ func (s *Store) PutPart(ctx context.Context, r *PutPartRequest) (*PartInfo, erro
 		return done, err
 	}
 	defer claim.release()
+	release := s.hold()
+	m = s.mountpath(n)
 	upload, err := s.upload(op, n, m, r.Upload)
+	release()
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +61,9 @@ func (s *Store) PutPart(ctx context.Context, r *PutPartRequest) (*PartInfo, erro
 		return nil, err
 	}
 	defer t.end()
+	if err := t.adopt(ctx, b, record); err != nil {
+		return nil, err
+	}
 	return t.putPart(record, b)
 }
 

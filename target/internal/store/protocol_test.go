@@ -178,7 +178,7 @@ func TestGivenUpWrite(t *testing.T) {
 			if got := b.get("k"); !bytes.Equal(got, want) {
 				t.Fatalf("after the restart: %d bytes, want %d", len(got), len(want))
 			}
-			generations, err := b.store.mountpaths[0].index.Generations(meta.Ref{Kind: meta.Current, Bucket: b.bucket.ID, Key: "k"})
+			generations, err := b.store.mounted()[0].index.Generations(meta.Ref{Kind: meta.Current, Bucket: b.bucket.ID, Key: "k"})
 			if err != nil || len(generations) != 1 {
 				t.Fatalf("%d generations are left after settling, %v", len(generations), err)
 			}
@@ -230,7 +230,7 @@ func dirtyReads(t *testing.T, bug func(*bed)) []string {
 			if kind == meta.UploadTombstone {
 				ref.Upload = upload
 			}
-			all, err := b.store.mountpaths[0].index.Generations(ref)
+			all, err := b.store.mounted()[0].index.Generations(ref)
 			if err != nil || len(all) == 0 {
 				return g
 			}
@@ -540,7 +540,7 @@ func TestFenceAndWritesInFlight(t *testing.T) {
 		_ = writer.Close()
 	}()
 	wantKind(t, <-bodyDone, cluster.KindUnavailable)
-	if stats := b.store.mountpaths[0].disk.Stats(); stats.Extents != 0 {
+	if stats := b.store.mounted()[0].disk.Stats(); stats.Extents != 0 {
 		t.Fatalf("%d extents are left", stats.Extents)
 	}
 }
@@ -584,7 +584,7 @@ func testTombstones(t *testing.T, holders int) {
 		}
 	}
 	count := func(kind meta.Kind) (n int) {
-		for _, err := range b.store.mountpaths[0].index.Scan(context.Background(), meta.Range{Kind: kind, AllBuckets: true}).All() {
+		for _, err := range b.store.mounted()[0].index.Scan(context.Background(), meta.Range{Kind: kind, AllBuckets: true}).All() {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -675,7 +675,7 @@ func TestSealAndDropBucket(t *testing.T) {
 		}
 	}
 	b.drain()
-	for _, m := range b.store.mountpaths {
+	for _, m := range b.store.mounted() {
 		if stats := m.disk.Stats(); stats.Extents != 0 {
 			t.Errorf("%s keeps %d extents", m.ID, stats.Extents)
 		}
@@ -702,12 +702,12 @@ func TestSweepOfGoneBuckets(t *testing.T) {
 	verdict := func(kind cluster.Kind) {
 		b.authority.set(func(a *authority) { a.refuses[b.bucket.ID] = cluster.Fail("", "", kind, "as the test wants") })
 	}
-	for _, m := range b.store.mountpaths {
+	for _, m := range b.store.mounted() {
 		m.recovery.Wait()
 	}
 	extents := func() (n int64) {
 		b.drain()
-		for _, m := range b.store.mountpaths {
+		for _, m := range b.store.mounted() {
 			n += m.disk.Stats().Extents
 		}
 		return n

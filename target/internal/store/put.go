@@ -47,6 +47,9 @@ func (s *Store) Put(ctx context.Context, r *PutRequest) (*Info, error) {
 		return nil, err
 	}
 	defer t.end()
+	if err := t.adopt(ctx, b, record); err != nil {
+		return nil, err
+	}
 	return t.put(record, b, r)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -39,6 +40,52 @@ func wantLinear(t *testing.T, seed uint64, history []porcupine.Operation) {
 	if result, _ := porcupine.CheckOperationsVerbose(register(), history, time.Minute); result != porcupine.Ok {
 		t.Fatalf("seed %d: %d operations: %s", seed, len(history), result)
 	}
+}
+
+// TestResilverLinearizable is the same while mountpaths are attached, drained and enabled, in the middle of all.
+func TestResilverLinearizable(t *testing.T) {
+	seeds, _ := strconv.Atoi(os.Getenv("AISLE_STORE_SEEDS"))
+	for seed := range uint64(max(seeds, 1)) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			s := newSeveral(t, 3, 3, onThree)
+			s.also = (*several).shuffleDisks
+			wantLinear(t, seed, raceSeveral(s, seed))
+		})
+	}
+}
+
+// shuffleDisks changes what one of the mountpaths of a node is used for.
+func (s *several) shuffleDisks(r *rand.Rand) {
+	id := nodeIDs[r.IntN(3)]
+	s.mu.Lock()
+	p := s.nodes[id].process
+	s.mu.Unlock()
+	n, _ := s.active().Node(id)
+	all := slices.Clone(n.Mountpaths)
+	if p == nil {
+		return
+	}
+	if len(all) < 3 {
+		mp := mountpaths(3)[2]
+		mp.State = cluster.MountpathFilling
+		all = append(all, mp)
+	} else {
+		at, used := r.IntN(3), 0
+		for _, mp := range all {
+			if mp.State == cluster.MountpathEnabled || mp.State == cluster.MountpathFilling {
+				used++
+			}
+		}
+		switch all[at].State {
+		case cluster.MountpathDisabled, cluster.MountpathDraining:
+			all[at].State = cluster.MountpathFilling
+		case cluster.MountpathEnabled, cluster.MountpathFilling:
+			if used > 1 {
+				all[at].State = cluster.MountpathDraining
+			}
+		}
+	}
+	_ = s.remount(p, n.Remounted+1, all, false, nil) // refused when the node was faster
 }
 
 func raceSeveral(s *several, seed uint64) []porcupine.Operation {
@@ -163,6 +210,10 @@ func (s *several) disturb(r *rand.Rand, life time.Duration) *sync.WaitGroup {
 	for begun := time.Now(); time.Since(begun) < life; {
 		time.Sleep(time.Duration(r.IntN(60)) * time.Millisecond)
 		id := nodeIDs[r.IntN(3)]
+		if s.also != nil && r.IntN(2) == 0 {
+			s.also(s, r)
+			continue
+		}
 		switch r.IntN(6) {
 		case 0:
 			if down == "" {

@@ -45,6 +45,44 @@ func (b *body) discard() {
 	}
 }
 
+// adopt brings a body that was received on another mountpath to the one of its key, which has moved since.
+func (t *turn) adopt(ctx context.Context, b *body, record *meta.Record) error {
+	if b.disk == t.m.disk || b.place.Kind == disk.Nowhere {
+		b.disk = t.m.disk
+		return nil
+	}
+	place, err := transfer(ctx, b.disk, t.m.disk, b.place, record)
+	if err != nil {
+		return t.wrap(err)
+	}
+	b.disk.Free(b.place)
+	b.disk, b.place = t.m.disk, place
+	b.fill(record)
+	return nil
+}
+
+// transfer copies checked bytes from one disk to another, where they are durable when it returns, with the record beside them.
+func transfer(ctx context.Context, from, to *disk.Disk, place disk.Place, record *meta.Record) (disk.Place, error) {
+	in, err := from.Open(place)
+	if err != nil {
+		return disk.Place{}, err
+	}
+	defer in.Close()
+	w, err := to.Create(ctx, place.Length)
+	if err != nil {
+		return disk.Place{}, err
+	}
+	defer w.Abort()
+	if _, err := io.Copy(w, io.NewSectionReader(in, 0, place.Length)); err != nil {
+		return disk.Place{}, err
+	}
+	footer, err := meta.EncodeFooter(record)
+	if err != nil {
+		return disk.Place{}, err
+	}
+	return w.Seal(ctx, footer)
+}
+
 // receive reads a body through the checksums into a place of its own, and makes it durable there. footer gives the record
 // that is kept beside the bytes for salvage.
 func (s *Store) receive(ctx context.Context, m *mountpath, n name, in incoming, footer func(*body) *meta.Record) (*body, error) {

@@ -146,7 +146,7 @@ func (s *Store) catchUpWith(ctx context.Context, owner cluster.NodeID, job *xact
 	if c.slots.Len() == 0 {
 		return nil
 	}
-	for _, mp := range c.placing.enabled.of {
+	for _, mp := range c.store.used(c.placing) {
 		if err := mp.writeErr(); err != nil {
 			return err // in sync is who has everything
 		}
@@ -224,8 +224,7 @@ func (c *catchUp) check(ref meta.Ref) (cluster.Holder, error) {
 func (c *catchUp) take(ctx context.Context, r *meta.Record) error {
 	s := c.store
 	n := copyName(r.Bucket, r.Key)
-	m := s.mountpath(n)
-	needed, err := c.settleOrNeed(m, r)
+	m, needed, err := c.settleOrNeed(n, r)
 	if err != nil || !needed {
 		return err
 	}
@@ -256,6 +255,9 @@ func (c *catchUp) take(ctx context.Context, r *meta.Record) error {
 	shard := s.shard(n.bucket.ID, n.key)
 	shard.copies.Lock()
 	defer shard.copies.Unlock()
+	if s.mountpath(n) != m {
+		return errMoved // to another mountpath meanwhile: the next time it is fetched there
+	}
 	needed, err = c.needs(m, r)
 	if err != nil || !needed {
 		return err
@@ -286,11 +288,16 @@ func (c *catchUp) noteLost(m *mountpath, r *meta.Record) {
 }
 
 // settleOrNeed reports whether a record must be fetched. When it is here, it is visible from now on.
-func (c *catchUp) settleOrNeed(m *mountpath, r *meta.Record) (bool, error) {
+func (c *catchUp) settleOrNeed(n name, r *meta.Record) (*mountpath, bool, error) {
 	shard := c.store.shard(r.Bucket, r.Key)
 	shard.copies.Lock()
 	defer shard.copies.Unlock()
-	return c.needs(m, r)
+	m := c.store.mountpath(n)
+	if err := m.err(); err != nil {
+		return m, false, err
+	}
+	needed, err := c.needs(m, r)
+	return m, needed, err
 }
 
 // needs is settleOrNeed with the lock held. What stands in the way of a record is only what is visible, and was written since
@@ -408,7 +415,8 @@ func (c *catchUp) insert(m *mountpath, r *meta.Record) (bool, error) {
 
 // compare drops what this node has from before its admission and the owner does not show.
 func (c *catchUp) compare(ctx context.Context) error {
-	for _, m := range c.placing.enabled.of {
+	defer c.store.hold()()
+	for _, m := range c.store.used(c.placing) {
 		if err := m.err(); err != nil {
 			return err
 		}
@@ -496,7 +504,7 @@ func (m *mountpath) discard(ref meta.Ref) error {
 
 // sync makes durable all that was taken over.
 func (c *catchUp) sync(ctx context.Context) error {
-	for _, m := range c.placing.enabled.of {
+	for _, m := range c.store.used(c.placing) {
 		if err := m.cleaner.drain(ctx); err != nil {
 			return err
 		}

@@ -79,7 +79,7 @@ func (c *scrubber) update(change func(*Scrub)) {
 // Scrubs returns how far the verification of each mountpath that can be read has come.
 func (s *Store) Scrubs() []Scrub {
 	var all []Scrub
-	for _, m := range s.mountpaths {
+	for _, m := range s.mounted() {
 		if m.scrubber == nil {
 			continue
 		}
@@ -95,7 +95,7 @@ func (s *Store) Scrubs() []Scrub {
 // that could not be repaired tried again.
 func (s *Store) StartScrub() {
 	s.damages.hurry()
-	for _, m := range s.mountpaths {
+	for _, m := range s.mounted() {
 		if c := m.scrubber; c != nil {
 			c.update(func(state *Scrub) { state.Asked = !state.Running })
 			select {

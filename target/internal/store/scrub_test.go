@@ -286,7 +286,7 @@ func TestScrubResumes(t *testing.T) {
 			t.Fatalf("%+v", c)
 		}
 	}
-	if err := s.mountpaths[0].scrubber.save(s.mountpaths[0].index); err != nil {
+	if err := s.mounted()[0].scrubber.save(s.mounted()[0].index); err != nil {
 		t.Fatal(err)
 	}
 	b.close()

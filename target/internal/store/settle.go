@@ -20,8 +20,9 @@ const (
 // in sync: what it had prepared goes forward, and the highest generation is the one. It returns the slots with doubts about
 // which others must be asked.
 func (s *Store) settle(ctx context.Context, in *cluster.Map, slots map[cluster.Slot]bool) (map[cluster.Slot]bool, error) {
+	defer s.hold()()
 	doubtful, placing := make(map[cluster.Slot]bool), s.placingBy(in)
-	for _, m := range s.mountpaths {
+	for _, m := range s.mounted() {
 		if m.failure.Load() != nil {
 			continue
 		}
@@ -224,8 +225,9 @@ func (s *Store) settleNow(ctx context.Context, slots map[cluster.Slot]uint64) er
 			delete(slots, slot) // the next Activate withdraws it
 		}
 	}
+	defer s.hold()()
 	placing := s.placingBy(m)
-	for _, mp := range s.mountpaths {
+	for _, mp := range s.mounted() {
 		if mp.failure.Load() != nil {
 			continue
 		}

@@ -37,8 +37,9 @@ type several struct {
 	repeat   func(again func())                                  // guarded by mu: asked about each prepare
 	fencing  context.CancelFunc                                  // guarded by mu: cancels the pending map; nil for none
 	requests atomic.Uint64
-	dies     bool // a disk fails under an index, which leaves goroutines of its own until the process ends
-	held     bool // the leader decides nothing of itself
+	dies     bool                       // a disk fails under an index, which leaves goroutines of its own until the process ends
+	also     func(*several, *rand.Rand) // what else disturb does; nil: nothing
+	held     bool                       // the leader decides nothing of itself
 }
 
 // member is one node: its disk, its process, and what it has applied.
@@ -168,21 +169,21 @@ func (p *process) Synced(_ context.Context, slots map[cluster.Epoch]*cluster.Slo
 }
 
 // SetMountpaths does what the state machine does.
-func (p *process) SetMountpaths(ctx context.Context, mps []cluster.Mountpath, lost bool, kept *cluster.SlotSet) error {
+func (p *process) SetMountpaths(ctx context.Context, serial uint64, mps []cluster.Mountpath, lost bool, kept *cluster.SlotSet) error {
 	if err := p.CheckLease(); err != nil {
 		return err
 	}
-	if err := p.node.s.remount(p, mps, lost, kept); err != nil {
+	if err := p.node.s.remount(p, serial, mps, lost, kept); err != nil {
 		return err
 	}
 	return p.await(ctx, func(m *cluster.Map) bool {
 		n, _ := m.Node(p.node.id)
-		return slices.Equal(n.Mountpaths, mps)
+		return n.Remounted >= serial
 	})
 }
 
 // remount takes the word of a node for its mountpaths.
-func (s *several) remount(p *process, mps []cluster.Mountpath, lost bool, kept *cluster.SlotSet) error {
+func (s *several) remount(p *process, serial uint64, mps []cluster.Mountpath, lost bool, kept *cluster.SlotSet) error {
 	s.deciding <- struct{}{}
 	defer func() { <-s.deciding }()
 	m, id := s.active().Clone(), p.node.id
@@ -192,10 +193,10 @@ func (s *several) remount(p *process, mps []cluster.Mountpath, lost bool, kept *
 		}
 	}
 	n, _ := m.Node(id)
-	if n.Incarnation != p.incarnation {
+	if n.Incarnation != p.incarnation || serial != n.Remounted+1 {
 		return cluster.Fail("remount", "", cluster.KindConflict, "another process")
 	}
-	n.Mountpaths = mps
+	n.Mountpaths, n.Remounted = mps, serial
 	m.SetNode(n)
 	m.Version++
 	for i := range m.Slots {
@@ -389,7 +390,7 @@ func newSeveralIn(t testing.TB, n int, layout cluster.Layout, change func(*Optio
 }
 
 func (n *member) format() {
-	for _, mp := range mountpaths(2) {
+	for _, mp := range mountpaths(3) { // the third is for tests that attach it
 		err := n.fs.MkdirAll(mp.Path, 0o755)
 		if err == nil {
 			err = Format(n.fs, mp.Path, "c", n.id, mp.ID)
@@ -843,7 +844,7 @@ func (s *several) records(id cluster.NodeID, key string) (all []*meta.Record, do
 	st := s.store(id)
 	n := copyName(s.bucket.ID, cluster.ObjectKey(key))
 	m := st.mountpath(n)
-	for _, mp := range st.mountpaths {
+	for _, mp := range st.mounted() {
 		if err := mp.cleaner.drain(context.Background()); err != nil {
 			s.t.Fatal(err)
 		}

@@ -369,7 +369,7 @@ func TestShardSpace(t *testing.T) {
 func (s *several) placed() (n int64) {
 	s.t.Helper()
 	for _, id := range s.ids() {
-		for _, m := range s.store(id).mountpaths {
+		for _, m := range s.store(id).mounted() {
 			for p, err := range m.index.Places(context.Background()) {
 				if err != nil {
 					s.t.Fatal(err)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -93,6 +94,7 @@ func (s *Store) Pull(ctx context.Context, r *PullRequest) (*PullReply, error) {
 		return nil, err
 	}
 	defer s.readers.leave(inside)
+	defer s.hold()()
 	page := &page{store: s, slots: set, cursor: r.Cursor, placing: s.placing()}
 	if err := page.fill(ctx); err != nil {
 		return nil, cluster.E(op, "", cluster.KindOther, err)
@@ -115,52 +117,78 @@ type page struct {
 	done    bool
 }
 
-// fill collects records from the cursor on, and moves it.
+// fill collects records from the cursor on, and moves it. It goes through all mountpaths at once, in the order of the keys: a key that
+// changes its mountpath between two pages is not passed over.
 func (p *page) fill(ctx context.Context) error {
-	for p.cursor.Mountpath < len(p.store.mountpaths) {
-		m := p.store.mountpaths[p.cursor.Mountpath]
-		if !p.store.looksAt(p.placing, m, p.slots.Has) {
-			p.cursor = Cursor{Mountpath: p.cursor.Mountpath + 1}
-			continue
-		}
-		if err := m.err(); err != nil {
-			return err
-		}
-		full, err := p.scan(ctx, m)
+	for p.cursor.Kind < len(pulledKinds) {
+		full, err := p.scan(ctx)
 		if err != nil || full {
 			return err
 		}
-		p.cursor.After = nil
-		if p.cursor.Kind++; p.cursor.Kind >= len(pulledKinds) {
-			p.cursor = Cursor{Mountpath: p.cursor.Mountpath + 1}
-		}
+		p.cursor = Cursor{Kind: p.cursor.Kind + 1}
 	}
 	p.done = true
 	return nil
 }
 
 // scan collects records of one kind, and reports whether the page is full.
-func (p *page) scan(ctx context.Context, m *mountpath) (bool, error) {
-	if p.cursor.Kind < 0 || p.cursor.Kind >= len(pulledKinds) {
+func (p *page) scan(ctx context.Context) (bool, error) {
+	if p.cursor.Kind < 0 {
 		return false, cluster.Fail("", "", cluster.KindInvalid, "the cursor is not one of ours")
 	}
-	scan := meta.Range{Kind: pulledKinds[p.cursor.Kind], AllBuckets: true, After: p.cursor.After, Hidden: func(ref meta.Ref) bool {
-		return !p.slots.Has(ref.Slot()) || !p.store.matters(p.placing, m, ref.Slot()) || p.store.notShown(m, ref)
-	}}
-	for r, err := range m.index.Scan(ctx, scan).All() {
-		if err != nil {
+	var heads []*head
+	defer func() {
+		for _, h := range heads {
+			h.scan.Close()
+		}
+	}()
+	for _, m := range p.store.mounted() {
+		if !p.store.looksAt(p.placing, m, p.slots.Has) {
+			continue
+		}
+		if err := m.err(); err != nil {
 			return false, err
 		}
-		if err := p.add(m, r); err != nil {
+		h := &head{m: m, scan: m.index.Scan(ctx, meta.Range{
+			Kind: pulledKinds[p.cursor.Kind], AllBuckets: true, After: p.cursor.After, Hidden: func(ref meta.Ref) bool {
+				return !p.slots.Has(ref.Slot()) || !p.store.matters(p.placing, m, ref.Slot()) || p.store.notShown(m, ref)
+			},
+		})}
+		heads = append(heads, h)
+		var err error
+		if h.record, err = h.scan.Next(); err != nil {
 			return false, err
 		}
-		ref := r.Ref
+	}
+	for {
+		h := firstKey(heads)
+		if h == nil {
+			return false, nil
+		}
+		ref := h.record.Ref
+		if err := p.add(h.m, h.record); err != nil {
+			return false, err
+		}
 		p.cursor.After = &ref
 		if len(p.records) >= pullRecords || p.bytes >= pullBytes {
 			return true, nil
 		}
+		var err error
+		if h.record, err = h.scan.Next(); err != nil {
+			return false, err
+		}
 	}
-	return false, nil
+}
+
+// firstKey returns the head whose key comes first in the index, or nil when all are at their end. Each key is on one mountpath.
+func firstKey(heads []*head) *head {
+	var first *head
+	for _, h := range heads {
+		if h.record != nil && (first == nil || cmp.Or(cmp.Compare(h.record.Bucket, first.record.Bucket), cmp.Compare(h.record.Key, first.record.Key)) < 0) {
+			first = h
+		}
+	}
+	return first
 }
 
 // notShown reports whether a record of this node's slots is not visible, or not any more.
@@ -221,6 +249,7 @@ func (s *Store) Compare(_ context.Context, r *CompareRequest) (*CompareReply, er
 		return nil, err
 	}
 	defer s.readers.leave(inside)
+	defer s.hold()()
 	set, st := s.gives(&r.Sender, r.Digest)
 	if st.Refused {
 		return &CompareReply{Standing: st}, nil
@@ -259,6 +288,7 @@ func (s *Store) Fetch(ctx context.Context, r *FetchRequest) (io.ReadCloser, erro
 	if r.Incarnation != s.o.Incarnation {
 		return nil, n.fail(op, cluster.KindUnavailable, "the message is for an earlier process of this node")
 	}
+	defer s.hold()()
 	m := s.mountpath(n)
 	if err := m.err(); err != nil {
 		return nil, n.wrap(op, cluster.KindUnavailable, err)

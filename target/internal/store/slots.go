@@ -194,7 +194,7 @@ func (s *Store) enter(g *gate, op string, n name) (*cohort, error) {
 // wasWritten reports whether a slot may hold anything. A mountpath that cannot be read may hold something in every slot.
 func (s *Store) wasWritten(slot cluster.Slot) bool {
 	placing := s.placing()
-	for _, m := range s.mountpaths {
+	for _, m := range s.mounted() {
 		if m.written.load(slot) != 0 || m.err() != nil && s.matters(placing, m, slot) {
 			return true
 		}
@@ -331,7 +331,7 @@ func (s *Store) checkEpoch(slot cluster.Slot, epoch cluster.Epoch) error {
 	if settled := cluster.Epoch(s.slots.settled.load(slot)); epoch <= settled {
 		return fmt.Errorf("slot %d comes under epoch %d, after %d", slot, epoch, settled)
 	}
-	for _, m := range s.mountpaths {
+	for _, m := range s.mounted() {
 		if w := m.written.load(slot); uint64(epoch) <= w {
 			return fmt.Errorf("slot %d comes under epoch %d, but was written under %d", slot, epoch, w)
 		}

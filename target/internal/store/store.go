@@ -58,6 +58,8 @@ type Options struct {
 	Events      Events
 	Pace        func() pace.Limits // of catching up, asked for all the time; nil: no limits
 	Jobs        *xact.Registry     // where catching up is reported; one of its own when nil
+
+	moving func(at string) // called in the middle of moves, by a test; nil: nothing
 }
 
 func (o Options) withDefaults() Options {
@@ -119,7 +121,10 @@ type Store struct {
 	council    Council
 	peers      Peers
 	cache      *meta.Cache
-	mountpaths []*mountpath
+	mountpaths atomic.Pointer[[]*mountpath]
+	mounting   sync.Mutex // one mount at a time, and none after Close has begun
+	unsure     unsure
+	moves      sync.RWMutex            // exclusive while a key is on two mountpaths, for moments, by TryLock only; see still
 	placings   atomic.Pointer[placing] // by the map that was asked for last
 	shards     []shard
 	marks      atomic.Int64    // of all shards
@@ -170,10 +175,18 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.shards = newShards(&s.marks)
 	s.damages = newDamages()
+	var all []*mountpath
 	for _, mp := range o.Mountpaths {
-		s.mountpaths = append(s.mountpaths, s.start(background, openMountpath(mp, &s.o, s.cache)))
+		all = append(all, openMountpath(mp, &s.o, s.cache))
 	}
-	s.placings.Store(s.newPlacing(nil))
+	for id, m := range finishMoves(all, s.o.Events) {
+		s.unsure.add(id, m)
+	}
+	for _, m := range all {
+		s.start(background, m)
+	}
+	s.mountpaths.Store(&all)
+	s.work.Go(func() { s.resilver(background) })
 	s.work.Go(func() { s.sweep(background) })
 	s.work.Go(func() { s.repairDamages(background) })
 	s.work.Go(func() { s.watch(background) })
@@ -217,9 +230,11 @@ const stuckWait = 5 * time.Second
 
 // Close refuses new operations, waits for those that run, and closes the mountpaths. Objects must be closed before.
 func (s *Store) Close() error {
+	s.mounting.Lock()
 	s.slots.closed.Store(true)
+	s.mounting.Unlock()
 	ctx := context.Background()
-	if slices.ContainsFunc(s.mountpaths, func(m *mountpath) bool { return m.stuck.Load() }) {
+	if slices.ContainsFunc(s.mounted(), func(m *mountpath) bool { return m.stuck.Load() }) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, stuckWait)
 		defer cancel()
@@ -227,7 +242,7 @@ func (s *Store) Close() error {
 	for _, g := range []*gate{s.operations, s.commits, s.readers} {
 		_ = g.wait(ctx)
 	}
-	for _, m := range s.mountpaths {
+	for _, m := range s.mounted() {
 		if m.cleaner != nil {
 			_ = m.cleaner.drain(context.Background()) // a dead index leaves the rest to settling
 		}
@@ -235,7 +250,7 @@ func (s *Store) Close() error {
 	s.stop()
 	s.work.Wait()
 	var errs []error
-	for _, m := range s.mountpaths {
+	for _, m := range s.mounted() {
 		errs = append(errs, m.close())
 	}
 	s.cache.Close()
@@ -244,13 +259,13 @@ func (s *Store) Close() error {
 
 // Full reports whether a mountpath takes no writes for lack of space.
 func (s *Store) Full() bool {
-	return slices.ContainsFunc(s.mountpaths, func(m *mountpath) bool { return m.failure.Load() == nil && m.disk.Stats().Full })
+	return slices.ContainsFunc(s.mounted(), func(m *mountpath) bool { return m.failure.Load() == nil && m.disk.Stats().Full })
 }
 
 // Mountpaths returns the state of every mountpath.
 func (s *Store) Mountpaths() []MountpathStatus {
-	all := make([]MountpathStatus, len(s.mountpaths))
-	for i, m := range s.mountpaths {
+	all := make([]MountpathStatus, len(s.mounted()))
+	for i, m := range s.mounted() {
 		all[i] = MountpathStatus{Mountpath: m.Mountpath, Err: m.writeErr(), Readable: m.err() == nil}
 		if m.failure.Load() != nil {
 			continue

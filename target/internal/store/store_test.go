@@ -293,7 +293,7 @@ func (b *bed) drain() {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	for _, m := range b.store.mountpaths {
+	for _, m := range b.store.mounted() {
 		if m.err() == nil {
 			if err := m.cleaner.drain(ctx); err != nil {
 				b.t.Fatal(err)

@@ -19,7 +19,7 @@ func (s *Store) dropSurplus(ctx context.Context) {
 			return
 		case <-s.background.dropping:
 		}
-		for _, m := range s.mountpaths {
+		for _, m := range s.mounted() {
 			if m.err() != nil {
 				continue
 			}

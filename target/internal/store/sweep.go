@@ -86,7 +86,7 @@ func (s *Store) sweepOnce(ctx context.Context) {
 			s.o.Events.background(m.ID, "sweep", err)
 		}
 	}
-	for _, m := range s.mountpaths {
+	for _, m := range s.mounted() {
 		if m.err() != nil {
 			continue
 		}

@@ -45,6 +45,7 @@ func (s *Store) begin(op string, n name, call Call) (*turn, error) {
 // begin makes the checks of a turn whose locks are held; on an error it ends the turn.
 func (t *turn) begin(last func() error) (*turn, error) {
 	var err error
+	t.m = t.store.mountpath(t.name) // it stays there while the lock is held
 	if t.cohort, err = t.store.enter(t.store.commits, t.op, t.name); err == nil {
 		err = t.store.admit(t.op, t.name, t.slot, t.call, t.m)
 	}

@@ -169,7 +169,7 @@ func TestMultipart(t *testing.T) {
 func (b *bed) wantAllFree() {
 	b.t.Helper()
 	b.drain()
-	for _, m := range b.store.mountpaths {
+	for _, m := range b.store.mounted() {
 		m.recovery.Wait()
 		if stats := m.disk.Stats(); stats.Extents != 0 || stats.PendingFrees != 0 {
 			b.t.Errorf("%s keeps %d extents, %d frees", m.ID, stats.Extents, stats.PendingFrees)
@@ -308,7 +308,7 @@ func TestManyParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.wantAllFree()
-	if n := len(b.store.mountpaths[0].pins.count); n != 0 {
+	if n := len(b.store.mounted()[0].pins.count); n != 0 {
 		t.Fatalf("%d pins are left", n)
 	}
 }
