@@ -73,6 +73,9 @@ func newDamages() damages {
 // damaged notes that the bytes of a piece of a record do not have their checksum. It returns nil when too much is damaged to
 // be noted.
 func (s *Store) damaged(m *mountpath, ref meta.Ref, piece int, place disk.Place, err error) *damage {
+	if m.isElsewhere(s.o.Events) {
+		return nil // nothing is known of what is not there
+	}
 	return s.damages.add(&damage{spot: spot{m: m, place: place}, ref: ref, piece: piece, since: s.o.Now(), err: err})
 }
 

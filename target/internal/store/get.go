@@ -337,6 +337,9 @@ func (o *Object) open(p *piece) error {
 	}
 	reader, err := o.m.disk.Open(*p.place)
 	if errors.Is(err, disk.ErrGone) {
+		if o.m.isElsewhere(o.store.o.Events) {
+			return o.m.err()
+		}
 		return cluster.E("", "", cluster.KindCorrupt, err)
 	}
 	if err == nil {

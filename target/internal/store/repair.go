@@ -357,6 +357,9 @@ func (m *mountpath) naming(n name, place disk.Place) ([]*meta.Record, error) {
 func (o *Object) mend(p *piece, bad error) error {
 	const op = "target/store.mend"
 	s := o.store
+	if o.m.isElsewhere(s.o.Events) {
+		return o.m.err()
+	}
 	s.o.Events.corrupt(o.m.ID, o.name.bucket.ID, o.name.key, bad)
 	d := s.damaged(o.m, o.ref, p.number, *p.place, bad)
 	if d == nil || p.mended {
