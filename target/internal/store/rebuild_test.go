@@ -151,7 +151,7 @@ func TestRebuildShared(t *testing.T) {
 			t.Fatalf("what was rebuilt is taken for the truth: %v", err)
 		}
 	}
-	for _, m := range s.store("t1").mountpaths {
+	for _, m := range s.store("t1").mounted() {
 		if m.err() == nil {
 			t.Fatal("a rebuilt mountpath serves while another holder has the truth")
 		}
