@@ -318,7 +318,7 @@ func (m *versionModel) removeAll(rt *rapid.T) {
 	}
 	m.restart() // parts of uploads that crashed halfway are none here: every upload was completed
 	m.drain()
-	for _, mp := range m.store.mountpaths {
+	for _, mp := range m.store.mounted() {
 		if st := mp.disk.Stats(); st.Extents != 0 {
 			rt.Fatalf("%d extents are left", st.Extents)
 		}

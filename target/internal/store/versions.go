@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/target/internal/meta"
@@ -37,15 +38,17 @@ func (s *Store) mergeVersions(ctx context.Context, op string, r *ListRequest, yi
 	if err != nil {
 		return err
 	}
-	heads := make([]*versionHead, 0, len(s.mountpaths))
+	release := sync.OnceFunc(s.still()) // the scans see each key in one place
+	defer release()
+	heads := make([]*versionHead, 0, len(s.mounted()))
 	defer func() {
 		for _, h := range heads {
 			h.close()
 		}
 	}()
 	placing := s.placingBy(begun.m)
-	for _, m := range s.mountpaths {
-		if placing.out[m] && !begun.partial {
+	for _, m := range s.mounted() {
+		if placing.idle[m] || placing.out[m] && !begun.partial {
 			continue
 		}
 		if err := m.err(); err != nil {
@@ -59,6 +62,7 @@ func (s *Store) mergeVersions(ctx context.Context, op string, r *ListRequest, yi
 			return s.readFailed(op, name{bucket: &r.Bucket}, m, err)
 		}
 	}
+	release()
 	if now, err := s.mayList(op, r); err != nil {
 		return err
 	} else if now != begun {
@@ -229,9 +233,11 @@ func (h *versionHead) shows(key cluster.ObjectKey) (bool, error) {
 	return r != nil, err
 }
 
-// latest returns the current version, or nil.
+// latest returns the current version, or nil. The key may have moved to another mountpath since the list began.
 func (h *versionHead) latest(key cluster.ObjectKey) (*meta.Record, error) {
-	current, tombstone, err := h.store.visibleNow(h.m, h.name(key), (*meta.Index).Peek)
+	defer h.store.still()()
+	n := h.name(key)
+	current, tombstone, err := h.store.visibleNow(h.store.mountpath(n), n, (*meta.Index).Peek)
 	if r := newest(current, tombstone); isVersion(r) {
 		return r, err
 	}
@@ -280,7 +286,9 @@ func (h *versionHead) orderOf(key cluster.ObjectKey, id cluster.VersionID) (uint
 	if id != nullVersion {
 		return number, nil
 	}
-	r, err := h.store.version(h.m, h.name(key), number, (*meta.Index).Peek)
+	defer h.store.still()()
+	n := h.name(key)
+	r, err := h.store.version(h.store.mountpath(n), n, number, (*meta.Index).Peek)
 	if err != nil || r == nil {
 		return 0, err
 	}
@@ -317,14 +325,16 @@ func sameRecord(a, b *meta.Record) bool {
 
 // others returns the next versions of a key that are not current.
 func (h *versionHead) others(key cluster.ObjectKey, below uint64) (some []*meta.Record, last bool, err error) {
+	defer h.store.still()()
 	n := h.name(key)
+	m := h.store.mountpath(n)
 	shard, id := h.store.shard(n.bucket.ID, key), n.ident()
 	scan := meta.Range{Kind: meta.Noncurrent, Bucket: n.bucket.ID, Key: key, Below: below, NoData: true, Hidden: func(ref meta.Ref) bool {
 		return shard.prepared(id, ref.Generation)
 	}}
 	oldest, null := uint64(0), new(meta.Fields).KeyVersion()
 	last = true
-	for r, err := range h.m.index.Scan(context.Background(), scan).All() {
+	for r, err := range m.index.Scan(context.Background(), scan).All() {
 		if err != nil {
 			return nil, false, err
 		}
@@ -335,7 +345,7 @@ func (h *versionHead) others(key cluster.ObjectKey, below uint64) (some []*meta.
 			last, oldest = false, some[len(some)-1].Order()
 			break
 		}
-		shown, err := h.store.noncurrent(h.m, n, r.Version, (*meta.Index).Peek)
+		shown, err := h.store.noncurrent(m, n, r.Version, (*meta.Index).Peek)
 		if err != nil {
 			return nil, false, err
 		}
@@ -343,7 +353,7 @@ func (h *versionHead) others(key cluster.ObjectKey, below uint64) (some []*meta.
 			some = append(some, shown)
 		}
 	}
-	r, err := h.store.noncurrent(h.m, n, null, (*meta.Index).Peek)
+	r, err := h.store.noncurrent(m, n, null, (*meta.Index).Peek)
 	if err == nil && r != nil && r.Order() < below && r.Order() >= oldest {
 		some = append(some, r)
 	}
