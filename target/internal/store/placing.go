@@ -12,7 +12,7 @@ type placing struct {
 	m       *cluster.Map // nil without a council
 	mounted *[]*mountpath
 	enabled places
-	before  places // with those that have failed
+	before  places              // with those that have failed
 	out     map[*mountpath]bool // that have failed
 	idle    map[*mountpath]bool // that have no keys, and whose state matters to nobody
 	// scattered says that keys are on their way from one mountpath to another, so each is looked for: see resilver.go.
