@@ -337,6 +337,29 @@ func TestRelayReplayable(t *testing.T) {
 	}
 }
 
+// TestRewind: an attempt within the process that follows a relay has the whole body, and so has the one after it.
+func TestRewind(t *testing.T) {
+	target := serve(t, Options{Handler: func(context.Context, *Request, *Reply) error {
+		return cluster.Fail("t", "", cluster.KindUnavailable, "moved")
+	}})
+	client := newClient(t, ClientOptions{})
+	gateway := serve(t, Options{Handler: func(ctx context.Context, req *Request, rep *Reply) error {
+		if err := client.Relay(ctx, target.addr, req, rep); err != nil {
+			return err
+		}
+		rep.Reset()
+		for range 2 {
+			req.Rewind()
+			if body, err := io.ReadAll(req.Body); err != nil || string(body) != "abc" || !req.Replayable() {
+				return fmt.Errorf("%q, %v", body, err)
+			}
+		}
+		req.Rewind()
+		return echo(ctx, req, rep)
+	}})
+	gateway.dial().send("PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc").want("PUT", 200, "PUT /x? host=h len=3 body=abc")
+}
+
 // TestRelayBroken checks that a body that breaks is never taken for whole, on either side.
 func TestRelayBroken(t *testing.T) {
 	bodies := make(chan error, 1)

@@ -70,3 +70,11 @@ func (r *Request) Replayable() bool {
 	b, ok := r.Body.(interface{ Replayable() bool }) // of a request that was made here
 	return ok && b.Replayable()
 }
+
+// Rewind has a replayable body read from its beginning again. Whoever tries a request again must call it: an attempt within
+// the process may have read what was kept.
+func (r *Request) Rewind() {
+	if r.body != nil {
+		r.body.rewind()
+	}
+}

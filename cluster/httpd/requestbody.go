@@ -102,6 +102,13 @@ func (b *requestBody) replayable() bool {
 	return !b.started || b.isKept
 }
 
+// rewind has a kept body read from its beginning again.
+func (b *requestBody) rewind() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.keptNext = 0
+}
+
 // keep reads a body of known, small length into memory, whence it can be read and sent again and again.
 func (b *requestBody) keep(length int64) ([]byte, error) {
 	b.mu.Lock()

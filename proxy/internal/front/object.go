@@ -107,6 +107,7 @@ func (f *Front) object(ctx context.Context, g intra.Grant, req *httpd.Request, r
 			return err
 		}
 		rep.Reset()
+		req.Rewind()
 	}
 }
 
