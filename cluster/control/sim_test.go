@@ -132,12 +132,12 @@ func (s *sim) form(n int) bool {
 
 // shutDown ends everything, so that the bubble can.
 func (s *sim) shutDown() {
+	s.end() // a fault that is stopping a node gives up: who crashes it would wait for that, and in a bubble a wait for a lock has no end
 	s.network.HealAll()
 	for _, n := range s.all() {
 		n.resume()
 		n.crash()
 	}
-	s.end()
 	s.work.Wait()
 }
 
