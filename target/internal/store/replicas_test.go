@@ -119,26 +119,30 @@ func (s *several) upload(key string, parts int) []byte {
 // TestSilentHolder: a holder that does not answer is taken out, and the write goes on without it.
 func TestSilentHolder(t *testing.T) {
 	for _, message := range []string{"prepare", "stage"} {
-		s := newSeveral(t, 3, 3, nil)
-		key := s.owned("t1", 0)
-		s.put(key, []byte("old"))
-		s.setFault(func(_, to cluster.NodeID, m string) error {
-			if to == "t3" && m == message {
-				return errNetwork
-			}
-			return nil
-		})
-		want := pattern(1, 50_000)
-		s.put(key, want)
-		if got := s.holders(key); len(got) != 2 {
-			t.Fatalf("held by %v", got)
+		t.Run(message, func(t *testing.T) { silentHolder(t, message) })
+	}
+}
+
+func silentHolder(t *testing.T, message string) {
+	s := newSeveral(t, 3, 3, nil)
+	key := s.owned("t1", 0)
+	s.put(key, []byte("old"))
+	s.setFault(func(_, to cluster.NodeID, m string) error {
+		if to == "t3" && m == message {
+			return errNetwork
 		}
-		s.wantCopies(key, meta.Current)
-		s.crash("t1")
-		s.promote("t1", "")
-		if got := s.get(key); !bytes.Equal(got, want) {
-			t.Fatal("an acknowledged write is lost")
-		}
+		return nil
+	})
+	want := pattern(1, 50_000)
+	s.put(key, want)
+	if got := s.holders(key); len(got) != 2 {
+		t.Fatalf("held by %v", got)
+	}
+	s.wantCopies(key, meta.Current)
+	s.crash("t1")
+	s.promote("t1", "")
+	if got := s.get(key); !bytes.Equal(got, want) {
+		t.Fatal("an acknowledged write is lost")
 	}
 }
 

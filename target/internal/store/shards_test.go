@@ -120,7 +120,11 @@ func TestWriteHole(t *testing.T) {
 	f := func(data, parity, first, step int) {
 		for n := first; ; n += step {
 			for _, arrives := range []bool{false, true} {
-				if !writeHole(t, data, parity, n, arrives) {
+				more := false
+				t.Run(fmt.Sprintf("%d+%d message %d arrives %t", data, parity, n, arrives), func(t *testing.T) {
+					more = writeHole(t, data, parity, n, arrives)
+				})
+				if !more {
 					return
 				}
 			}
