@@ -167,3 +167,22 @@ func PolicyStatusXML(public bool) []byte {
 	w.close("PolicyStatus")
 	return w.bytes()
 }
+
+// GrantsOwnerOnly reports whether the body of a request that sets an ACL grants full control to the owner, and nothing else to
+// anybody: what is so where ACLs are off. Some clients send back what they were told of another object.
+func GrantsOwnerOnly(body []byte, owner string) bool {
+	root, err := parseXML(body, 64)
+	if err != nil || root.name != "AccessControlPolicy" {
+		return false
+	}
+	list := root.only("AccessControlList")
+	if list == nil || len(list.children) != 1 {
+		return false
+	}
+	grantee, permission := list.children[0].only("Grantee"), list.children[0].only("Permission")
+	if grantee == nil || permission == nil || permission.text != "FULL_CONTROL" {
+		return false
+	}
+	id := grantee.only("ID")
+	return id != nil && id.text == owner
+}

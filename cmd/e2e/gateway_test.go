@@ -206,7 +206,7 @@ func (g *gateways) deleteObjects(t *testing.T) {
 	item := func(key string) string { return "<Object><Key>" + key + "</Key></Object>" }
 	long := strings.Repeat("k", 1025)
 	text := f("<Delete>"+item("d1")+item(long)+item("d1")+item("d2")+item("never")+"<Object><Key>d2</Key><VersionId>v</VersionId></Object></Delete>", 200)
-	want(text, "<Key>"+long+"</Key><Code>KeyTooLongError</Code>", "<Deleted><Key>d2</Key></Deleted>", "<Deleted><Key>never</Key></Deleted>", "<Code>NotImplemented</Code>")
+	want(text, "<Key>"+long+"</Key><Code>KeyTooLongError</Code>", "<Deleted><Key>d2</Key></Deleted>", "<Deleted><Key>never</Key></Deleted>", "<Code>NoSuchVersion</Code>")
 	if n := strings.Count(text, "<Deleted><Key>d1</Key></Deleted>"); n != 2 {
 		t.Errorf("a key that is named twice is answered %d times: %s", n, text)
 	}

@@ -20,7 +20,16 @@ func (f *Front) getACL(ctx context.Context, r *request) error {
 	return nil
 }
 
-// putACL serves PutObjectAcl, which is refused, also for an object that does not exist.
-func (f *Front) putACL(context.Context, *request) error {
-	return s3.NewFault("target/front.putACL", s3.ACLNotSupported, "")
+// putACL serves PutObjectAcl: what says no more than what is so anyway is taken, the rest is refused, also for an object that
+// does not exist.
+func (f *Front) putACL(_ context.Context, r *request) error {
+	body, err := f.smallBody(r)
+	if err != nil {
+		return err
+	}
+	if !s3.GrantsOwnerOnly(body, string(r.bucket.Creator)) {
+		return s3.NewFault("target/front.putACL", s3.ACLNotSupported, "")
+	}
+	r.rep.Status = http.StatusOK
+	return nil
 }
