@@ -275,13 +275,7 @@ func (p *ListPage) XML() []byte {
 			p.contents(w, key, &p.Entries[i])
 		}
 	}
-	for i := range p.Entries {
-		if p.Entries[i].Prefix {
-			w.open("CommonPrefixes")
-			w.text("Prefix", key(string(p.Entries[i].Key)))
-			w.close("CommonPrefixes")
-		}
-	}
+	writePrefixes(w, key, p.Entries)
 	w.close("ListBucketResult")
 	return w.bytes()
 }
@@ -343,6 +337,17 @@ func (p *ListPage) contents(w *xmlWriter, key func(string) string, e *cluster.En
 	w.close("Contents")
 }
 
+// writePrefixes writes the common prefixes among the entries of a list.
+func writePrefixes(w *xmlWriter, key func(string) string, entries []cluster.Entry) {
+	for i := range entries {
+		if entries[i].Prefix {
+			w.open("CommonPrefixes")
+			w.text("Prefix", key(string(entries[i].Key)))
+			w.close("CommonPrefixes")
+		}
+	}
+}
+
 func ownerOf(f func(cluster.AccessKeyID) Owner, id cluster.AccessKeyID) Owner {
 	if f == nil {
 		return Owner{string(id), string(id)}
@@ -400,13 +405,7 @@ func (p *UploadPage) XML() []byte {
 			w.close("Upload")
 		}
 	}
-	for i := range p.Entries {
-		if p.Entries[i].Prefix {
-			w.open("CommonPrefixes")
-			w.text("Prefix", key(string(p.Entries[i].Key)))
-			w.close("CommonPrefixes")
-		}
-	}
+	writePrefixes(w, key, p.Entries)
 	w.close("ListMultipartUploadsResult")
 	return w.bytes()
 }

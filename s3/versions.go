@@ -149,13 +149,7 @@ func (p *VersionPage) XML() []byte {
 			p.version(w, key, &p.Entries[i])
 		}
 	}
-	for i := range p.Entries {
-		if p.Entries[i].Prefix {
-			w.open("CommonPrefixes")
-			w.text("Prefix", key(string(p.Entries[i].Key)))
-			w.close("CommonPrefixes")
-		}
-	}
+	writePrefixes(w, key, p.Entries)
 	w.close("ListVersionsResult")
 	return w.bytes()
 }

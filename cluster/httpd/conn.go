@@ -22,7 +22,7 @@ import (
 const (
 	readBufferSize = 8 << 10  // of every connection; larger heads get a buffer of their own
 	drainLimit     = 64 << 10 // of a body left unread, to keep the connection
-	lingerLimit    = 1 << 20  // read and dropped so that a refusal reaches a client that still sends
+	lingerLimit    = 16 << 20 // read and dropped so that a refusal reaches a client that still sends; a part, as SDKs cut them, is at most that
 	lingerTime     = 2 * time.Second
 	keepBuffer     = 2 * time.Second // without a request; then the buffers are given up
 )

@@ -130,7 +130,8 @@ func TestUnreadBody(t *testing.T) {
 		c.wantClosed()
 	})
 	t.Run("large, sent whole before the reply is read", func(t *testing.T) {
-		c := ts.dial().send("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 900000\r\n\r\n" + strings.Repeat("x", 900000))
+		const size = lingerLimit - 1<<20 // what is not yet read when the head is counts too
+		c := ts.dial().send(fmt.Sprintf("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", size) + strings.Repeat("x", size))
 		c.want("PUT", 200, "hello /a")
 		c.wantClosed()
 	})

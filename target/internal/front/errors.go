@@ -35,6 +35,7 @@ func (f *Front) WriteError(req *httpd.Request, rep *httpd.Reply, err error) {
 		c.Bucket, c.Key = granted.grant.Bucket.Name, granted.grant.Key
 		if params, parseErr := s3.ParseQuery(req.Query); parseErr == nil {
 			c.UploadID = cluster.UploadID(params.Get("uploadId"))
+			c.Version = cluster.VersionID(params.Get("versionId"))
 		}
 	}
 	if native {

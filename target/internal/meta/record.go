@@ -92,8 +92,8 @@ type footer struct {
 	Fields Fields `msg:"f"`
 }
 
-// nullVersion stands for the null version in keys of the index: there is one at most. Numbers are times, and never as low.
-const nullVersion = 1
+// NullVersion stands for the null version in keys of the index: there is one at most. Numbers are times, and never as low.
+const NullVersion = 1
 
 // IsNull reports whether the record is the null version of its key.
 func (f *Fields) IsNull() bool { return f.Null || f.Number == 0 }
@@ -101,7 +101,7 @@ func (f *Fields) IsNull() bool { return f.Null || f.Number == 0 }
 // KeyVersion is what Ref.Version is when the record is not the current version.
 func (f *Fields) KeyVersion() uint64 {
 	if f.IsNull() {
-		return nullVersion
+		return NullVersion
 	}
 	return f.Number
 }

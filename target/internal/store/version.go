@@ -27,10 +27,10 @@ func versionID(r *meta.Record) cluster.VersionID {
 // keyVersion returns the Ref.Version of a version that is not current.
 func keyVersion(id cluster.VersionID) (uint64, bool) {
 	if id == nullVersion {
-		return new(meta.Fields).KeyVersion(), true
+		return meta.NullVersion, true
 	}
 	n, err := strconv.ParseUint(string(id), 16, 64)
-	if n == new(meta.Fields).KeyVersion() {
+	if n == meta.NullVersion {
 		n = 0 // no version has that number either
 	}
 	return n, err == nil && id.Valid()
@@ -45,16 +45,10 @@ func (m *DeleteMarker) Error() string {
 	return "version " + string(m.Info.VersionID) + " is a delete marker"
 }
 
-// markerOf returns the delete marker in err's chain, or nil.
-func markerOf(err error) *DeleteMarker {
-	var m *DeleteMarker
-	errors.As(err, &m)
-	return m
-}
-
 // MarkerOf returns what is known of the delete marker that a read came upon, or nil when err says something else.
 func MarkerOf(err error) *Info {
-	if m := markerOf(err); m != nil {
+	var m *DeleteMarker
+	if errors.As(err, &m) {
 		return m.Info
 	}
 	return nil
@@ -90,7 +84,7 @@ func (t *turn) supersede(c *change, old *meta.Record) error {
 	if err := t.keep(c, old); err != nil {
 		return err
 	}
-	null, err := t.noncurrent(new(meta.Fields).KeyVersion(), (*meta.Index).Peek)
+	null, err := t.noncurrent(meta.NullVersion, (*meta.Index).Peek)
 	if err != nil || null == nil {
 		return err
 	}
@@ -270,7 +264,7 @@ func (t *turn) removeCurrent(c *change, old *meta.Record) error {
 
 // newestNoncurrent returns the newest version that is not current, with its data, or nil.
 func (t *turn) newestNoncurrent() (*meta.Record, error) {
-	null, err := t.noncurrent(new(meta.Fields).KeyVersion(), (*meta.Index).Get)
+	null, err := t.noncurrent(meta.NullVersion, (*meta.Index).Get)
 	if err != nil {
 		return nil, err
 	}

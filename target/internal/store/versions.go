@@ -332,7 +332,7 @@ func (h *versionHead) others(key cluster.ObjectKey, below uint64) (some []*meta.
 	scan := meta.Range{Kind: meta.Noncurrent, Bucket: n.bucket.ID, Key: key, Below: below, NoData: true, Hidden: func(ref meta.Ref) bool {
 		return shard.prepared(id, ref.Generation)
 	}}
-	oldest, null := uint64(0), new(meta.Fields).KeyVersion()
+	oldest := uint64(0)
 	last = true
 	for r, err := range m.index.Scan(context.Background(), scan).All() {
 		if err != nil {
@@ -353,7 +353,7 @@ func (h *versionHead) others(key cluster.ObjectKey, below uint64) (some []*meta.
 			some = append(some, shown)
 		}
 	}
-	r, err := h.store.noncurrent(m, n, null, (*meta.Index).Peek)
+	r, err := h.store.noncurrent(m, n, meta.NullVersion, (*meta.Index).Peek)
 	if err == nil && r != nil && r.Order() < below && r.Order() >= oldest {
 		some = append(some, r)
 	}
