@@ -66,6 +66,9 @@ var operationActions = [operationEnd]policy.Action{
 	DeleteBucketOwnershipControls:              policy.PutBucketOwnershipControls,
 	GetBucketACL:                               policy.GetBucketACL,
 	PutBucketACL:                               policy.PutBucketACL,
+	GetBucketWebsite:                           policy.GetBucketWebsite,
+	PutBucketWebsite:                           policy.PutBucketWebsite,
+	DeleteBucketWebsite:                        policy.DeleteBucketWebsite,
 	GetObjectACL:                               policy.GetObjectACL,
 	PutObjectACL:                               policy.PutObjectACL,
 }

@@ -40,6 +40,7 @@ const (
 	InvalidStorageClass               Code = "InvalidStorageClass"
 	InvalidTag                        Code = "InvalidTag"
 	InvalidToken                      Code = "InvalidToken"
+	InvalidRedirectLocation           Code = "InvalidRedirectLocation"
 	InvalidURI                        Code = "InvalidURI"
 	KeyTooLong                        Code = "KeyTooLongError"
 	MalformedTrailer                  Code = "MalformedTrailerError"
@@ -59,6 +60,7 @@ const (
 	BadRequest                        Code = "BadRequest"
 	NoSuchCORSConfiguration           Code = "NoSuchCORSConfiguration"
 	NoSuchTagSet                      Code = "NoSuchTagSet"
+	NoSuchWebsiteConfiguration        Code = "NoSuchWebsiteConfiguration"
 	InvalidPolicyDocument             Code = "InvalidPolicyDocument"
 	MalformedPOSTRequest              Code = "MalformedPOSTRequest"
 	MaxPostPreDataLengthExceeded      Code = "MaxPostPreDataLengthExceededError"
@@ -118,6 +120,7 @@ var codes = map[Code]codeInfo{
 	InvalidStorageClass:               {400, cluster.KindInvalid, "The storage class you specified is not valid"},
 	InvalidTag:                        {400, cluster.KindInvalid, "The tag provided was not a valid tag."},
 	InvalidToken:                      {400, cluster.KindUnauthenticated, "The provided token is malformed or otherwise invalid."},
+	InvalidRedirectLocation:           {400, cluster.KindInvalid, "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."},
 	InvalidURI:                        {400, cluster.KindInvalid, "Couldn't parse the specified URI."},
 	KeyTooLong:                        {400, cluster.KindInvalid, "Your key is too long"},
 	MalformedTrailer:                  {400, cluster.KindInvalid, "The request contained trailing data that was not well-formed or did not conform to our published schema."},
@@ -135,6 +138,7 @@ var codes = map[Code]codeInfo{
 	BadRequest:                        {400, cluster.KindInvalid, "Bad Request"},
 	NoSuchCORSConfiguration:           {404, cluster.KindNotFound, "The CORS configuration does not exist"},
 	NoSuchTagSet:                      {404, cluster.KindNotFound, "The TagSet does not exist"},
+	NoSuchWebsiteConfiguration:        {404, cluster.KindNotFound, "The specified bucket does not have a website configuration"},
 	InvalidPolicyDocument:             {400, cluster.KindInvalid, "The content of the form does not meet the conditions specified in the policy document."},
 	MalformedPOSTRequest:              {400, cluster.KindInvalid, "The body of your POST request is not well-formed multipart/form-data."},
 	MaxPostPreDataLengthExceeded:      {400, cluster.KindTooLarge, "Your POST request fields preceding the upload file were too large."},
@@ -296,7 +300,8 @@ func errorXML(err error, code Code, c ErrorContext) []byte {
 	}
 	switch code {
 	case NoSuchBucket, BucketNotEmpty, BucketAlreadyExists, BucketAlreadyOwnedByYou, InvalidBucketName, NoSuchConfiguration,
-		NoSuchCORSConfiguration, NoSuchTagSet, NoSuchBucketPolicy, NoSuchPublicAccessBlock, NoOwnershipControls:
+		NoSuchCORSConfiguration, NoSuchTagSet, NoSuchBucketPolicy, NoSuchPublicAccessBlock, NoOwnershipControls,
+		NoSuchWebsiteConfiguration:
 		w.text("BucketName", string(c.Bucket))
 	case NoSuchKey:
 		w.text("Key", string(c.Key))

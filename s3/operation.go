@@ -56,6 +56,9 @@ const (
 	DeleteBucketOwnershipControls
 	GetBucketACL
 	PutBucketACL
+	GetBucketWebsite
+	PutBucketWebsite
+	DeleteBucketWebsite
 	PutObject
 	GetObject
 	HeadObject
@@ -135,6 +138,9 @@ var operationNames = [...]string{
 	DeleteBucketOwnershipControls:              "DeleteBucketOwnershipControls",
 	GetBucketACL:                               "GetBucketAcl",
 	PutBucketACL:                               "PutBucketAcl",
+	GetBucketWebsite:                           "GetBucketWebsite",
+	PutBucketWebsite:                           "PutBucketWebsite",
+	DeleteBucketWebsite:                        "DeleteBucketWebsite",
 	GetObjectACL:                               "GetObjectAcl",
 	PutObjectACL:                               "PutObjectAcl",
 }
@@ -156,7 +162,7 @@ func (o Operation) Writes() bool {
 	case CreateBucket, DeleteBucket, DeleteObjects, PutBucketVersioning, PostObject, PutBucketTagging, DeleteBucketTagging, PutBucketCors, DeleteBucketCors, PutBucketRequestPayment, PutObject, DeleteObject, CopyObject, CreateMultipartUpload,
 		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, PutObjectTagging, DeleteObjectTagging,
 		PutBucketPolicy, DeleteBucketPolicy, PutPublicAccessBlock, DeletePublicAccessBlock, PutBucketOwnershipControls, DeleteBucketOwnershipControls,
-		PutBucketACL, PutObjectACL:
+		PutBucketACL, PutObjectACL, PutBucketWebsite, DeleteBucketWebsite:
 		return true
 	}
 	return false
@@ -247,7 +253,7 @@ var bucketResources = []resource{
 	{"uploads", "UPLOADS", map[string]Operation{"GET": ListMultipartUploads}},
 	{"versioning", "VERSIONING", map[string]Operation{"GET": GetBucketVersioning, "PUT": PutBucketVersioning}},
 	{"versions", "VERSIONS", map[string]Operation{"GET": ListObjectVersions}},
-	{"website", "WEBSITE", notBuilt("GET", "PUT", "DELETE")},
+	{"website", "WEBSITE", map[string]Operation{"GET": GetBucketWebsite, "PUT": PutBucketWebsite, "DELETE": DeleteBucketWebsite}},
 }
 
 // objectResources are the sub-resources of an object in AWS's API reference.

@@ -133,7 +133,6 @@ func TestRefusedRequests(t *testing.T) {
 	f(NotImplemented, "PUT", "/b/k", "x-amz-server-side-encryption", "AES256")
 	f(NotImplemented, "GET", "/b/k", "x-amz-server-side-encryption-customer-algorithm", "AES256")
 	f(NotImplemented, "PUT", "/b/k", "x-amz-object-lock-mode", "GOVERNANCE")
-	f(NotImplemented, "PUT", "/b/k", "x-amz-website-redirect-location", "/x")
 	f(NotImplemented, "PUT", "/b/k", "x-amz-write-offset-bytes", "0")
 	f(NotImplemented, "PUT", "/b/k", "x-amz-storage-class", "GLACIER")
 	f(NotImplemented, "PUT", "/b/k", "x-amz-checksum-sha512", "AAAA")

@@ -16,7 +16,6 @@ var refusedHeaders = []struct {
 	{"x-amz-object-annotation-directive", nil},
 	{"x-amz-object-if-match", nil},
 	{"x-amz-source-expected-bucket-owner", nil},
-	{"x-amz-website-redirect-location", nil},
 	{"x-amz-write-offset-bytes", nil},
 	{"x-amz-object-ownership", []string{"BucketOwnerEnforced"}},
 	{"x-amz-bucket-namespace", []string{"global"}},

@@ -16,6 +16,8 @@ type Router struct {
 	// Domains are the suffixes of virtual-hosted requests, in lower case: bucket.domain. Hosts outside of them, and they
 	// themselves, are path style.
 	Domains []string
+	// Websites are the suffixes of hosts at which buckets are shown as websites.
+	Websites []string
 }
 
 // Parse finds resource, parameters and operation. Also with an error the call has what was understood so far, for the
@@ -93,18 +95,59 @@ func (r *Router) HostBucket(host string) string {
 	if len(r.Domains) == 0 {
 		return ""
 	}
+	bucket, _ := below(host, r.Domains)
+	return bucket
+}
+
+// WebsiteBucket returns the bucket that is shown as a website at a host, or "". A host that is also one of S3's is a website's
+// if that domain is the longer one.
+func (r *Router) WebsiteBucket(host string) string {
+	if len(r.Websites) == 0 {
+		return ""
+	}
+	bucket, _ := below(host, r.Websites)
+	if bucket == "" {
+		return ""
+	}
+	if other, itself := below(host, r.Domains); itself || other != "" && len(other) <= len(bucket) {
+		return ""
+	}
+	return bucket
+}
+
+// below returns what stands in a host before the longest of the domains that fits, and whether the host is one itself.
+func below(host string, domains []string) (bucket string, itself bool) {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	host = strings.ToLower(host)
-	bucket := ""
-	for _, domain := range r.Domains {
+	for _, domain := range domains {
 		if host == domain {
-			return ""
+			return "", true
 		}
 		if name, ok := strings.CutSuffix(host, "."+domain); ok && (bucket == "" || len(name) < len(bucket)) {
 			bucket = name
 		}
 	}
-	return bucket
+	return bucket, false
+}
+
+// Website finds the object that a browser asks a website for, the one with the bucket's index not yet found. Only GET and HEAD
+// ask; parameters mean nothing.
+func (r *Router) Website(req Request) (*Call, error) {
+	const op = "s3.Router.Website"
+	c := &Call{Request: req, Op: GetObject}
+	c.Query = ""
+	site := Router{Domains: r.Websites}
+	if err := site.resource(c); err != nil {
+		return c, cluster.E(op, "", cluster.KindOther, err)
+	}
+	switch req.Method {
+	case "GET":
+	case "HEAD":
+		c.Op = HeadObject
+	default:
+		return c, NewFault(op, MethodNotAllowed, "")
+	}
+	return c, nil
 }

@@ -21,6 +21,9 @@ var boto3Config string
 //go:embed boto3_versions.py
 var boto3Versions string
 
+//go:embed boto3_website.py
+var boto3Website string
+
 //go:embed boto3_access.py
 var boto3Access string
 
@@ -43,10 +46,13 @@ func pythons(t *testing.T) map[string]string {
 // TestS3Configuration runs boto3 against what buckets and objects have beside their bytes: tags, configurations and versions.
 func TestS3Configuration(t *testing.T) {
 	c := testcluster.Start(t, testcluster.Options{})
+	g := &gateways{t: t, cluster: c, client: newClient(c)}
+	g.setting(t, "s3.website-domain", "web.test")
 	for name, python := range pythons(t) {
 		t.Run(name, func(t *testing.T) {
 			runBoto3(t, c, python, boto3Config, "config-"+name)
 			runBoto3(t, c, python, boto3Versions, "versions-"+name)
+			runBoto3(t, c, python, boto3Website, "website-"+name)
 		})
 	}
 }

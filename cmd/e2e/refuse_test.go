@@ -15,7 +15,7 @@ import (
 // Reference", 2026), and names that S3 does not know.
 var (
 	bucketSubresources = strings.Fields(`abac encryption lifecycle logging metadataConfiguration metadataInventoryTable metadataJournalTable metadataTable
-		notification object-lock replication session website`)
+		notification object-lock replication session`)
 	objectSubresources = strings.Fields(`encryption legal-hold renameObject restore retention select&select-type=2
 		torrent`)
 	strangeQueries = strings.Fields(`unheard-of unheard-of=1 appendObject&position=0 Acl TAGGING policy2 %6cegal-hold legal-hold=&x=1 uploadid=1`)

@@ -33,6 +33,9 @@ var (
 		name: "request-payment", parse: parsed(s3.ParseRequestPayment), decode: s3.DecodeRequestPayment, status: http.StatusOK,
 		initial: &s3.RequestPayment{Payer: "BucketOwner"},
 	}
+	bucketWebsite = documentKind{
+		name: "website", parse: parsed(s3.ParseWebsite), decode: s3.DecodeWebsite, status: http.StatusOK, missing: s3.NoSuchWebsiteConfiguration,
+	}
 )
 
 func parsed[T document](parse func([]byte) (T, error)) func([]byte) (document, error) {

@@ -90,10 +90,10 @@ type Front struct {
 	identities atomic.Pointer[access.Book] // as last seen
 }
 
-// domains are the names under which buckets are hosts, as the setting s3.domain last read.
+// domains are the names under which buckets are hosts, as the settings s3.domain and s3.website-domain last read.
 type domains struct {
-	setting string
-	router  s3.Router
+	s3, websites string
+	router       s3.Router
 }
 
 // New returns the front of a gateway.
@@ -112,9 +112,10 @@ func (f *Front) secret(id cluster.AccessKeyID) (string, bool) {
 
 // router returns what finds bucket and key of a request, by the setting as it is now.
 func (f *Front) router() *s3.Router {
-	setting, d := f.o.Control.View().Setting(config.S3Domain.Name), f.domains.Load()
-	if setting != d.setting {
-		d = &domains{setting, s3.Router{Domains: config.S3Domain.Get(func(string) string { return setting })}}
+	view, d := f.o.Control.View(), f.domains.Load()
+	domain, websites := view.Setting(config.S3Domain.Name), view.Setting(config.WebsiteDomain.Name)
+	if domain != d.s3 || websites != d.websites {
+		d = &domains{domain, websites, s3.Router{Domains: config.S3Domain.Get(view.Setting), Websites: config.WebsiteDomain.Get(view.Setting)}}
 		f.domains.Store(d)
 	}
 	return &d.router
@@ -129,6 +130,8 @@ func (f *Front) Serve(ctx context.Context, req *httpd.Request, rep *httpd.Reply)
 		return f.serveNative(ctx, req, rep)
 	case dialectQuery:
 		return f.serveQuery(ctx, queryService(req), req, rep)
+	case dialectWebsite:
+		return f.serveWebsite(ctx, req, rep)
 	default:
 		return f.serveS3(ctx, req, rep)
 	}
@@ -136,24 +139,31 @@ func (f *Front) Serve(ctx context.Context, req *httpd.Request, rep *httpd.Reply)
 
 // WriteError fills rep for an error in the form that the request's dialect has.
 func (f *Front) WriteError(req *httpd.Request, rep *httpd.Reply, err error) {
-	if d := f.dialect(req); d == dialectS3 || d == dialectQuery {
+	switch f.dialect(req) {
+	case dialectS3, dialectQuery:
 		f.writeS3Error(req, rep, err)
-		return
+	case dialectWebsite:
+		f.writeWebsiteError(req, rep, err)
+	default:
+		f.writeNativeError(req, rep, err)
 	}
-	f.writeNativeError(req, rep, err)
 }
 
 type dialect uint8
 
 const (
-	dialectS3     dialect = iota
-	dialectNative         // under /v1
-	dialectSystem         // under /-: health, metrics
-	dialectQuery          // POST / for IAM or STS
+	dialectS3      dialect = iota
+	dialectNative          // under /v1
+	dialectSystem          // under /-: health, metrics
+	dialectQuery           // POST / for IAM or STS
+	dialectWebsite         // a browser at the host of a website
 )
 
 // dialect returns what a request speaks. Below a bucket that stands in the host, every path is a key.
 func (f *Front) dialect(req *httpd.Request) dialect {
+	if f.router().WebsiteBucket(req.Host) != "" {
+		return dialectWebsite
+	}
 	d := dialectOf(req.Path)
 	if d == dialectS3 && queryService(req) != "" {
 		d = dialectQuery

@@ -50,7 +50,15 @@ func metadata(c *s3.Call) (store.Metadata, error) {
 	if err != nil {
 		return store.Metadata{}, err
 	}
-	return store.Metadata{Headers: pairs(s3.ReadContentHeaders(c)), User: pairs(user), Tags: pairs(tags)}, nil
+	headers := pairs(s3.ReadContentHeaders(c))
+	redirect, err := s3.ReadWebsiteRedirect(c)
+	if err != nil {
+		return store.Metadata{}, err
+	}
+	if redirect != "" {
+		headers = append(headers, store.Pair{Name: s3.WebsiteRedirectHeader, Value: redirect})
+	}
+	return store.Metadata{Headers: headers, User: pairs(user), Tags: pairs(tags)}, nil
 }
 
 // checksum is one of S3's additional checksums of an object or part.

@@ -56,7 +56,7 @@ func readCopyRequest(c *s3.Call) (*copyRequest, error) {
 	if q.md, err = metadata(c); err != nil {
 		return nil, err
 	}
-	if from.Bucket == c.Bucket && from.Key == c.Key && from.Version == "" && !q.replace && q.sum == s3.NoAlgorithm {
+	if from.Bucket == c.Bucket && from.Key == c.Key && from.Version == "" && !q.replace && q.sum == s3.NoAlgorithm && c.Get(s3.WebsiteRedirectHeader) == "" {
 		return nil, s3.NewFault(op, s3.InvalidRequest, "This copy request is illegal because it is trying to copy an object to itself "+
 			"without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
@@ -92,14 +92,22 @@ func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.In
 	return f.copyWhole(ctx, r, q, itself)
 }
 
-// describe puts what the request says of the copy in the place of what is known of the source.
+// describe puts what the request says of the copy in the place of what is known of the source. Where a website sends browsers
+// is never copied.
 func (q *copyRequest) describe(md *store.Metadata) {
 	if q.replace {
 		md.Headers, md.User = q.md.Headers, q.md.User
+	} else {
+		md.Headers = slices.Concat(redirects(md.Headers, false), redirects(q.md.Headers, true))
 	}
 	if q.retag {
 		md.Tags = q.md.Tags
 	}
+}
+
+// redirects returns the headers that send the browsers of a website elsewhere, or all others.
+func redirects(headers []store.Pair, wanted bool) []store.Pair {
+	return slices.DeleteFunc(slices.Clone(headers), func(h store.Pair) bool { return (h.Name == s3.WebsiteRedirectHeader) != wanted })
 }
 
 // selfCopyAttempts is how often a copy onto itself begins anew because the object was written meanwhile.
