@@ -129,6 +129,18 @@ func (run *Run) Expect(objects, bytes int64) {
 	run.job.Objects.Total, run.job.Bytes.Total = objects, bytes
 }
 
+// Passed tells which part of the work is done, from 0 to 1, when that is all that is known: how much there is to do is estimated
+// from it.
+func (run *Run) Passed(part float64) {
+	run.registry.mu.Lock()
+	defer run.registry.mu.Unlock()
+	if part <= 0 {
+		return
+	}
+	run.job.Objects.Total = int64(float64(run.job.Objects.Done) / min(part, 1))
+	run.job.Bytes.Total = int64(float64(run.job.Bytes.Done) / min(part, 1))
+}
+
 // Add tells that so much more is done: objects may be any things that the job counts.
 func (run *Run) Add(objects, bytes int64) {
 	r := run.registry

@@ -52,6 +52,28 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+func TestPassed(t *testing.T) {
+	r, c := newTestRegistry()
+	run := r.Start(Rebalance, "")
+	run.Passed(0)
+	run.Add(0, 0)
+	if j := r.Jobs()[0]; j.Left >= 0 || j.Bytes.Total != 0 {
+		t.Errorf("nothing is done, and yet it is known how long the rest takes: %+v", j)
+	}
+	for range 30 {
+		run.Add(10, 1<<20)
+		c.Time = c.Add(time.Second)
+	}
+	run.Passed(0.25)
+	j := r.Jobs()[0]
+	if p, ok := j.Percent(); !ok || p < 24 || p > 26 || j.Bytes.Total != 120<<20 || j.Left < 80*time.Second || j.Left > 100*time.Second {
+		t.Errorf("%+v, %v %%: want a quarter done, 90 s left", j, p)
+	}
+	if run.Passed(1.1); r.Jobs()[0].Bytes.Total != 30<<20 {
+		t.Error("more is done than there is")
+	}
+}
+
 func TestEnds(t *testing.T) {
 	f := func(err error, want State) {
 		t.Helper()

@@ -463,3 +463,37 @@ func TestBuckets(t *testing.T) {
 		t.Fatalf("%v, %v; want %v", got, err, want)
 	}
 }
+
+// TestSize: what lies behind a record takes its part of the whole, once it is on the disk.
+func TestSize(t *testing.T) {
+	x := fresh(t)
+	all := Range{Kind: Current, AllBuckets: true}
+	if n, err := x.Size(all); err != nil || n != 0 {
+		t.Fatalf("%d bytes of nothing: %v", n, err)
+	}
+	const records = 4000
+	commit(t, x, func(b *Batch) {
+		for i := range records {
+			r := current(fmt.Sprintf("key-%06d", i), uint64(i+1))
+			r.Place, r.Size = disk.Place{}, 200
+			r.Inline = fmt.Appendf(nil, "%0200d", i*7919)
+			if err := b.Put(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if err := x.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := x.Size(all)
+	if err != nil || whole < 10_000 {
+		t.Fatalf("%d bytes of %d records: %v", whole, records, err)
+	}
+	all.After = &current(fmt.Sprintf("key-%06d", records*3/4), records*3/4+1).Ref
+	if rest, err := x.Size(all); err != nil || rest < whole/5 || rest > whole/3 {
+		t.Errorf("the last quarter takes %d of %d bytes: %v", rest, whole, err)
+	}
+	if n, err := x.Size(Range{Kind: Upload, AllBuckets: true}); err != nil || n != 0 {
+		t.Errorf("%d bytes of uploads: %v", n, err)
+	}
+}

@@ -80,6 +80,17 @@ func (r *Range) from() []byte {
 	return nil
 }
 
+// Size estimates how many bytes the records of a range take on the disk. Those that were written last do not count: what is in
+// memory only. Hidden does not count either.
+func (x *Index) Size(r Range) (bytes uint64, err error) {
+	lower, upper := r.bounds()
+	err = x.call(func() error {
+		bytes, err = x.db.EstimateDiskUsage(lower, upper)
+		return err
+	})
+	return bytes, err
+}
+
 // Scan walks through records in the order of their keys. It is used by one goroutine at a time.
 type Scan struct {
 	x     *Index

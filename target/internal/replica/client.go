@@ -127,7 +127,7 @@ func (c *Client) Pull(ctx context.Context, to cluster.NodeID, r *store.PullReque
 	}
 	records, err := fromRecords(out.Records)
 	return &store.PullReply{
-		Standing: store.Standing(out.Standing), Records: records, Next: fromCursor(out.Kind, out.After), Done: out.Done,
+		Standing: store.Standing(out.Standing), Records: records, Next: fromCursor(out.Kind, out.After), Done: out.Done, Passed: out.Passed,
 	}, err
 }
 

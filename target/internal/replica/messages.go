@@ -138,6 +138,7 @@ type pulled struct {
 	Kind     int
 	After    []ref
 	Done     bool
+	Passed   float64
 }
 
 type compare struct {

@@ -1677,8 +1677,8 @@ func (z *pull) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *pulled) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 5
-	o = append(o, 0x95)
+	// array header, size 6
+	o = append(o, 0x96)
 	// array header, size 2
 	o = append(o, 0x92)
 	o = msgp.AppendBool(o, z.Standing.Refused)
@@ -1706,6 +1706,7 @@ func (z *pulled) MarshalMsg(b []byte) (o []byte, err error) {
 		}
 	}
 	o = msgp.AppendBool(o, z.Done)
+	o = msgp.AppendFloat64(o, z.Passed)
 	return
 }
 
@@ -1717,8 +1718,8 @@ func (z *pulled) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 5 {
-		err = msgp.ArrayError{Wanted: 5, Got: zb0001}
+	if zb0001 != 6 {
+		err = msgp.ArrayError{Wanted: 6, Got: zb0001}
 		return
 	}
 	var zb0002 uint32
@@ -1846,6 +1847,11 @@ func (z *pulled) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Done")
 		return
 	}
+	z.Passed, bts, err = msgp.ReadFloat64Bytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Passed")
+		return
+	}
 	o = bts
 	return
 }
@@ -1860,7 +1866,7 @@ func (z *pulled) Msgsize() (s int) {
 	for za0002 := range z.After {
 		s += z.After[za0002].Msgsize()
 	}
-	s += msgp.BoolSize
+	s += msgp.BoolSize + msgp.Float64Size
 	return
 }
 

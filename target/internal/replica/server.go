@@ -159,7 +159,7 @@ func servePull(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Request
 	if err != nil {
 		return err
 	}
-	reply := &pulled{Standing: standing(out.Standing), Done: out.Done}
+	reply := &pulled{Standing: standing(out.Standing), Done: out.Done, Passed: out.Passed}
 	reply.Kind, reply.After = toCursor(out.Next)
 	if reply.Records, err = toRecords(out.Records); err != nil {
 		return err

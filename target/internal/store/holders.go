@@ -163,6 +163,7 @@ type PullReply struct {
 	Records []*meta.Record // as in PrepareRequest
 	Next    Cursor
 	Done    bool
+	Passed  float64 // the part of the owner's records, from 0 to 1, that lie before Next; an estimate
 }
 
 // CompareRequest asks an owner which of some records, of the slots that the digest stands for, are visible there.

@@ -48,9 +48,10 @@ func (s *Store) catchUpAll(ctx context.Context, job *xact.Run) error {
 		behind := s.behind()
 		total = max(total, behind)
 		job.Slots(total-behind, total)
+		passed := func(slots float64) { job.Passed((float64(total-behind) + slots) / float64(total)) }
 		wait := reconcilePause
 		for _, owner := range owners {
-			err := s.catchUpWith(ctx, owner, job)
+			err := s.catchUpWith(ctx, owner, job, passed)
 			if err != nil && !errors.Is(err, errMoved) && ctx.Err() == nil {
 				s.o.Events.background("", "catch up with "+string(owner), err)
 				job.Trouble(err)
@@ -134,11 +135,12 @@ type catchUp struct {
 	slots   *cluster.SlotSet
 	digest  uint64
 	job     *xact.Run
+	passed  func(slots float64) // tells of how many of the slots the records have come, by an estimate
 }
 
 // catchUpWith takes over what an owner shows, drops what it does not, and reports that this node is in sync.
-func (s *Store) catchUpWith(ctx context.Context, owner cluster.NodeID, job *xact.Run) error {
-	c := &catchUp{store: s, m: s.council.Map(), owner: owner, job: job}
+func (s *Store) catchUpWith(ctx context.Context, owner cluster.NodeID, job *xact.Run, passed func(slots float64)) error {
+	c := &catchUp{store: s, m: s.council.Map(), owner: owner, job: job, passed: passed}
 	c.placing = s.placingBy(c.m)
 	if c.slots, c.digest = catchUpSlots(c.m, s.o.Node, owner, endangered); c.slots.Len() == 0 {
 		c.slots, c.digest = catchUpSlots(c.m, s.o.Node, owner, anySlot)
@@ -191,6 +193,7 @@ func (c *catchUp) pull(ctx context.Context) error {
 		if err := work.Wait(); err != nil {
 			return err
 		}
+		c.passed(page.Passed * float64(c.slots.Len()))
 		if page.Done {
 			return nil
 		}

@@ -103,6 +103,9 @@ func (s *Store) Pull(ctx context.Context, r *PullRequest) (*PullReply, error) {
 		return &PullReply{Standing: st}, nil
 	}
 	reply.Records, reply.Next, reply.Done = page.records, page.cursor, page.done
+	if reply.Passed, err = page.passed(); err != nil {
+		return nil, cluster.E(op, "", cluster.KindOther, err)
+	}
 	return reply, nil
 }
 
@@ -129,6 +132,38 @@ func (p *page) fill(ctx context.Context) error {
 	}
 	p.done = true
 	return nil
+}
+
+// passed estimates which part of the records lies before the cursor.
+func (p *page) passed() (float64, error) {
+	var all, left uint64
+	for _, m := range p.store.mounted() {
+		if !p.store.looksAt(p.placing, m, p.slots.Has) || m.err() != nil {
+			continue
+		}
+		for i, kind := range pulledKinds {
+			r := meta.Range{Kind: kind, AllBuckets: true}
+			whole, err := m.index.Size(r)
+			if err != nil {
+				return 0, err
+			}
+			rest := whole
+			switch {
+			case i < p.cursor.Kind:
+				rest = 0
+			case i == p.cursor.Kind && p.cursor.After != nil:
+				r.After = p.cursor.After
+				if rest, err = m.index.Size(r); err != nil {
+					return 0, err
+				}
+			}
+			all, left = all+whole, left+min(rest, whole)
+		}
+	}
+	if all == 0 {
+		return 0, nil
+	}
+	return 1 - float64(left)/float64(all), nil
 }
 
 // scan collects records of one kind, and reports whether the page is full.
