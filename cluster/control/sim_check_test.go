@@ -330,7 +330,7 @@ func (c *checks) settles() {
 	ctx, cancel := context.WithTimeout(c.sim.life, settleIn)
 	defer cancel()
 	for _, n := range c.sim.all() {
-		for !n.hasLeft() && !n.serves() {
+		for !c.isGone(n) && !n.serves() {
 			if !sleep(ctx, 100*time.Millisecond) {
 				c.isStuck("%s does not serve %v after the last fault", n.id, settleIn)
 				return
@@ -345,16 +345,29 @@ func (c *checks) settles() {
 	}
 	for _, n := range c.sim.all() {
 		p := n.running()
-		if p == nil || n.hasLeft() {
+		if p == nil || c.isGone(n) {
 			continue
 		}
 		req := cluster.RequestID("final-" + string(n.id))
-		if err := p.control.SetSettings(ctx, req, map[string]string{"final": string(n.id)}); err != nil && !n.hasLeft() && n.running() == p {
+		if err := p.control.SetSettings(ctx, req, map[string]string{"final": string(n.id)}); err != nil && !c.isGone(n) && n.running() == p {
 			c.isStuck("a change at %s fails when all is well: %v", n.id, err)
 		} else if err == nil {
 			c.acknowledged(req, "set at "+string(n.id))
 		}
 	}
+}
+
+// isGone reports whether a node has left the cluster. Who asked for it and got no answer may have left, too.
+func (c *checks) isGone(n *simNode) bool {
+	if n.hasLeft() || !n.askedToLeave.Load() {
+		return n.hasLeft()
+	}
+	m := c.newestMap()
+	if m == nil {
+		return false
+	}
+	_, there := m.Node(n.id)
+	return !there
 }
 
 // whole reports whether every slot has as many holders as its layout is wide, all in sync.
@@ -389,7 +402,7 @@ func (c *checks) finish() {
 	whole := make(map[uint64]string)
 	for _, n := range c.sim.all() {
 		p := n.running()
-		if p == nil || n.hasLeft() {
+		if p == nil || c.isGone(n) {
 			continue
 		}
 		v := p.control.View()

@@ -295,6 +295,7 @@ func (s *sim) leave(context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(p.life, 20*time.Second)
 	defer cancel()
+	n.askedToLeave.Store(true)
 	err := p.control.Leave(ctx)
 	s.checks.event("%s leaves: %v", n.id, err)
 	if err == nil {

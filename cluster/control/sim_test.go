@@ -208,7 +208,10 @@ type simNode struct {
 	keyring *simKeyring
 	objects *objects
 	clock   *simClock
-	mu      struct {
+
+	askedToLeave atomic.Bool
+
+	mu struct {
 		sync.Mutex
 		process *simProcess
 		starts  int
