@@ -59,6 +59,7 @@ const (
 	AccessForbidden                   Code = "AccessForbidden"
 	BadRequest                        Code = "BadRequest"
 	NoSuchCORSConfiguration           Code = "NoSuchCORSConfiguration"
+	NoSuchLifecycleConfiguration      Code = "NoSuchLifecycleConfiguration"
 	NoSuchTagSet                      Code = "NoSuchTagSet"
 	NoSuchWebsiteConfiguration        Code = "NoSuchWebsiteConfiguration"
 	InvalidPolicyDocument             Code = "InvalidPolicyDocument"
@@ -137,6 +138,7 @@ var codes = map[Code]codeInfo{
 	AccessForbidden:                   {403, cluster.KindDenied, "CORSResponse: This CORS request is not allowed."},
 	BadRequest:                        {400, cluster.KindInvalid, "Bad Request"},
 	NoSuchCORSConfiguration:           {404, cluster.KindNotFound, "The CORS configuration does not exist"},
+	NoSuchLifecycleConfiguration:      {404, cluster.KindNotFound, "The lifecycle configuration does not exist"},
 	NoSuchTagSet:                      {404, cluster.KindNotFound, "The TagSet does not exist"},
 	NoSuchWebsiteConfiguration:        {404, cluster.KindNotFound, "The specified bucket does not have a website configuration"},
 	InvalidPolicyDocument:             {400, cluster.KindInvalid, "The content of the form does not meet the conditions specified in the policy document."},
@@ -300,7 +302,7 @@ func errorXML(err error, code Code, c ErrorContext) []byte {
 	}
 	switch code {
 	case NoSuchBucket, BucketNotEmpty, BucketAlreadyExists, BucketAlreadyOwnedByYou, InvalidBucketName, NoSuchConfiguration,
-		NoSuchCORSConfiguration, NoSuchTagSet, NoSuchBucketPolicy, NoSuchPublicAccessBlock, NoOwnershipControls,
+		NoSuchCORSConfiguration, NoSuchLifecycleConfiguration, NoSuchTagSet, NoSuchBucketPolicy, NoSuchPublicAccessBlock, NoOwnershipControls,
 		NoSuchWebsiteConfiguration:
 		w.text("BucketName", string(c.Bucket))
 	case NoSuchKey:

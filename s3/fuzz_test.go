@@ -2,14 +2,17 @@ package s3
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/s3/lifecycle"
 )
 
 // classified demands that a parser's error is one that a client can be shown.
@@ -195,6 +198,44 @@ func FuzzToken(f *testing.F) {
 		classified(t, err)
 		if err == nil && !utf8.ValidString(after) {
 			t.Fatalf("%q", after)
+		}
+	})
+}
+
+// FuzzLifecycle demands that rules which are accepted are told as they were set.
+func FuzzLifecycle(f *testing.F) {
+	f.Add(lifecycleXML(`<ID>a</ID><Status>Enabled</Status><Filter><And><Prefix>p</Prefix><Tag><Key>k</Key><Value>v</Value></Tag></And></Filter><Expiration><Days>3</Days></Expiration>`))
+	f.Add(lifecycleXML(`<Prefix/><Status>Disabled</Status><Expiration><Date>2030-01-02T00:00:00Z</Date></Expiration><AbortIncompleteMultipartUpload><DaysAfterInitiation>7</DaysAfterInitiation></AbortIncompleteMultipartUpload>`))
+	f.Add(lifecycleXML(`<Status>Enabled</Status><Filter><ObjectSizeLessThan>7</ObjectSizeLessThan></Filter><NoncurrentVersionExpiration><NewerNoncurrentVersions>2</NewerNoncurrentVersions><NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration>`))
+	f.Add(lifecycleXML(`<Status>Enabled</Status><Filter/><Transition><Days>1</Days><StorageClass>GLACIER</StorageClass></Transition>`))
+	f.Fuzz(func(t *testing.T, body string) {
+		l, err := ParseLifecycle([]byte(body))
+		classified(t, err)
+		if err != nil {
+			return
+		}
+		kept, err := json.Marshal(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := DecodeLifecycle(kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := again.(*Lifecycle).XML()
+		if reread, err := ParseLifecycle(told); err != nil || !bytes.Equal(reread.XML(), told) {
+			t.Fatalf("%q is told as %q: %v", body, told, err)
+		}
+		v := &lifecycle.Version{Key: "k", Modified: time.Unix(1e9, 0)}
+		for _, field := range ExpirationHeader(&l.Configuration, v) {
+			if strings.ContainsAny(field.Value, "\r\n") {
+				t.Fatalf("header %q", field.Value)
+			}
+		}
+		for _, field := range AbortHeader(&l.Configuration, v.Key, v.Modified) {
+			if strings.ContainsAny(field.Value, "\r\n") {
+				t.Fatalf("header %q", field.Value)
+			}
 		}
 	})
 }

@@ -33,6 +33,9 @@ const (
 	GetBucketCors
 	PutBucketCors
 	DeleteBucketCors
+	GetBucketLifecycleConfiguration
+	PutBucketLifecycleConfiguration
+	DeleteBucketLifecycle
 	GetBucketRequestPayment
 	PutBucketRequestPayment
 	GetBucketAccelerateConfiguration
@@ -80,32 +83,35 @@ const (
 )
 
 var operationNames = [...]string{
-	NoOperation:                              "Unknown",
-	ListBuckets:                              "ListBuckets",
-	CreateBucket:                             "CreateBucket",
-	HeadBucket:                               "HeadBucket",
-	DeleteBucket:                             "DeleteBucket",
-	GetBucketLocation:                        "GetBucketLocation",
-	ListObjects:                              "ListObjects",
-	ListObjectsV2:                            "ListObjectsV2",
-	ListMultipartUploads:                     "ListMultipartUploads",
-	PostObject:                               "PostObject",
-	DeleteObjects:                            "DeleteObjects",
-	GetBucketVersioning:                      "GetBucketVersioning",
-	PutBucketVersioning:                      "PutBucketVersioning",
-	ListObjectVersions:                       "ListObjectVersions",
-	GetBucketTagging:                         "GetBucketTagging",
-	PutBucketTagging:                         "PutBucketTagging",
-	DeleteBucketTagging:                      "DeleteBucketTagging",
-	GetBucketCors:                            "GetBucketCors",
-	PutBucketCors:                            "PutBucketCors",
-	DeleteBucketCors:                         "DeleteBucketCors",
-	GetBucketRequestPayment:                  "GetBucketRequestPayment",
-	PutBucketRequestPayment:                  "PutBucketRequestPayment",
-	GetBucketAccelerateConfiguration:         "GetBucketAccelerateConfiguration",
-	GetBucketAnalyticsConfiguration:          "GetBucketAnalyticsConfiguration",
-	ListBucketAnalyticsConfigurations:        "ListBucketAnalyticsConfigurations",
-	GetBucketIntelligentTieringConfiguration: "GetBucketIntelligentTieringConfiguration",
+	NoOperation:                                "Unknown",
+	ListBuckets:                                "ListBuckets",
+	CreateBucket:                               "CreateBucket",
+	HeadBucket:                                 "HeadBucket",
+	DeleteBucket:                               "DeleteBucket",
+	GetBucketLocation:                          "GetBucketLocation",
+	ListObjects:                                "ListObjects",
+	ListObjectsV2:                              "ListObjectsV2",
+	ListMultipartUploads:                       "ListMultipartUploads",
+	PostObject:                                 "PostObject",
+	DeleteObjects:                              "DeleteObjects",
+	GetBucketVersioning:                        "GetBucketVersioning",
+	PutBucketVersioning:                        "PutBucketVersioning",
+	ListObjectVersions:                         "ListObjectVersions",
+	GetBucketTagging:                           "GetBucketTagging",
+	PutBucketTagging:                           "PutBucketTagging",
+	DeleteBucketTagging:                        "DeleteBucketTagging",
+	GetBucketCors:                              "GetBucketCors",
+	PutBucketCors:                              "PutBucketCors",
+	DeleteBucketCors:                           "DeleteBucketCors",
+	GetBucketLifecycleConfiguration:            "GetBucketLifecycleConfiguration",
+	PutBucketLifecycleConfiguration:            "PutBucketLifecycleConfiguration",
+	DeleteBucketLifecycle:                      "DeleteBucketLifecycle",
+	GetBucketRequestPayment:                    "GetBucketRequestPayment",
+	PutBucketRequestPayment:                    "PutBucketRequestPayment",
+	GetBucketAccelerateConfiguration:           "GetBucketAccelerateConfiguration",
+	GetBucketAnalyticsConfiguration:            "GetBucketAnalyticsConfiguration",
+	ListBucketAnalyticsConfigurations:          "ListBucketAnalyticsConfigurations",
+	GetBucketIntelligentTieringConfiguration:   "GetBucketIntelligentTieringConfiguration",
 	ListBucketIntelligentTieringConfigurations: "ListBucketIntelligentTieringConfigurations",
 	GetBucketInventoryConfiguration:            "GetBucketInventoryConfiguration",
 	ListBucketInventoryConfigurations:          "ListBucketInventoryConfigurations",
@@ -159,7 +165,7 @@ func (o Operation) OnObject() bool { return o >= PutObject && o < operationEnd }
 // Writes reports whether the operation changes anything.
 func (o Operation) Writes() bool {
 	switch o {
-	case CreateBucket, DeleteBucket, DeleteObjects, PutBucketVersioning, PostObject, PutBucketTagging, DeleteBucketTagging, PutBucketCors, DeleteBucketCors, PutBucketRequestPayment, PutObject, DeleteObject, CopyObject, CreateMultipartUpload,
+	case CreateBucket, DeleteBucket, DeleteObjects, PutBucketVersioning, PostObject, PutBucketTagging, DeleteBucketTagging, PutBucketCors, DeleteBucketCors, PutBucketLifecycleConfiguration, DeleteBucketLifecycle, PutBucketRequestPayment, PutObject, DeleteObject, CopyObject, CreateMultipartUpload,
 		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, PutObjectTagging, DeleteObjectTagging,
 		PutBucketPolicy, DeleteBucketPolicy, PutPublicAccessBlock, DeletePublicAccessBlock, PutBucketOwnershipControls, DeleteBucketOwnershipControls,
 		PutBucketACL, PutObjectACL, PutBucketWebsite, DeleteBucketWebsite:
@@ -227,7 +233,9 @@ var bucketResources = []resource{
 	{"encryption", "ENCRYPTION", notBuilt("GET", "PUT", "DELETE")},
 	{"intelligent-tiering", "INTELLIGENT_TIERING", readOnly(ListBucketIntelligentTieringConfigurations)},
 	{"inventory", "INVENTORY", readOnly(ListBucketInventoryConfigurations)},
-	{"lifecycle", "LIFECYCLE", notBuilt("GET", "PUT", "DELETE")},
+	{"lifecycle", "LIFECYCLE", map[string]Operation{
+		"GET": GetBucketLifecycleConfiguration, "PUT": PutBucketLifecycleConfiguration, "DELETE": DeleteBucketLifecycle,
+	}},
 	{"location", "LOCATION", map[string]Operation{"GET": GetBucketLocation}},
 	{"logging", "LOGGING_STATUS", notBuilt("GET", "PUT")},
 	{"metadataAnnotationTable", "METADATA_ANNOTATION_TABLE", notBuilt("PUT")},

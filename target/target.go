@@ -119,7 +119,7 @@ func (o *Options) storeOptions() store.Options {
 		FS: o.FS, ClusterID: o.ClusterID, Node: o.Node.ID, Incarnation: o.Node.Incarnation, Mountpaths: o.Node.Mountpaths,
 		Authority: &authority{node: o.Node.ID, incarnation: o.Node.Incarnation, control: o.Control},
 		Now:       o.Now, Clock: o.Clock, RetryWindow: o.RetryWindow, CacheBytes: o.CacheBytes, InlineMax: o.InlineMax, Events: logged(o.Logger),
-		Jobs: o.Jobs, Scrub: o.Scrub,
+		Jobs: o.Jobs, Scrub: o.Scrub, Lifecycle: &expiry{control: o.Control},
 	}
 	s.Disk.ExtentMax, s.Disk.SegmentSize, s.Disk.HighWatermark = o.SegmentMax, o.SegmentSize, float64(o.HighWatermark)/100
 	o.share(&s)

@@ -29,7 +29,21 @@ type plane struct {
 	m       *cluster.Map
 	buckets []cluster.BucketEntry
 	lease   error
+	configs map[cluster.BucketID]*cluster.BucketConfig // one document of each bucket
+	version uint64                                     // of the buckets and documents
+	day     string
 }
+
+func (p *plane) BucketConfig(id cluster.BucketID, kind string) (*cluster.BucketConfig, bool) {
+	c := p.configs[id]
+	return c, c != nil && c.Kind == kind
+}
+
+func (p *plane) Buckets() []cluster.BucketEntry { return p.buckets }
+
+func (p *plane) BMDVersion() uint64 { return p.version }
+
+func (p *plane) Setting(string) string { return p.day }
 
 func (p *plane) Applied() State                                 { return p }
 func (p *plane) CheckLease() error                              { return p.lease }

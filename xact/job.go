@@ -18,6 +18,7 @@ const (
 	Resilver  Kind = "resilver"  // moves keys between the mountpaths of a target
 	Scrub     Kind = "scrub"     // verifies what lies on a mountpath
 	Convert   Kind = "convert"   // moves a bucket's objects to the layout that it has been given
+	Lifecycle Kind = "lifecycle" // carries out the rules by which what lies in buckets expires
 )
 
 // KindInfo describes a kind of job.
@@ -33,6 +34,7 @@ func Kinds() []KindInfo {
 		{Resilver, "a target moves what it has between its mountpaths: after one was attached, detached, enabled or disabled, or came back"},
 		{Scrub, "a target verifies the checksums of everything on a mountpath"},
 		{Convert, "a target gives what it has of a bucket whose layout was changed (`replicas`) to the targets that keep it from now on"},
+		{Lifecycle, "a target looks on a mountpath for what has expired by the lifecycle rules of buckets, and removes it"},
 	}
 }
 

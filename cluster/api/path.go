@@ -42,6 +42,7 @@ const (
 	WhatJobs          = "qryxstats"
 	WhatScrub         = "scrub"
 	WhatMountpaths    = "mountpaths"
+	WhatLifecycle     = "lifecycle"
 )
 
 // The actions of an ActionMsg.

@@ -38,6 +38,8 @@ func Routes() []Route {
 		{"GET", Reverse, "", WhatScrub, "the same of the node in " + HeaderNodeID, "JSON: Scrub"},
 		{"PUT", Daemon, "", WhatScrub, "the node that is asked verifies what it has now; without a body", "nothing"},
 		{"PUT", Reverse, "", WhatScrub, "the same of the node in " + HeaderNodeID, "nothing"},
+		{"PUT", Daemon, "", WhatLifecycle, "the node that is asked looks now for what has expired by lifecycle rules; without a body", "nothing"},
+		{"PUT", Reverse, "", WhatLifecycle, "the same of the node in " + HeaderNodeID, "nothing"},
 		{"PUT", Daemon, "", WhatMountpaths, "do " + QueryAction + " (attach-mp, detach-mp, enable-mp, disable-mp) with the mountpath " + QueryPath + " of the node that is asked; " + QueryForce + "=true detaches one that has failed with the only copy of something; without a body", "nothing"},
 		{"PUT", Reverse, "", WhatMountpaths, "the same at the node in " + HeaderNodeID, "nothing"},
 		{"GET", Cluster, "", WhatClusterConfig, "the cluster settings", "JSON: sections, and \"settings\" by full name"},

@@ -43,6 +43,9 @@ var (
 		Help: "bytes a second that a target reads of each mountpath to verify what lies there"}, 64<<10, 1<<40)
 	ScrubInterval = duration(Setting{Name: "scrub.interval", Scope: ScopeCluster, Default: "168h",
 		Help: "how often everything is verified; 0s: only when `aisle scrub` asks for it"}, 0, 10000*time.Hour)
+	LifecycleDay = duration(Setting{Name: "lifecycle.day", Scope: ScopeCluster, Default: "24h",
+		Help: "length of a day in which lifecycle rules count: days begin at its multiples since 1970 (UTC). Shorter than 24h to try rules out, and never with data that matter"},
+		time.Second, 24*time.Hour)
 	MaxConnections = number(Setting{Name: "http.max-connections", Scope: ScopeCluster, Default: "16384", Restart: true,
 		Help: "connections that one node accepts from clients at the same time"}, 16, 1<<20)
 	HeaderMax = size(Setting{Name: "http.header-max", Scope: ScopeCluster, Default: "64KiB", Restart: true,

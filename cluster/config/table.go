@@ -22,7 +22,7 @@ func Cluster() []*Setting {
 	return []*Setting{
 		S3Redirect.Setting, S3Domain.Setting, WebsiteDomain.Setting, MetricsPublic.Setting, NewBucketReplicas.Setting, RetryWindow.Setting,
 		InlineMax.Setting, SegmentMax.Setting, SegmentSize.Setting, HighWatermark.Setting,
-		RepairDelay.Setting, RebalanceMin.Setting, RebalanceMax.Setting, RebalanceParallel.Setting, ScrubRate.Setting, ScrubInterval.Setting,
+		RepairDelay.Setting, RebalanceMin.Setting, RebalanceMax.Setting, RebalanceParallel.Setting, ScrubRate.Setting, ScrubInterval.Setting, LifecycleDay.Setting,
 		MaxConnections.Setting, HeaderMax.Setting, IdleTimeout.Setting, StallTimeout.Setting, LogLevel.Setting,
 	}
 }

@@ -56,6 +56,23 @@ type Jobs struct {
 	Bytes   int64
 }
 
+// Expired is how much of one kind of things has expired on a node since it started.
+type Expired struct {
+	Kind  string
+	Count int64
+}
+
+// WatchExpired makes what has expired part of the registry; read is called when somebody looks.
+func (reg *Registry) WatchExpired(read func() []Expired) {
+	reg.r.MustRegister(collector[Expired]{metrics: expiredMetrics, read: func() []labelled[Expired] {
+		var list []labelled[Expired]
+		for _, e := range read() {
+			list = append(list, labelled[Expired]{labels: []string{e.Kind}, value: e})
+		}
+		return list
+	}})
+}
+
 // WatchJobs makes the jobs of the node part of the registry; read is called when somebody looks.
 func (reg *Registry) WatchJobs(read func() []Jobs) {
 	reg.r.MustRegister(collector[Jobs]{metrics: jobMetrics, read: func() []labelled[Jobs] {
@@ -124,6 +141,11 @@ var nodeMetrics = []metric[Node]{
 }
 
 var byKind = []string{"kind"}
+
+var expiredMetrics = []metric[Expired]{
+	counter("aisle_lifecycle_expired_total", "What lifecycle rules have ended: current versions (removed, or hidden by a delete marker), noncurrent versions, lone delete markers, uploads.", byKind,
+		func(e *Expired) float64 { return float64(e.Count) }),
+}
 
 var jobMetrics = []metric[Jobs]{
 	gauge("aisle_job_running", "Jobs that run.", byKind, func(j *Jobs) float64 { return float64(j.Running) }),

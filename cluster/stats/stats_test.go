@@ -24,6 +24,7 @@ func full() *Registry {
 		return []Mountpath{{ID: "mp1", Serving: true, Capacity: 100}, {ID: "mp2"}}
 	})
 	reg.WatchJobs(func() []Jobs { return []Jobs{{Kind: "rebalance", Running: 1, Bytes: 4096}} })
+	reg.WatchExpired(func() []Expired { return []Expired{{Kind: "current", Count: 3}} })
 	return reg
 }
 

@@ -24,6 +24,9 @@ var boto3Versions string
 //go:embed boto3_website.py
 var boto3Website string
 
+//go:embed boto3_lifecycle.py
+var boto3Lifecycle string
+
 //go:embed boto3_access.py
 var boto3Access string
 
@@ -48,11 +51,13 @@ func TestS3Configuration(t *testing.T) {
 	c := testcluster.Start(t, testcluster.Options{})
 	g := &gateways{t: t, cluster: c, client: newClient(c)}
 	g.setting(t, "s3.website-domain", "web.test")
+	g.setting(t, "lifecycle.day", "1s") // no other bucket has rules
 	for name, python := range pythons(t) {
 		t.Run(name, func(t *testing.T) {
 			runBoto3(t, c, python, boto3Config, "config-"+name)
 			runBoto3(t, c, python, boto3Versions, "versions-"+name)
 			runBoto3(t, c, python, boto3Website, "website-"+name)
+			runBoto3(t, c, python, boto3Lifecycle, "lifecycle-"+name)
 		})
 	}
 }

@@ -18,7 +18,7 @@ var layers = [][]string{
 	{"cluster/httpd", "cluster/api", "cluster/intra"},
 	{"cluster/internal/state", "cluster/internal/raftnode", "cluster/internal/gossip"},
 	{"cluster/control"},
-	{"s3/policy"},
+	{"s3/policy", "s3/lifecycle"},
 	{"s3"},
 	{"target/internal/disk", "target/internal/meta", "target/internal/ec"},
 	{"target/internal/store"},

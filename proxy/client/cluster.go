@@ -69,6 +69,14 @@ func (c *Client) StartScrub(ctx context.Context, id cluster.NodeID) error {
 	return c.call(ctx, r, nil)
 }
 
+// StartLifecycle has one node look now for what has expired by lifecycle rules.
+func (c *Client) StartLifecycle(ctx context.Context, id cluster.NodeID) error {
+	r := what("proxy/client.StartLifecycle", api.Reverse, api.WhatLifecycle)
+	r.method = http.MethodPut
+	r.header = []Header{{"ais-node-id", string(id)}}
+	return c.call(ctx, r, nil)
+}
+
 // ChangeMountpath does something with a mountpath of a node: action is one of api.ActionAttach and so on. It returns when the cluster has
 // noted it; objects are moved afterwards.
 func (c *Client) ChangeMountpath(ctx context.Context, id cluster.NodeID, action, path string, force bool) error {

@@ -17,8 +17,8 @@ import (
 )
 
 func (a *app) jobGroup() *cobra.Command {
-	c := &cobra.Command{Use: "job", Short: "Show the jobs that nodes run", RunE: group}
-	c.AddCommand(a.showJob("show"))
+	c := &cobra.Command{Use: "job", Short: "Show the jobs that nodes run, and begin them", RunE: group}
+	c.AddCommand(a.showJob("show"), a.start())
 	return c
 }
 

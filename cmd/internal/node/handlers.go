@@ -116,17 +116,21 @@ func (n *node) serveState(ctx context.Context, req *httpd.Request, rep *httpd.Re
 // begin begins a work at this node.
 func (n *node) begin(ctx context.Context, query func(string) string) error {
 	what := query(api.QueryWhat)
-	if what != api.WhatScrub && what != api.WhatMountpaths {
+	if what != api.WhatScrub && what != api.WhatMountpaths && what != api.WhatLifecycle {
 		return cluster.Fail("node.begin", what, cluster.KindNotImplemented, "a node does not know this work")
 	}
 	t, err := n.ownTarget()
 	if err != nil {
 		return err
 	}
-	if what == api.WhatMountpaths {
+	switch what {
+	case api.WhatMountpaths:
 		return n.target.changeMountpath(ctx, t, query(api.QueryAction), query(api.QueryPath), query(api.QueryForce) == "true")
+	case api.WhatLifecycle:
+		t.StartLifecycle()
+	default:
+		t.StartScrub()
 	}
-	t.StartScrub()
 	return nil
 }
 

@@ -10,6 +10,7 @@ func (n *node) watchState() {
 	n.stats.WatchJobs(n.jobMetrics)
 	if n.target != nil {
 		n.stats.WatchMountpaths(n.mountpathMetrics)
+		n.stats.WatchExpired(n.expiredMetrics)
 	}
 }
 
@@ -40,6 +41,16 @@ func (n *node) jobMetrics() []stats.Jobs {
 		all = append(all, stats.Jobs{Kind: string(kind), Running: m.Running, Ended: m.Ended, Failed: m.Failed, Objects: m.Objects, Bytes: m.Bytes})
 	}
 	return all
+}
+
+// expiredMetrics returns nothing until the mountpaths are open.
+func (n *node) expiredMetrics() []stats.Expired {
+	t, err := n.target.get()
+	if err != nil {
+		return nil
+	}
+	e := t.Expired()
+	return []stats.Expired{{Kind: "current", Count: e.Current}, {Kind: "noncurrent", Count: e.Noncurrent}, {Kind: "marker", Count: e.Markers}, {Kind: "upload", Count: e.Uploads}}
 }
 
 // mountpathMetrics returns nothing until the mountpaths are open.

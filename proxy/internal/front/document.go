@@ -12,6 +12,12 @@ import (
 // document is a configuration of buckets in parsed form.
 type document interface{ XML() []byte }
 
+// headed is a document of which a part travels in headers.
+type headed interface {
+	ReadHeader(c *s3.Call) error // of the request that sets it
+	Header() []s3.Field          // of the replies to that, and to who asks for it
+}
+
 // documentKind is one kind of configuration that a bucket can have: how it is read, kept and told.
 type documentKind struct {
 	name    string                              // under which it is kept; never used for another meaning
@@ -28,6 +34,9 @@ var (
 	}
 	bucketCORS = documentKind{
 		name: "cors", parse: parsed(s3.ParseCORS), decode: s3.DecodeCORS, status: http.StatusOK, missing: s3.NoSuchCORSConfiguration,
+	}
+	bucketLifecycle = documentKind{
+		name: s3.LifecycleDocument, parse: parsed(s3.ParseLifecycle), decode: s3.DecodeLifecycle, status: http.StatusOK, missing: s3.NoSuchLifecycleConfiguration,
 	}
 	bucketPayment = documentKind{
 		name: "request-payment", parse: parsed(s3.ParseRequestPayment), decode: s3.DecodeRequestPayment, status: http.StatusOK,
@@ -78,8 +87,18 @@ func (k *documentKind) get(f *Front, ctx context.Context, r *s3Request) error {
 	if doc == nil {
 		return s3.NewFault(op, k.missing, "")
 	}
+	r.setHeader(doc)
 	r.xml(doc.XML())
 	return nil
+}
+
+// setHeader tells what of a document travels in headers.
+func (r *s3Request) setHeader(doc document) {
+	if h, ok := doc.(headed); ok {
+		for _, field := range h.Header() {
+			r.rep.SetHeader(field.Name, field.Value)
+		}
+	}
 }
 
 // put sets the configuration that the body is.
@@ -96,6 +115,12 @@ func (k *documentKind) put(f *Front, ctx context.Context, r *s3Request) error {
 	doc, err := k.parse(body)
 	if err != nil {
 		return err
+	}
+	if h, ok := doc.(headed); ok {
+		if err := h.ReadHeader(r.call); err != nil {
+			return err
+		}
+		r.setHeader(doc)
 	}
 	value, err := json.Marshal(doc)
 	if err != nil {

@@ -73,7 +73,7 @@ type Options struct {
 	Clocks  *intra.Clocks                  // of the owners that this gateway relays to; its own is the one that Local goes by
 	Metrics func(w io.Writer) error        // the text exposition of the node's metrics
 	State   func(what string) (any, error) // of this node: what is api.WhatNodeStatus, api.WhatJobs or api.WhatScrub
-	// Begin begins work at this node; query gives a parameter of the request: api.QueryWhat is api.WhatScrub or api.WhatMountpaths.
+	// Begin begins work at this node; query gives a parameter of the request: api.QueryWhat is api.WhatScrub, api.WhatLifecycle or api.WhatMountpaths.
 	Begin  func(ctx context.Context, query func(string) string) error
 	Region string           // what GetBucketLocation and HeadBucket say
 	Now    func() time.Time // the wall clock, for signatures

@@ -18,7 +18,7 @@ func (f *Front) nativeCluster(ctx context.Context, r *nativeRequest) error {
 	switch {
 	case method == http.MethodGet && r.action.Action == "":
 		return f.nativeWhat(ctx, r, path, what)
-	case method == http.MethodPut && (what == api.WhatScrub || what == api.WhatMountpaths) && r.action.Action == "" && (path == api.Daemon || path == api.Reverse):
+	case method == http.MethodPut && isWork(what) && r.action.Action == "" && (path == api.Daemon || path == api.Reverse):
 		return f.begin(ctx, r, path)
 	case method == http.MethodPut && path == api.SetConfig:
 		values := make(map[string]string)
@@ -92,6 +92,11 @@ func (f *Front) nativeWhat(ctx context.Context, r *nativeRequest, path, what str
 		return f.reverse(ctx, r)
 	}
 	return r.notImplemented()
+}
+
+// isWork reports whether a node is asked to begin a work.
+func isWork(what string) bool {
+	return what == api.WhatScrub || what == api.WhatMountpaths || what == api.WhatLifecycle
 }
 
 // isState reports whether a node is asked for a part of its own state.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
@@ -33,6 +34,7 @@ type state struct {
 	m       *cluster.Map
 	buckets []cluster.BucketEntry
 	lease   error
+	configs map[string]*cluster.BucketConfig // of the first bucket, by kind
 
 	beforeWrite func() // called when a store asks whether it may write
 }
@@ -62,6 +64,17 @@ func (s *state) Bucket(b cluster.Bucket) (cluster.BucketEntry, bool) {
 }
 
 func (s *state) LastBucket() uint64 { return 2 }
+
+func (s *state) BucketConfig(id cluster.BucketID, kind string) (*cluster.BucketConfig, bool) {
+	c, ok := s.configs[kind]
+	return c, ok && id == s.buckets[0].ID
+}
+
+func (s *state) Buckets() []cluster.BucketEntry { return s.buckets }
+
+func (s *state) BMDVersion() uint64 { return 1 }
+
+func (s *state) Setting(string) string { return "" }
 
 func (s *state) BucketOver(cluster.BucketID) (cluster.BucketEntry, bool) {
 	return cluster.BucketEntry{}, false
@@ -160,7 +173,7 @@ func (b *bed) start(id cluster.NodeID) {
 	if err := s.Activate(context.Background(), b.state.m); err != nil {
 		b.t.Fatal(err)
 	}
-	b.fronts[id] = New(Options{Node: node, Store: s, Control: b.state, Peers: b, Tickets: b})
+	b.fronts[id] = New(Options{Node: node, Store: s, Control: b.state, Peers: b, Tickets: b, Now: time.Now})
 }
 
 // Seal implements Sealer.

@@ -75,6 +75,7 @@ func (f *Front) copyObject(ctx context.Context, r *request) error {
 	}
 	sums, _ := objectChecksums(info)
 	r.setVersion(info)
+	f.setExpiration(r, info)
 	r.rep.Status = http.StatusOK
 	r.rep.Bytes(s3.ContentTypeXML, s3.CopyResultXML(s3.CopyObject, info.ETag, info.Modified, elements(sums)))
 	return nil

@@ -26,6 +26,11 @@ type State interface {
 	BucketOver(id cluster.BucketID) (cluster.BucketEntry, bool)
 	LastBucket() uint64 // the sequence number of the newest that was ever made
 	Key(id cluster.AccessKeyID) (control.Key, bool)
+	// BucketConfig returns the document of a kind that configures a bucket.
+	BucketConfig(id cluster.BucketID, kind string) (*cluster.BucketConfig, bool)
+	Buckets() []cluster.BucketEntry
+	BMDVersion() uint64         // changes with the buckets and their documents
+	Setting(name string) string // of the cluster; "" when it was never set
 }
 
 // Control is what the owner asks of the control plane.

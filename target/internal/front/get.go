@@ -37,6 +37,7 @@ func (f *Front) getObject(ctx context.Context, r *request) error {
 		return f.notRead(ctx, r, read, err)
 	}
 	r.describeOpen(object)
+	f.setExpiration(r, object.Info())
 	_, length, _ := object.Range()
 	r.rep.Stream(length, objectBody{object})
 	return nil
@@ -54,6 +55,7 @@ func (f *Front) headObject(ctx context.Context, r *request) error {
 			return f.notRead(ctx, r, read, err)
 		}
 		r.describeOpen(object)
+		f.setExpiration(r, object.Info())
 		_, length, _ := object.Range()
 		r.rep.SetLength(length)
 		return object.Close()
@@ -63,6 +65,7 @@ func (f *Front) headObject(ctx context.Context, r *request) error {
 		return f.notRead(ctx, r, read, err)
 	}
 	setObjectHeaders(r, info)
+	f.setExpiration(r, info)
 	r.rep.Status = http.StatusOK
 	r.setObjectChecksums(info)
 	r.rep.SetLength(info.Size)

@@ -25,6 +25,7 @@ func (f *Front) putObject(ctx context.Context, r *request) error {
 	}
 	r.rep.Status = http.StatusOK
 	r.setVersion(info)
+	f.setExpiration(r, info)
 	r.rep.SetHeader("ETag", s3.QuoteETag(info.ETag))
 	sums, kind := objectChecksums(info)
 	setChecksums(r.rep, sums, kind)

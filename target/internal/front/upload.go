@@ -32,6 +32,7 @@ func (f *Front) createUpload(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
+	f.setAbort(r, f.o.Now())
 	r.rep.Status = http.StatusOK
 	r.rep.Bytes(s3.ContentTypeXML, s3.CreateUploadXML(r.call.Bucket, r.call.Key, id))
 	return nil
@@ -96,6 +97,7 @@ func (f *Front) listParts(ctx context.Context, r *request) error {
 			page.ChecksumAlgorithm, page.ChecksumType = a.String(), checksumKind(result.Upload.Composite)
 		}
 	}
+	f.setAbort(r, result.Upload.Initiated)
 	r.rep.Status = http.StatusOK
 	r.rep.Bytes(s3.ContentTypeXML, page.XML())
 	return nil
@@ -112,6 +114,7 @@ func (f *Front) completeUpload(ctx context.Context, r *request) error {
 		return err
 	}
 	r.setVersion(info)
+	f.setExpiration(r, info)
 	sums, kind := objectChecksums(info)
 	result := s3.CompleteResult{
 		Location: r.location(), Bucket: r.call.Bucket, Key: r.call.Key, ETag: info.ETag, Sums: elements(sums), ChecksumType: kind,

@@ -38,6 +38,9 @@ func (t *turn) delete(r *DeleteRequest) (DeleteResult, error) {
 	if err := r.If.forWrite(t.op, t.name, stateOf(current)); err != nil {
 		return DeleteResult{}, t.refuse(err)
 	}
+	if err := t.stands(r, current); err != nil {
+		return DeleteResult{}, err
+	}
 	if current == nil {
 		t.remember(0, outcome{})
 		return DeleteResult{}, nil
@@ -48,6 +51,14 @@ func (t *turn) delete(r *DeleteRequest) (DeleteResult, error) {
 	}
 	err = t.commit(c)
 	return DeleteResult{Existed: err == nil}, err
+}
+
+// stands returns nil when what a delete would remove, or hide, is what it was asked to.
+func (t *turn) stands(r *DeleteRequest, gone *meta.Record) error {
+	if !r.Base.IsZero() && (gone == nil || gone.Generation != r.Base) {
+		return t.fail(cluster.KindConflict, "it has been changed meanwhile")
+	}
+	return nil
 }
 
 // grave is a record that says that something is gone.

@@ -30,6 +30,7 @@ type mountpath struct {
 	index    *meta.Index // nil when it could not be opened
 	cleaner  *cleaner
 	scrubber *scrubber             // nil when it could not be opened
+	expirer  *expirer              // nil when it could not be opened, or nothing expires
 	failure  atomic.Pointer[error] // why it does not serve; set once
 
 	// written is the last epoch in which each slot was written here, as the index has it durably; zero: never.

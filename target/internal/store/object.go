@@ -122,6 +122,9 @@ type DeleteRequest struct {
 	Version cluster.VersionID   // when set: this version, or marker, goes for good
 	Owner   cluster.AccessKeyID // of the marker
 	If      Conditions          // of the object that would be hidden, or of the version
+	// Base, when it is not zero, is the generation of the record that may go: KindConflict when there is another one by then.
+	Base  cluster.Generation
+	Alone bool // the version may go only when it is the last one: else KindConflict
 }
 
 // DeleteResult says what a delete found.

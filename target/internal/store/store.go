@@ -46,6 +46,7 @@ type Options struct {
 	RetryWindow time.Duration        // how long a gateway may repeat a request: outcomes are remembered so long; 15 s
 	UploadGrace time.Duration        // how long the end of an upload answers a repeated Complete; an hour
 	Scrub       func() ScrubSettings // asked while it runs; nil: only when it is asked for
+	Lifecycle   Lifecycle            // what expires; nil: nothing does
 	Sweep       time.Duration        // how often leftovers are collected; a second
 	Health      time.Duration        // how often each mountpath is checked; ten seconds
 	HealthLimit time.Duration        // a check that takes longer says that the disk does not answer; 30 seconds
@@ -139,6 +140,7 @@ type Store struct {
 	staged     staged
 	teller     teller
 	damages    damages
+	gone       expiredCount
 	codes      codes
 	background background
 	pacer      *pace.Pacer // of bytes that come and go because somebody catches up
@@ -222,6 +224,10 @@ func (s *Store) start(ctx context.Context, m *mountpath) *mountpath {
 	s.work.Go(func() { m.cleaner.run(ctx) })
 	m.scrubber = newScrubber()
 	s.work.Go(func() { s.scrub(ctx, m) })
+	if s.o.Lifecycle != nil {
+		m.expirer = newExpirer()
+		s.work.Go(func() { s.expire(ctx, m) })
+	}
 	return m
 }
 

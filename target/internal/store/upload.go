@@ -243,11 +243,16 @@ func (s *Store) Abort(ctx context.Context, r *AbortRequest) error {
 		return err
 	}
 	defer t.end()
-	upload, err := s.upload(op, n, t.m, r.Upload)
+	return t.abort(ctx, r.Upload)
+}
+
+// abort ends an upload and frees its parts.
+func (t *turn) abort(ctx context.Context, id cluster.UploadID) error {
+	upload, err := t.store.upload(t.op, t.name, t.m, id)
 	if err != nil {
-		return t.endedBySame(r.Upload, err)
+		return t.endedBySame(id, err)
 	}
-	if err := s.checkAge(op, n, r.Call); err != nil {
+	if err := t.store.checkAge(t.op, t.name, t.call); err != nil {
 		return err
 	}
 	records, err := uploadRecords(ctx, t.m.index, upload.Ref)
@@ -258,7 +263,7 @@ func (s *Store) Abort(ctx context.Context, r *AbortRequest) error {
 	for _, part := range records {
 		free = append(free, part.Place)
 	}
-	end := t.uploadTombstone(r.Upload)
+	end := t.uploadTombstone(id)
 	return t.endUpload(&change{put: []*meta.Record{end}, remove: records, free: free}, end)
 }
 

@@ -168,6 +168,9 @@ func (t *turn) mark(r *DeleteRequest) (DeleteResult, error) {
 	if err := r.If.forWrite(t.op, t.name, stateOf(current)); err != nil {
 		return DeleteResult{}, t.refuse(err)
 	}
+	if err := t.stands(r, current); err != nil {
+		return DeleteResult{}, err
+	}
 	marker := t.grave(meta.Tombstone)
 	marker.Marker, marker.Owner = true, r.Owner
 	c := &change{put: []*meta.Record{marker}, forget: true}
@@ -206,7 +209,7 @@ func (t *turn) deleteVersion(r *DeleteRequest) (DeleteResult, error) {
 	}
 	c, gone := &change{}, old
 	if isVersion(old) && old.KeyVersion() == number {
-		err = t.removeCurrent(c, old)
+		err = t.removeCurrent(c, old, r.Alone)
 	} else if gone, err = t.noncurrent(number, (*meta.Index).Peek); err == nil && gone != nil {
 		c.note = gone
 		err = t.remove(c, gone)
@@ -232,17 +235,23 @@ func (t *turn) judge(r *DeleteRequest, gone *meta.Record) error {
 	if err := r.If.forWrite(t.op, t.name, s); err != nil {
 		return t.refuse(err)
 	}
+	if err := t.stands(r, gone); err != nil {
+		return err
+	}
 	if gone == nil {
 		t.remember(0, outcome{})
 	}
 	return nil
 }
 
-// removeCurrent has a change remove the current version.
-func (t *turn) removeCurrent(c *change, old *meta.Record) error {
+// removeCurrent has a change remove the current version, if it must be, only when there is no other one.
+func (t *turn) removeCurrent(c *change, old *meta.Record, alone bool) error {
 	next, err := t.newestNoncurrent()
 	if err != nil {
 		return err
+	}
+	if alone && next != nil {
+		return t.fail(cluster.KindConflict, "there is another version")
 	}
 	c.replaces, c.forget = old, true
 	if next == nil {

@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/proxy/client"
+)
+
+// start begins a job by its kind.
+func (a *app) start() *cobra.Command {
+	c := &cobra.Command{Use: "start", Short: "Begin a job now", RunE: group}
+	c.AddCommand(a.startLifecycle("lifecycle"))
+	return c
+}
+
+func (a *app) startLifecycle(verb string) *cobra.Command {
+	var nodes []string
+	cmd := a.command(verb, "Remove what has expired by the lifecycle rules of buckets, now", 0, 0,
+		func(ctx context.Context, c *client.Client, _ []string) error {
+			ids, err := targetsNamed(ctx, c, nodes)
+			if err != nil {
+				return err
+			}
+			for _, id := range ids {
+				if err := c.StartLifecycle(ctx, cluster.NodeID(id)); err != nil {
+					return fmt.Errorf("node %s: %w", id, err)
+				}
+			}
+			a.printf("%d targets look for what has expired. To follow it: aisle show job lifecycle\n", len(ids))
+			return nil
+		})
+	cmd.Long = `Remove what has expired by the lifecycle rules of buckets, now.
+
+Targets do so by themselves: once in each day, which begins at midnight UTC, and when rules have changed.`
+	cmd.Flags().StringArrayVar(&nodes, "node", nil, "only this node; may be repeated")
+	return cmd
+}
