@@ -189,7 +189,6 @@ func bucketRows(e cluster.BucketEntry) [][2]string {
 		{"mirror", "Disabled"},
 		{"provider", string(e.Bucket.Provider)},
 		{"state", e.State.String()},
-		{"versioning", "Enabled"},
 	}
 	for name, value := range config.PropsMap(e.Props) {
 		rows = append(rows, [2]string{name, value})
