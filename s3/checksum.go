@@ -106,7 +106,7 @@ func RequestChecksums(c *Call) (md5 []byte, sum *Checksum, err error) {
 func contentMD5(c *Call) ([]byte, error) {
 	const op = "s3.contentMD5"
 	s := c.Header.Get("Content-MD5")
-	if s == "" {
+	if s == "" && !hasField(c.Header, "Content-MD5") {
 		return nil, nil
 	}
 	sum, err := base64.StdEncoding.DecodeString(s)
@@ -114,6 +114,16 @@ func contentMD5(c *Call) ([]byte, error) {
 		return nil, NewFault(op, InvalidDigest, "", Field{"Content-MD5", s})
 	}
 	return sum, nil
+}
+
+// hasField reports whether a header is there, empty or not.
+func hasField(h Header, name string) bool {
+	for found := range h.All() {
+		if strings.EqualFold(found, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // headerChecksum returns the one x-amz-checksum-* header of a known algorithm.

@@ -185,6 +185,7 @@ func TestRequestChecksums(t *testing.T) {
 	f("", "x-amz-trailer", "x-amz-checksum-crc64nvme", "x-amz-sdk-checksum-algorithm", "CRC64NVME")
 	f("", "Content-MD5", "XUFAKrxLKna5cZ2REBfFkg==", "x-amz-sdk-checksum-algorithm", "CRC32")
 	f(InvalidDigest, "Content-MD5", "short")
+	f(InvalidDigest, "Content-MD5", "")
 	f(InvalidDigest, "Content-MD5", "NhCmhg==")
 	f(InvalidRequest, "x-amz-checksum-crc32", "NhCm")
 	f(InvalidRequest, "x-amz-checksum-crc32", "NhCmhg==", "x-amz-checksum-crc32c", "NhCmhg==")
