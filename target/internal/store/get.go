@@ -360,7 +360,7 @@ func (o *Object) openShards(p *piece) error {
 	m := o.store.council.Map()
 	from := &spread{
 		store: o.store, ctx: o.life, m: m, holders: m.Slot(o.name.slot()).Holders, records: []datumRef{{o.ref, p.number}},
-		here: o.m, place: *p.place, shard: (*p.coding).Shard, key: o.name,
+		here: o.m, place: *p.place, shard: (*p.coding).Shard, key: o.name, code: code,
 	}
 	reader, err := code.Open(p.size, p.offset, p.length, from.open)
 	if err != nil {

@@ -222,7 +222,7 @@ func (s *Store) rebuild(ctx context.Context, in *cluster.Map, m *mountpath, r *m
 		return disk.Place{}, err
 	}
 	from := &spread{
-		store: s, ctx: ctx, m: in, holders: in.Slot(r.Slot()).Holders, records: []datumRef{{r.Ref, piece}}, key: copyName(r.Bucket, r.Key),
+		store: s, ctx: ctx, m: in, holders: in.Slot(r.Slot()).Holders, records: []datumRef{{r.Ref, piece}}, key: copyName(r.Bucket, r.Key), code: code,
 	}
 	body, err := code.OpenShard(d.size, coding.Shard, from.open)
 	if err != nil {

@@ -433,7 +433,7 @@ func (r *rounds) openPiece(ctx context.Context, to cluster.Holder, p Piece) (io.
 		return nil, 0, err
 	}
 	from := &spread{
-		store: t.store, ctx: ctx, m: r.m, holders: r.state.Holders, records: r.namedBy(p), here: t.m, place: place, shard: coding.Shard, key: t.name, except: to.Node,
+		store: t.store, ctx: ctx, m: r.m, holders: r.state.Holders, records: r.namedBy(p), here: t.m, place: place, shard: coding.Shard, key: t.name, code: code, except: to.Node,
 	}
 	for begun := time.Now(); ; {
 		reader, err := code.OpenShard(d.size, int(to.Shard), from.open)

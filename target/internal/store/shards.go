@@ -159,6 +159,7 @@ type spread struct {
 	shard   int            // that lies here
 	key     name           // for events
 	except  cluster.NodeID // is not asked
+	code    *ec.Code
 
 	mu      sync.Mutex
 	gone    bool // guarded by mu: the slot's owner has none of the records
@@ -226,11 +227,13 @@ func (x *spread) openAt(node cluster.NodeID, shard int, offset, length int64) (i
 	var last error
 	for _, r := range x.records {
 		ctx, cancel := context.WithCancel(x.ctx)
-		late := time.AfterFunc(silence, cancel)
+		late := time.AfterFunc(x.patience(node), cancel)
 		in, err := x.store.peers.Fetch(ctx, node, &FetchRequest{
 			Sender: x.store.sender(x.m, node), Ref: r.ref, Piece: r.piece, Range: &ShardRange{Shard: shard, Offset: offset, Length: length},
 		})
-		if late.Stop() && err == nil {
+		inTime := late.Stop()
+		x.store.silents.note(node, inTime, x.store.o.Clock())
+		if inTime && err == nil {
 			return &shardThere{in: in, cancel: cancel, stall: late, spread: x}, nil
 		}
 		cancel()
@@ -249,6 +252,28 @@ func (x *spread) openAt(node cluster.NodeID, shard int, offset, length int64) (i
 		x.mu.Unlock()
 	}
 	return nil, last
+}
+
+// patience returns how long to wait for a holder's answer: not for long when it was silent of late and there are enough others.
+func (x *spread) patience(node cluster.NodeID) time.Duration {
+	now, answering := x.store.o.Clock(), 0
+	for _, h := range x.holders {
+		switch h.Node {
+		case node, x.except:
+		case x.store.o.Node:
+			if x.here != nil {
+				answering++
+			}
+		default:
+			if x.store.silents.patience(h.Node, now) == silence {
+				answering++
+			}
+		}
+	}
+	if answering < x.code.Data {
+		return silence
+	}
+	return x.store.silents.patience(node, now)
 }
 
 // shardThere reads a shard at another holder, and ends it when nothing comes for too long.

@@ -140,6 +140,7 @@ type Store struct {
 	staged     staged
 	teller     teller
 	damages    damages
+	silents    silents
 	gone       expiredCount
 	codes      codes
 	background background
