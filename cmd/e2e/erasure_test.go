@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aisle-store/aisle/cmd/internal/testcluster"
 )
@@ -133,14 +134,15 @@ func newShardLoad(client *client, c *testcluster.Cluster, victim, round int) *sh
 
 // step writes an object until that is acknowledged, and reads it.
 func (l *shardLoad) step(client *client, r request) error {
-	for tries := 0; ; tries++ {
-		rep, err := client.do(context.Background(), r)
-		if err == nil && rep.status == 200 {
-			break
+	err := testcluster.Poll(time.Minute, func(ctx context.Context) error {
+		rep, err := client.do(ctx, r)
+		if err == nil && rep.status != 200 {
+			err = fmt.Errorf("PUT %s: %s", r.key, rep)
 		}
-		if err != nil || rep.status != 503 || tries > 100 {
-			return fmt.Errorf("PUT %s: %s, %w", r.key, rep, err)
-		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	l.mu.Lock()
 	l.written[r.key] = string(r.body)

@@ -140,12 +140,11 @@ func (w *refusal) refusedHeaders() {
 	for name, value := range map[string]string{
 		"X-Amz-Server-Side-Encryption":                    "aws:kms",
 		"X-Amz-Server-Side-Encryption-Customer-Algorithm": "AES256",
-		"X-Amz-Acl":                       "public-read",
-		"X-Amz-Grant-Read":                "id=1",
-		"X-Amz-Object-Lock-Mode":          "GOVERNANCE",
-		"X-Amz-Object-Lock-Legal-Hold":    "ON",
-		"X-Amz-Website-Redirect-Location": "/elsewhere",
-		"X-Amz-Write-Offset-Bytes":        "9",
+		"X-Amz-Acl":                    "public-read",
+		"X-Amz-Grant-Read":             "id=1",
+		"X-Amz-Object-Lock-Mode":       "GOVERNANCE",
+		"X-Amz-Object-Lock-Legal-Hold": "ON",
+		"X-Amz-Write-Offset-Bytes":     "9",
 	} {
 		rep := w.send(http.MethodPut, w.key, "", map[string]string{name: value})
 		want := http.StatusNotImplemented
