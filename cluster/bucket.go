@@ -181,6 +181,7 @@ type BucketProps struct {
 	// MinCopies is on how many targets a write must be durable before it is acknowledged; zero: see LeastCopies.
 	MinCopies  int        `json:"min_copies,omitempty"`
 	Versioning Versioning `json:"versioning,omitempty"`
+	Lock       BucketLock `json:"object_lock,omitzero"`
 }
 
 // Layout returns how the bucket's objects are to be kept.
@@ -202,7 +203,7 @@ func (p BucketProps) Validate() error {
 	case p.MinCopies > 0 && p.MinCopies < p.Data:
 		return fmt.Errorf("min_copies is %d, and %d shards are needed to read an object", p.MinCopies, p.Data)
 	}
-	return nil
+	return p.Lock.validate(p.Versioning)
 }
 
 // LeastCopies returns on how many targets a write must be durable before it is acknowledged: one more than are needed to read

@@ -37,6 +37,7 @@ const (
 	KindPartTooSmall                   // a part but the last is under 5 MiB
 	KindPartOrder                      // parts are not in ascending order
 	KindVersionNotFound                // the version does not exist, for certain
+	KindLocked                         // an object lock keeps the version as it is
 	kindEnd
 )
 
@@ -67,6 +68,7 @@ var kindNames = [...]string{
 	KindPartTooSmall:       "part-too-small",
 	KindPartOrder:          "part-order",
 	KindVersionNotFound:    "version-not-found",
+	KindLocked:             "locked",
 }
 
 // String returns the name of the kind, which is also its form on the wire.

@@ -42,6 +42,14 @@ var operationActions = [operationEnd]policy.Action{
 	GetBucketMetricsConfiguration:              policy.GetMetricsConfiguration,
 	ListBucketMetricsConfigurations:            policy.GetMetricsConfiguration,
 	PostObject:                                 policy.PutObject,
+	GetObjectLockConfiguration:                 policy.GetBucketObjectLockConfiguration,
+	PutObjectLockConfiguration:                 policy.PutBucketObjectLockConfiguration,
+	GetBucketReplication:                       policy.GetReplicationConfiguration,
+	DeleteBucketReplication:                    policy.PutReplicationConfiguration,
+	GetObjectRetention:                         policy.GetObjectRetention,
+	PutObjectRetention:                         policy.PutObjectRetention,
+	GetObjectLegalHold:                         policy.GetObjectLegalHold,
+	PutObjectLegalHold:                         policy.PutObjectLegalHold,
 	PutObject:                                  policy.PutObject,
 	GetObject:                                  policy.GetObject,
 	HeadObject:                                 policy.GetObject,
@@ -114,27 +122,53 @@ type Need struct {
 	Action policy.Action
 	Bucket cluster.BucketName
 	Key    cluster.ObjectKey // "" when it is about the bucket
+	Source bool              // of a copy
 }
 
 // Needs returns what a call needs beside its operation's action: for most, nothing.
 func (c *Call) Needs() ([]Need, error) {
 	switch c.Op {
-	case PutObject, CreateMultipartUpload:
-		if c.Get(TaggingHeader) != "" {
-			return []Need{{policy.PutObjectTagging, c.Bucket, c.Key}}, nil
+	case CreateBucket:
+		if locked, err := AsksForLock(c); !locked || err != nil {
+			return nil, err
 		}
+		return []Need{{Action: policy.PutBucketObjectLockConfiguration, Bucket: c.Bucket}, {Action: policy.PutBucketVersioning, Bucket: c.Bucket}}, nil
+	case PutObject, CreateMultipartUpload:
+		needs := c.lockNeeds()
+		if c.Get(TaggingHeader) != "" {
+			needs = append(needs, Need{Action: policy.PutObjectTagging, Bucket: c.Bucket, Key: c.Key})
+		}
+		return needs, nil
 	case CopyObject, UploadPartCopy:
 		from, err := ParseCopySource(c.Get("x-amz-copy-source"))
 		if err != nil {
 			return nil, err
 		}
-		needs := []Need{{OfVersion(policy.GetObject, from.Version), from.Bucket, from.Key}}
+		needs := []Need{{OfVersion(policy.GetObject, from.Version), from.Bucket, from.Key, true}}
 		if c.Op == CopyObject && c.Get(TaggingHeader) != "" {
-			needs = append(needs, Need{policy.PutObjectTagging, c.Bucket, c.Key})
+			needs = append(needs, Need{Action: policy.PutObjectTagging, Bucket: c.Bucket, Key: c.Key})
+		}
+		if c.Op == CopyObject {
+			needs = append(needs, c.lockNeeds()...)
 		}
 		return needs, nil
 	case GetObjectAttributes:
-		return []Need{{OfVersion(policy.GetObjectAttributes, cluster.VersionID(c.Params.Get("versionId"))), c.Bucket, c.Key}}, nil
+		return []Need{{Action: OfVersion(policy.GetObjectAttributes, cluster.VersionID(c.Params.Get("versionId"))), Bucket: c.Bucket, Key: c.Key}}, nil
 	}
 	return nil, nil
+}
+
+// lockNeeds is what a write needs that locks the version which it makes.
+func (c *Call) lockNeeds() []Need {
+	var needs []Need
+	if !c.hasLock() {
+		return nil
+	}
+	if c.Get(lockModeHeader) != "" || c.Get(lockUntilHeader) != "" {
+		needs = append(needs, Need{Action: policy.PutObjectRetention, Bucket: c.Bucket, Key: c.Key})
+	}
+	if c.Get(lockHoldHeader) != "" {
+		needs = append(needs, Need{Action: policy.PutObjectLegalHold, Bucket: c.Bucket, Key: c.Key})
+	}
+	return needs
 }

@@ -26,12 +26,12 @@ func TestNeeds(t *testing.T) {
 	c := newCall(t, "PUT", "/b/k", "h", 0, fields{{"x-amz-copy-source", "from/some%20key"}})
 	c.Op = CopyObject
 	needs, err := c.Needs()
-	if err != nil || len(needs) != 1 || needs[0] != (Need{policy.GetObject, "from", "some key"}) {
+	if err != nil || len(needs) != 1 || needs[0] != (Need{policy.GetObject, "from", "some key", true}) {
 		t.Errorf("a copy needs %v, %v", needs, err)
 	}
 	c = newCall(t, "PUT", "/b/k", "h", 0, fields{{"x-amz-copy-source", "from/k"}, {TaggingHeader, "a=b"}})
 	c.Op = CopyObject
-	if needs, err := c.Needs(); err != nil || len(needs) != 2 || needs[1] != (Need{policy.PutObjectTagging, "b", "k"}) {
+	if needs, err := c.Needs(); err != nil || len(needs) != 2 || needs[1] != (Need{Action: policy.PutObjectTagging, Bucket: "b", Key: "k"}) {
 		t.Errorf("a copy with tags needs %v, %v", needs, err)
 	}
 }

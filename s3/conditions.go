@@ -75,6 +75,49 @@ func WriteConditions(c *Call) (Conditions, error) {
 	return cond, nil
 }
 
+// DeleteConditions are the conditions of DeleteObject: what would be removed has that ETag, size, and time.
+type DeleteConditions struct {
+	Match      ETags
+	ModifiedAt time.Time // zero is none
+	Size       *int64    // nil is none
+}
+
+// ReadDeleteConditions returns the conditions of DeleteObject.
+func ReadDeleteConditions(c *Call) (DeleteConditions, error) {
+	const op = "s3.ReadDeleteConditions"
+	write, err := WriteConditions(c)
+	if err != nil {
+		return DeleteConditions{}, err
+	}
+	if write.NoneMatch.IsSet() {
+		return DeleteConditions{}, notImplemented(op, "A header you provided implies functionality that is not implemented", Field{"Header", "If-None-Match"})
+	}
+	d := DeleteConditions{Match: write.Match}
+	const modified, size = "x-amz-if-match-last-modified-time", "x-amz-if-match-size"
+	if s := c.Get(modified); s != "" {
+		var ok bool
+		if d.ModifiedAt, ok = parseModified(s); !ok {
+			return d, invalidArgument(op, modified, s, "The date in "+modified+" cannot be read.")
+		}
+	}
+	if s := c.Get(size); s != "" {
+		n, ok := parseOffset(s)
+		if !ok {
+			return d, invalidArgument(op, size, s, "The value of "+size+" must be a number of bytes.")
+		}
+		d.Size = &n
+	}
+	return d, nil
+}
+
+// parseModified reads a time of modification, in the form of HTTP or of ISO 8601.
+func parseModified(s string) (time.Time, bool) {
+	if t, ok := parseHTTPDate(s); ok {
+		return t, true
+	}
+	return parseISODate(s)
+}
+
 // CopyConditions returns the conditions on the source of a copy. All of them that are false answer 412.
 func CopyConditions(c *Call) (Conditions, error) {
 	const op = "s3.CopyConditions"

@@ -22,6 +22,7 @@ type DeleteItem struct {
 	IfMatch      string            // ETag without quotes; "" for none
 	IfSize       *int64
 	IfModifiedAt *time.Time
+	Bypass       bool  // of a retention in governance mode: asked for, and allowed
 	Err          error // why the item cannot be; the others can
 }
 
@@ -81,12 +82,9 @@ func deleteItem(n *node) (DeleteItem, error) {
 			}
 			item.IfSize = &size
 		case "LastModifiedTime":
-			t, ok := parseHTTPDate(strings.TrimSpace(child.text))
+			t, ok := parseModified(strings.TrimSpace(child.text))
 			if !ok {
-				var err error
-				if t, err = time.Parse(time.RFC3339, strings.TrimSpace(child.text)); err != nil {
-					return item, malformedXML(op)
-				}
+				return item, malformedXML(op)
 			}
 			item.IfModifiedAt = &t
 		default:

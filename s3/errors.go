@@ -71,6 +71,11 @@ const (
 	NoOwnershipControls               Code = "OwnershipControlsNotFoundError"
 	ACLNotSupported                   Code = "AccessControlListNotSupported"
 	InvalidACLWithOwnership           Code = "InvalidBucketAclWithObjectOwnership"
+	InvalidBucketState                Code = "InvalidBucketState"
+	InvalidRetentionPeriod            Code = "InvalidRetentionPeriod"
+	NoReplication                     Code = "ReplicationConfigurationNotFoundError"
+	NoBucketLock                      Code = "ObjectLockConfigurationNotFoundError"
+	NoObjectLock                      Code = "NoSuchObjectLockConfiguration"
 	NotImplemented                    Code = "NotImplemented"
 	NotModified                       Code = "NotModified"
 	OperationAborted                  Code = "OperationAborted"
@@ -152,6 +157,11 @@ var codes = map[Code]codeInfo{
 	InvalidACLWithOwnership:           {400, cluster.KindInvalid, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"},
 	NoSuchVersion:                     {404, cluster.KindVersionNotFound, "The specified version does not exist."},
 	IllegalVersioningConfiguration:    {400, cluster.KindInvalid, "The Versioning element must be specified"},
+	InvalidBucketState:                {409, cluster.KindConflict, "The request is not valid with the current state of the bucket."},
+	InvalidRetentionPeriod:            {400, cluster.KindInvalid, "Default retention period must be a positive integer value."},
+	NoReplication:                     {404, cluster.KindNotFound, "The replication configuration was not found"},
+	NoBucketLock:                      {404, cluster.KindNotFound, "Object Lock configuration does not exist for this bucket"},
+	NoObjectLock:                      {404, cluster.KindNotFound, "The specified object does not have a ObjectLock configuration"},
 	NotImplemented:                    {501, cluster.KindNotImplemented, "A header or query you provided implies functionality that is not implemented."},
 	NotModified:                       {304, cluster.KindNotModified, "Not Modified"},
 	OperationAborted:                  {409, cluster.KindConflict, "A conflicting conditional operation is currently in progress against this resource. Please try again."},
@@ -175,6 +185,7 @@ var kindCodes = map[cluster.Kind]Code{
 	cluster.KindObjectNotFound:     NoSuchKey,
 	cluster.KindUploadNotFound:     NoSuchUpload,
 	cluster.KindVersionNotFound:    NoSuchVersion,
+	cluster.KindLocked:             AccessDenied,
 	cluster.KindNotFound:           NoSuchConfiguration,
 	cluster.KindBucketExists:       BucketAlreadyOwnedByYou,
 	cluster.KindBucketNotEmpty:     BucketNotEmpty,
@@ -303,7 +314,7 @@ func errorXML(err error, code Code, c ErrorContext) []byte {
 	switch code {
 	case NoSuchBucket, BucketNotEmpty, BucketAlreadyExists, BucketAlreadyOwnedByYou, InvalidBucketName, NoSuchConfiguration,
 		NoSuchCORSConfiguration, NoSuchLifecycleConfiguration, NoSuchTagSet, NoSuchBucketPolicy, NoSuchPublicAccessBlock, NoOwnershipControls,
-		NoSuchWebsiteConfiguration:
+		NoSuchWebsiteConfiguration, NoBucketLock, NoReplication:
 		w.text("BucketName", string(c.Bucket))
 	case NoSuchKey:
 		w.text("Key", string(c.Key))
@@ -331,6 +342,8 @@ func messageOf(err error) string {
 		return f.Message
 	case f == nil && cluster.KindOf(err) == cluster.KindInvalid:
 		return publicMessage(err)
+	case f == nil && cluster.KindOf(err) == cluster.KindLocked:
+		return "Access Denied because object protected by object lock."
 	}
 	return codes[CodeOf(err)].message
 }

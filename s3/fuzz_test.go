@@ -104,6 +104,8 @@ func FuzzXMLBodies(f *testing.F) {
 		"<Delete><Quiet>true</Quiet><Object><Key>a&#x1;</Key></Object></Delete>",
 		"<CompleteMultipartUpload><Part><ETag>a</ETag><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>",
 		"<?xml version='1.0'?><!-- c --><CreateBucketConfiguration xmlns='x'><LocationConstraint>e</LocationConstraint></CreateBucketConfiguration>",
+		"<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Days>30</Days></DefaultRetention></Rule></ObjectLockConfiguration>",
+		"<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2030-01-01T12:00:00Z</RetainUntilDate></Retention>", "<LegalHold><Status>ON</Status></LegalHold>",
 		"<a><![CDATA[x]]></a>", "<a b='c' d=\"e\"/>",
 	} {
 		f.Add([]byte(seed))
@@ -120,6 +122,15 @@ func FuzzXMLBodies(f *testing.F) {
 		classified(t, err)
 		_, err = ParseCreateBucket(doc)
 		classified(t, err)
+		_, err = ParseRetention(doc, exampleTime)
+		classified(t, err)
+		_, err = ParseLegalHold(doc)
+		classified(t, err)
+		lock, err := ParseObjectLock(doc)
+		classified(t, err)
+		if again, told := ParseObjectLock(ObjectLockXML(lock)); err == nil && (told != nil || again != lock) {
+			t.Fatalf("%+v is told as %s", lock, ObjectLockXML(lock))
+		}
 		root, err := parseXML(doc, 1000)
 		classified(t, err)
 		if err != nil {

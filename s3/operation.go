@@ -62,6 +62,10 @@ const (
 	GetBucketWebsite
 	PutBucketWebsite
 	DeleteBucketWebsite
+	GetObjectLockConfiguration
+	PutObjectLockConfiguration
+	GetBucketReplication
+	DeleteBucketReplication
 	PutObject
 	GetObject
 	HeadObject
@@ -79,6 +83,10 @@ const (
 	GetObjectAttributes
 	GetObjectACL
 	PutObjectACL
+	GetObjectRetention
+	PutObjectRetention
+	GetObjectLegalHold
+	PutObjectLegalHold
 	operationEnd
 )
 
@@ -147,6 +155,14 @@ var operationNames = [...]string{
 	GetBucketWebsite:                           "GetBucketWebsite",
 	PutBucketWebsite:                           "PutBucketWebsite",
 	DeleteBucketWebsite:                        "DeleteBucketWebsite",
+	GetObjectLockConfiguration:                 "GetObjectLockConfiguration",
+	PutObjectLockConfiguration:                 "PutObjectLockConfiguration",
+	GetBucketReplication:                       "GetBucketReplication",
+	DeleteBucketReplication:                    "DeleteBucketReplication",
+	GetObjectRetention:                         "GetObjectRetention",
+	PutObjectRetention:                         "PutObjectRetention",
+	GetObjectLegalHold:                         "GetObjectLegalHold",
+	PutObjectLegalHold:                         "PutObjectLegalHold",
 	GetObjectACL:                               "GetObjectAcl",
 	PutObjectACL:                               "PutObjectAcl",
 }
@@ -168,7 +184,8 @@ func (o Operation) Writes() bool {
 	case CreateBucket, DeleteBucket, DeleteObjects, PutBucketVersioning, PostObject, PutBucketTagging, DeleteBucketTagging, PutBucketCors, DeleteBucketCors, PutBucketLifecycleConfiguration, DeleteBucketLifecycle, PutBucketRequestPayment, PutObject, DeleteObject, CopyObject, CreateMultipartUpload,
 		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, PutObjectTagging, DeleteObjectTagging,
 		PutBucketPolicy, DeleteBucketPolicy, PutPublicAccessBlock, DeletePublicAccessBlock, PutBucketOwnershipControls, DeleteBucketOwnershipControls,
-		PutBucketACL, PutObjectACL, PutBucketWebsite, DeleteBucketWebsite:
+		PutBucketACL, PutObjectACL, PutBucketWebsite, DeleteBucketWebsite,
+		DeleteBucketReplication, PutObjectLockConfiguration, PutObjectRetention, PutObjectLegalHold:
 		return true
 	}
 	return false
@@ -245,7 +262,7 @@ var bucketResources = []resource{
 	{"metadataTable", "METADATA_TABLE", notBuilt("GET", "POST", "DELETE")},
 	{"metrics", "METRICS", readOnly(ListBucketMetricsConfigurations)},
 	{"notification", "NOTIFICATION", notBuilt("GET", "PUT")},
-	{"object-lock", "OBJECT_LOCK", notBuilt("GET", "PUT")},
+	{"object-lock", "OBJECT_LOCK", map[string]Operation{"GET": GetObjectLockConfiguration, "PUT": PutObjectLockConfiguration}},
 	{"ownershipControls", "OWNERSHIP_CONTROLS", map[string]Operation{
 		"GET": GetBucketOwnershipControls, "PUT": PutBucketOwnershipControls, "DELETE": DeleteBucketOwnershipControls,
 	}},
@@ -254,7 +271,7 @@ var bucketResources = []resource{
 	{"publicAccessBlock", "PUBLIC_ACCESS_BLOCK", map[string]Operation{
 		"GET": GetPublicAccessBlock, "PUT": PutPublicAccessBlock, "DELETE": DeletePublicAccessBlock,
 	}},
-	{"replication", "REPLICATION", notBuilt("GET", "PUT", "DELETE")},
+	{"replication", "REPLICATION", map[string]Operation{"GET": GetBucketReplication, "PUT": NoOperation, "DELETE": DeleteBucketReplication}},
 	{"requestPayment", "REQUEST_PAYMENT", map[string]Operation{"GET": GetBucketRequestPayment, "PUT": PutBucketRequestPayment}},
 	{"session", "SESSION", notBuilt("GET")},
 	{"tagging", "TAGGING", map[string]Operation{"GET": GetBucketTagging, "PUT": PutBucketTagging, "DELETE": DeleteBucketTagging}},
@@ -270,10 +287,10 @@ var objectResources = []resource{
 	{"annotation", "ANNOTATION", notBuilt("GET", "PUT", "DELETE")},
 	{"attributes", "ATTRIBUTES", map[string]Operation{"GET": GetObjectAttributes}},
 	{"encryption", "ENCRYPTION", notBuilt("PUT")},
-	{"legal-hold", "LEGAL_HOLD", notBuilt("GET", "PUT")},
+	{"legal-hold", "LEGAL_HOLD", map[string]Operation{"GET": GetObjectLegalHold, "PUT": PutObjectLegalHold}},
 	{"renameObject", "RENAME", notBuilt("PUT")},
 	{"restore", "RESTORE", notBuilt("POST")},
-	{"retention", "RETENTION", notBuilt("GET", "PUT")},
+	{"retention", "RETENTION", map[string]Operation{"GET": GetObjectRetention, "PUT": PutObjectRetention}},
 	{"select", "SELECT", notBuilt("POST")},
 	{"tagging", "TAGGING", map[string]Operation{"GET": GetObjectTagging, "PUT": PutObjectTagging, "DELETE": DeleteObjectTagging}},
 	{"torrent", "TORRENT", notBuilt("GET")},
@@ -332,6 +349,10 @@ var operationParams = map[Operation][]string{
 	DeleteObjectTagging:               {"versionId"},
 	GetObjectACL:                      {"versionId"},
 	PutObjectACL:                      {"versionId"},
+	GetObjectRetention:                {"versionId"},
+	PutObjectRetention:                {"versionId"},
+	GetObjectLegalHold:                {"versionId"},
+	PutObjectLegalHold:                {"versionId"},
 	ListObjectVersions:                {"delimiter", "encoding-type", "key-marker", "max-keys", "prefix", "version-id-marker"},
 	UploadPart:                        {"partNumber"},
 	UploadPartCopy:                    {"partNumber"},

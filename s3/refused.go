@@ -8,26 +8,18 @@ var refusedHeaders = []struct {
 	name    string
 	allowed []string
 }{
-	{"x-amz-bucket-object-lock-enabled", []string{"false"}},
-	{"x-amz-bucket-object-lock-token", nil},
-	{"x-amz-bypass-governance-retention", []string{"false"}},
-	{"x-amz-expected-bucket-owner", nil},
 	{"x-amz-mfa", nil},
 	{"x-amz-object-annotation-directive", nil},
 	{"x-amz-object-if-match", nil},
-	{"x-amz-source-expected-bucket-owner", nil},
 	{"x-amz-write-offset-bytes", nil},
 	{"x-amz-object-ownership", []string{"BucketOwnerEnforced"}},
 	{"x-amz-bucket-namespace", []string{"global"}},
-	{"x-amz-if-match-last-modified-time", nil},
-	{"x-amz-if-match-size", nil},
 	{"x-amz-if-match-initiated-time", nil},
 }
 
 // refusedPrefixes are families of headers that Aisle has not built.
 var refusedPrefixes = []string{
 	"x-amz-copy-source-server-side-encryption",
-	"x-amz-object-lock-",
 	"x-amz-rename-",
 	"x-amz-server-side-encryption",
 }
@@ -44,6 +36,10 @@ func checkHeaders(c *Call) error {
 	for name, value := range c.amzHeaders() {
 		if err := checkACLHeader(c, name, value); err != nil {
 			return err
+		}
+		if name == "x-amz-expected-bucket-owner" {
+			c.ExpectedOwner = value
+			continue
 		}
 		if refusedHeader(name, value) {
 			return notImplemented(op, "A header you provided implies functionality that is not implemented",

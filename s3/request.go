@@ -31,7 +31,9 @@ type Call struct {
 	Params Query
 	Op     Operation
 
-	Service string // that it is signed for; "" is S3
+	Service       string // that it is signed for; "" is S3
+	ExpectedOwner string // of the bucket, by the client; "" for any
+
 	BodySHA string // the SHA-256 of the whole body where a header need not tell it: of other services
 
 	virtual bool // the bucket stands in the host

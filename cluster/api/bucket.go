@@ -36,20 +36,21 @@ func (n BucketName) Bucket() cluster.Bucket {
 
 // BucketProps are the properties of a bucket in header HeaderBucketProps and in the BMD. 64-bit numbers are strings.
 type BucketProps struct {
-	Provider   string         `json:"provider"`
-	Checksum   ChecksumConf   `json:"checksum"`
-	Replicas   int            `json:"replicas"`
-	MinCopies  int            `json:"min_copies,omitempty"` // zero: two, or one where there is one copy
-	Redirect   string         `json:"redirect,omitempty"`
-	Mirror     MirrorConf     `json:"mirror"`
-	EC         ECConf         `json:"ec"`
-	Versioning VersioningConf `json:"versioning"`
-	LRU        LRUConf        `json:"lru"`
-	Access     uint64         `json:"access,string"`
-	BID        uint64         `json:"bid,string"`
-	Created    int64          `json:"created,string"` // nanoseconds since 1970
-	Creator    string         `json:"creator,omitempty"`
-	State      string         `json:"state"`
+	Provider   string             `json:"provider"`
+	Checksum   ChecksumConf       `json:"checksum"`
+	Replicas   int                `json:"replicas"`
+	MinCopies  int                `json:"min_copies,omitempty"` // zero: two, or one where there is one copy
+	Redirect   string             `json:"redirect,omitempty"`
+	Mirror     MirrorConf         `json:"mirror"`
+	EC         ECConf             `json:"ec"`
+	Versioning VersioningConf     `json:"versioning"`
+	Lock       cluster.BucketLock `json:"object_lock,omitzero"`
+	LRU        LRUConf            `json:"lru"`
+	Access     uint64             `json:"access,string"`
+	BID        uint64             `json:"bid,string"`
+	Created    int64              `json:"created,string"` // nanoseconds since 1970
+	Creator    string             `json:"creator,omitempty"`
+	State      string             `json:"state"`
 }
 
 // The sections of BucketProps. Those of what is not built say "disabled", for AIStore's clients read them.
@@ -95,6 +96,7 @@ func NewBucketProps(e cluster.BucketEntry) BucketProps {
 		Mirror:     MirrorConf{Copies: 1},
 		EC:         ECConf{Enabled: e.Props.Data > 0, DataSlices: e.Props.Data, ParitySlices: e.Props.Parity},
 		Versioning: VersioningConf{Enabled: true, Versions: string(e.Props.Versioning)},
+		Lock:       e.Props.Lock,
 		Access:     accessAll,
 		BID:        uint64(e.ID),
 		Created:    e.Created.UnixNano(),
@@ -118,7 +120,7 @@ func (p BucketProps) Entry(b cluster.Bucket) cluster.BucketEntry {
 		ID: cluster.BucketID(p.BID), Bucket: b, Created: time.Unix(0, p.Created).UTC(), Creator: cluster.AccessKeyID(p.Creator),
 		Props: cluster.BucketProps{
 			Checksum: cluster.ChecksumType(p.Checksum.Type), Replicas: p.Replicas, MinCopies: p.MinCopies, Redirect: p.Redirect,
-			Data: p.EC.DataSlices, Parity: p.EC.ParitySlices, Versioning: cluster.Versioning(p.Versioning.Versions),
+			Data: p.EC.DataSlices, Parity: p.EC.ParitySlices, Versioning: cluster.Versioning(p.Versioning.Versions), Lock: p.Lock,
 		},
 	}
 	if p.State == cluster.BucketDeleting.String() {

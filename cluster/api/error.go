@@ -40,6 +40,7 @@ var outcomes = map[cluster.Kind]outcome{
 	cluster.KindObjectNotFound:     {http.StatusNotFound, "ErrObjNotFound", "does not exist"},
 	cluster.KindUploadNotFound:     {http.StatusNotFound, "ErrUploadNotFound", "no such upload"},
 	cluster.KindVersionNotFound:    {http.StatusNotFound, "ErrVersionNotFound", "no such version"},
+	cluster.KindLocked:             {http.StatusForbidden, "ErrLocked", "an object lock keeps the version"},
 	cluster.KindNotFound:           {http.StatusNotFound, "ErrNotFound", ""},
 	cluster.KindBucketExists:       {http.StatusConflict, "ErrBucketAlreadyExists", "already exists"},
 	cluster.KindBucketNotEmpty:     {http.StatusConflict, "ErrBucketNotEmpty", "is not empty"},

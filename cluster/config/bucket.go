@@ -27,7 +27,53 @@ var (
 	BucketVersioning = choice(Setting{Name: "versioning", Scope: ScopeBucket, Default: versioningOff,
 		Help: "whether what is replaced and deleted stays as versions of the object; once a bucket had them it can only suspend them"},
 		versioningOff, string(cluster.VersioningEnabled), string(cluster.VersioningSuspended))
+	BucketLock = key(Setting{Name: "object_lock", Scope: ScopeBucket, Type: "off|enabled|MODE:PERIOD", Default: lockOff,
+		Help: "whether versions can be locked, and how long a new one is that does not say: governance or compliance, and days or years, as governance:30d or compliance:1y; needs versioning, and a bucket that has it has it for ever"},
+		parseLock)
 )
+
+// How a user writes that versions cannot be locked in a bucket, or can be.
+const (
+	lockOff = "off"
+	lockOn  = "enabled"
+)
+
+// parseLock reads the object lock of a bucket.
+func parseLock(v string) (cluster.BucketLock, error) {
+	switch v {
+	case lockOff:
+		return cluster.BucketLock{}, nil
+	case lockOn:
+		return cluster.BucketLock{Enabled: true}, nil
+	}
+	mode, period, _ := strings.Cut(v, ":")
+	l := cluster.BucketLock{Enabled: true, Mode: cluster.LockMode(strings.ToUpper(mode))}
+	number, years := strings.CutSuffix(period, "y")
+	number, days := strings.CutSuffix(number, "d")
+	n, err := strconv.Atoi(number)
+	if err != nil || years == days || n < 1 || !l.Mode.Valid() {
+		return l, fmt.Errorf("%q is not off, enabled, or a mode and a period, as governance:30d or compliance:1y", v)
+	}
+	if years {
+		l.Years = n
+	} else {
+		l.Days = n
+	}
+	return l, nil
+}
+
+// lockText prints what parseLock reads.
+func lockText(l cluster.BucketLock) string {
+	switch {
+	case !l.Enabled:
+		return lockOff
+	case l.Mode == "":
+		return lockOn
+	case l.Years > 0:
+		return fmt.Sprintf("%s:%dy", strings.ToLower(string(l.Mode)), l.Years)
+	}
+	return fmt.Sprintf("%s:%dd", strings.ToLower(string(l.Mode)), l.Days)
+}
 
 // versioningOff is how a user writes that a bucket never had versions.
 const versioningOff = "off"
@@ -127,6 +173,11 @@ func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketP
 			p.MinCopies, err = BucketMinCopies.Parse(value)
 		case BucketVersioning.Name:
 			p.Versioning, err = newVersioning(p.Versioning, value)
+		case BucketLock.Name:
+			p.Lock, err = BucketLock.Parse(value)
+			if err == nil && had.Lock.Enabled && !p.Lock.Enabled {
+				err = fmt.Errorf("%s: a bucket that has object lock has it for ever", name)
+			}
 		case BucketRedirect.Name:
 			p.Redirect, err = BucketRedirect.Parse(value)
 			if p.Redirect == byCluster {
@@ -196,6 +247,7 @@ func PropsMap(p cluster.BucketProps) map[string]string {
 		BucketMinCopies.Name:  numberOr(auto, p.MinCopies),
 		BucketRedirect.Name:   cmp.Or(p.Redirect, byCluster),
 		BucketVersioning.Name: cmp.Or(string(p.Versioning), versioningOff),
+		BucketLock.Name:       lockText(p.Lock),
 	}
 }
 

@@ -29,7 +29,7 @@ func Cluster() []*Setting {
 
 // Bucket returns the properties of a bucket, in the order of the documentation.
 func Bucket() []*Setting {
-	return []*Setting{BucketChecksum.Setting, BucketReplicas.Setting, BucketEC.Setting, BucketMinCopies.Setting, BucketRedirect.Setting, BucketVersioning.Setting}
+	return []*Setting{BucketChecksum.Setting, BucketReplicas.Setting, BucketEC.Setting, BucketMinCopies.Setting, BucketRedirect.Setting, BucketVersioning.Setting, BucketLock.Setting}
 }
 
 // Client returns the settings of the command line client, in the order of the documentation.

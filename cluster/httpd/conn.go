@@ -274,8 +274,13 @@ type noBody struct{}
 
 func (noBody) Read([]byte) (int, error) { return 0, io.EOF }
 
+// startBody makes the body that the handler reads. To who waits for 100 Continue it is said at once when there is nothing to read: a
+// final answer without it leaves botocore unable to read the next one on the connection.
 func (c *conn) startBody(f framing) {
 	if f.length == 0 {
+		if f.expect && c.br.Buffered() == 0 {
+			_ = c.writeContinue() // the reply meets the same error
+		}
 		return
 	}
 	c.body = &requestBody{c: c, chunked: f.length < 0, chunks: chunkReader{br: c.br}, left: max(f.length, 0), expect: f.expect}
@@ -478,7 +483,7 @@ func plainStatus(kind cluster.Kind) int {
 		return http.StatusNotImplemented
 	case cluster.KindMethod:
 		return http.StatusMethodNotAllowed
-	case cluster.KindUnauthenticated, cluster.KindDenied:
+	case cluster.KindUnauthenticated, cluster.KindDenied, cluster.KindLocked:
 		return http.StatusForbidden
 	case cluster.KindNotFound, cluster.KindBucketNotFound, cluster.KindObjectNotFound, cluster.KindUploadNotFound,
 		cluster.KindVersionNotFound:

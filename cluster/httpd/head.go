@@ -257,7 +257,6 @@ func frame(protocol []byte, h *Header) (framing, error) {
 	case codings == 1:
 		f.length = -1
 	}
-	f.expect = f.expect && f.length != 0
 	return f, nil
 }
 

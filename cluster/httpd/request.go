@@ -71,6 +71,14 @@ func (r *Request) Replayable() bool {
 	return ok && b.Replayable()
 }
 
+// Keep reads a body of known, small length into memory; it can be read and sent again. The request must not have been read before.
+func (r *Request) Keep() ([]byte, error) {
+	if r.body == nil || r.Length <= 0 {
+		return io.ReadAll(r.Body)
+	}
+	return r.body.keep(r.Length)
+}
+
 // Rewind has a replayable body read from its beginning again. Whoever tries a request again must call it: an attempt within
 // the process may have read what was kept.
 func (r *Request) Rewind() {

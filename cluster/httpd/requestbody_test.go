@@ -229,7 +229,13 @@ func TestExpect(t *testing.T) {
 	})
 	t.Run("no body", func(t *testing.T) {
 		c := ts.dial().send("PUT /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n")
+		wantContinue(t, c)
 		c.want("PUT", 200, "PUT /a? host=h len=0 body=")
+		c.send("PUT /a HTTP/1.1\r\nHost: h\r\nRefuse: 1\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n")
+		wantContinue(t, c)
+		if a := c.reply("PUT"); a.close {
+			t.Fatal("an answer that closes, though there is nothing left to read")
+		}
 	})
 	t.Run("HTTP/1.0 knows no 100", func(t *testing.T) {
 		c := ts.dial().send("PUT /a HTTP/1.0\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")

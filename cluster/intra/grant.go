@@ -21,6 +21,7 @@ import (
 //msgp:replace cluster.MapVersion with:uint64
 //msgp:replace cluster.Incarnation with:uint64
 //msgp:replace Dialect with:uint8
+//msgp:replace LockRights with:uint8
 //msgp:shim cluster.Bucket as:string using:bucketText/bucketOf
 //msgp:tuple Grant Payload
 
@@ -31,6 +32,15 @@ const (
 	S3     Dialect = iota // S3 at / and /s3
 	Native                // the native API at /v1
 	Node                  // a node's own call under /-/node/
+)
+
+// LockRights is what the caller may do to the lock of a version, besides what the operation itself needs.
+type LockRights uint8
+
+const (
+	BypassRetention LockRights = 1 << iota // remove or change a version whose retention is in governance mode; the request asks for it
+	SeeRetention                           // be told the retention of what is read
+	SeeHold                                // be told its legal hold
 )
 
 // Grant says what a gateway has established about one request: who sent it, what it is about, and under which map. The
@@ -53,6 +63,7 @@ type Grant struct {
 	Payload    Payload             `msg:"p"`
 	Expires    time.Time           `msg:"x"` // set by Seal
 	Hide       bool                `msg:"H"` // the caller must not learn that an object does not exist
+	Lock       LockRights          `msg:"l"`
 	Redirect   string              `msg:"-"` // who is sent to the owner, if the key says it; the gateway's own
 
 	// A write says how old it can be (docs/consistency.md, "Attempts of a request"), unless it is the only attempt.

@@ -38,8 +38,8 @@ func (z Dialect) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Grant) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 20
-	o = append(o, 0xdc, 0x0, 0x14)
+	// array header, size 21
+	o = append(o, 0xdc, 0x0, 0x15)
 	o = msgp.AppendString(o, string(z.Request))
 	o = msgp.AppendString(o, string(z.Identity))
 	o = msgp.AppendBool(o, z.Root)
@@ -61,6 +61,7 @@ func (z *Grant) MarshalMsg(b []byte) (o []byte, err error) {
 	}
 	o = msgp.AppendTime(o, z.Expires)
 	o = msgp.AppendBool(o, z.Hide)
+	o = msgp.AppendUint8(o, uint8(z.Lock))
 	o = msgp.AppendBool(o, z.Once)
 	o = msgp.AppendUint64(o, uint64(z.Incarnation))
 	o = msgp.AppendDuration(o, z.Began)
@@ -75,8 +76,8 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 20 {
-		err = msgp.ArrayError{Wanted: 20, Got: zb0001}
+	if zb0001 != 21 {
+		err = msgp.ArrayError{Wanted: 21, Got: zb0001}
 		return
 	}
 	{
@@ -208,19 +209,28 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Hide")
 		return
 	}
+	{
+		var zb0013 uint8
+		zb0013, bts, err = msgp.ReadUint8Bytes(bts)
+		if err != nil {
+			err = msgp.WrapError(err, "Lock")
+			return
+		}
+		z.Lock = LockRights(zb0013)
+	}
 	z.Once, bts, err = msgp.ReadBoolBytes(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Once")
 		return
 	}
 	{
-		var zb0013 uint64
-		zb0013, bts, err = msgp.ReadUint64Bytes(bts)
+		var zb0014 uint64
+		zb0014, bts, err = msgp.ReadUint64Bytes(bts)
 		if err != nil {
 			err = msgp.WrapError(err, "Incarnation")
 			return
 		}
-		z.Incarnation = cluster.Incarnation(zb0013)
+		z.Incarnation = cluster.Incarnation(zb0014)
 	}
 	z.Began, bts, err = msgp.ReadDurationBytes(bts)
 	if err != nil {
@@ -233,7 +243,35 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Grant) Msgsize() (s int) {
-	s = 3 + msgp.StringPrefixSize + len(string(z.Request)) + msgp.StringPrefixSize + len(string(z.Identity)) + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Operation) + msgp.StringPrefixSize + len(bucketText(z.Bucket)) + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Key)) + msgp.Uint32Size + msgp.StringPrefixSize + len(string(z.Owner)) + msgp.Uint64Size + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Gateway)) + msgp.BoolSize + z.Payload.Msgsize() + msgp.TimeSize + msgp.BoolSize + msgp.BoolSize + msgp.Uint64Size + msgp.DurationSize
+	s = 3 + msgp.StringPrefixSize + len(string(z.Request)) + msgp.StringPrefixSize + len(string(z.Identity)) + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Operation) + msgp.StringPrefixSize + len(bucketText(z.Bucket)) + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Key)) + msgp.Uint32Size + msgp.StringPrefixSize + len(string(z.Owner)) + msgp.Uint64Size + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Gateway)) + msgp.BoolSize + z.Payload.Msgsize() + msgp.TimeSize + msgp.BoolSize + msgp.Uint8Size + msgp.BoolSize + msgp.Uint64Size + msgp.DurationSize
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z LockRights) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	o = msgp.AppendUint8(o, uint8(z))
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *LockRights) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	{
+		var zb0001 uint8
+		zb0001, bts, err = msgp.ReadUint8Bytes(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		(*z) = LockRights(zb0001)
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z LockRights) Msgsize() (s int) {
+	s = msgp.Uint8Size
 	return
 }
 

@@ -57,6 +57,7 @@ type DeleteItem struct {
 	IfMatch      string            `msg:"m"` // ETag, "" without condition
 	IfSize       *int64            `msg:"s"`
 	IfModifiedAt *time.Time        `msg:"t"`
+	Bypass       bool              `msg:"y"` // of a retention in governance mode
 }
 
 // DeleteRequest deletes several objects of one bucket, all owned by the target.

@@ -18,9 +18,9 @@ const (
 // MarshalMsg implements msgp.Marshaler
 func (z *DeleteItem) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 7
+	// map header, size 8
 	// string "k"
-	o = append(o, 0x87, 0xa1, 0x6b)
+	o = append(o, 0x88, 0xa1, 0x6b)
 	o = msgp.AppendString(o, string(z.Key))
 	// string "q"
 	o = append(o, 0xa1, 0x71)
@@ -48,6 +48,9 @@ func (z *DeleteItem) MarshalMsg(b []byte) (o []byte, err error) {
 	} else {
 		o = msgp.AppendTime(o, *z.IfModifiedAt)
 	}
+	// string "y"
+	o = append(o, 0xa1, 0x79)
+	o = msgp.AppendBool(o, z.Bypass)
 	return
 }
 
@@ -153,6 +156,12 @@ func (z *DeleteItem) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
+		case "y":
+			z.Bypass, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Bypass")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -179,6 +188,7 @@ func (z *DeleteItem) Msgsize() (s int) {
 	} else {
 		s += msgp.TimeSize
 	}
+	s += 2 + msgp.BoolSize
 	return
 }
 

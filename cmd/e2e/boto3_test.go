@@ -27,6 +27,12 @@ var boto3Website string
 //go:embed boto3_lifecycle.py
 var boto3Lifecycle string
 
+//go:embed boto3_lock.py
+var boto3Lock string
+
+//go:embed boto3_conditions.py
+var boto3Conditions string
+
 //go:embed boto3_access.py
 var boto3Access string
 
@@ -58,6 +64,8 @@ func TestS3Configuration(t *testing.T) {
 			runBoto3(t, c, python, boto3Versions, "versions-"+name)
 			runBoto3(t, c, python, boto3Website, "website-"+name)
 			runBoto3(t, c, python, boto3Lifecycle, "lifecycle-"+name)
+			runBoto3(t, c, python, boto3Lock, "lock-"+name)
+			runBoto3(t, c, python, boto3Conditions, "conditions-"+name)
 		})
 	}
 }

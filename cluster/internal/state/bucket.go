@@ -62,6 +62,9 @@ func (s *State) setBucketProps(c SetBucketProps, req cluster.RequestID) Result {
 	if old.Props.Versioning != cluster.VersioningOff && c.Props.Versioning == cluster.VersioningOff {
 		return Refuse(cluster.KindConflict, c.Bucket.String(), "the bucket had versions by now: it can only suspend them")
 	}
+	if old.Props.Lock.Enabled && !c.Props.Lock.Enabled {
+		return Refuse(cluster.KindConflict, c.Bucket.String(), "the bucket had object lock by now: it has it for ever")
+	}
 	if old.Under != 0 && old.Props.Versioning != c.Props.Versioning {
 		return Refuse(cluster.KindConflict, c.Bucket.String(), "the bucket's layout is being changed")
 	}

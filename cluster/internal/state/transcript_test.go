@@ -228,7 +228,20 @@ func (in *interpreter) bucket(arg map[string]string) cluster.Bucket {
 func props(arg map[string]string) cluster.BucketProps {
 	replicas, _ := strconv.Atoi(arg["replicas"])
 	minCopies, _ := strconv.Atoi(arg["min_copies"])
-	return cluster.BucketProps{Checksum: cluster.ChecksumType(arg["checksum"]), Replicas: max(replicas, 1), MinCopies: minCopies}
+	return cluster.BucketProps{
+		Checksum: cluster.ChecksumType(arg["checksum"]), Replicas: max(replicas, 1), MinCopies: minCopies,
+		Versioning: cluster.Versioning(arg["versioning"]), Lock: bucketLock(arg["lock"]),
+	}
+}
+
+// bucketLock reads "on", or "GOVERNANCE:30": mode and days.
+func bucketLock(s string) cluster.BucketLock {
+	if s == "" || s == "on" {
+		return cluster.BucketLock{Enabled: s == "on"}
+	}
+	mode, days, _ := strings.Cut(s, ":")
+	n, _ := strconv.Atoi(days)
+	return cluster.BucketLock{Enabled: true, Mode: cluster.LockMode(mode), Days: n}
 }
 
 func list(s, separator string) []string {

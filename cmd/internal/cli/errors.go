@@ -33,6 +33,7 @@ var outcomes = map[cluster.Kind]struct {
 	cluster.KindObjectNotFound:     {exitNotFound, "list the bucket with: aisle ls BUCKET"},
 	cluster.KindUploadNotFound:     {exitNotFound, ""},
 	cluster.KindVersionNotFound:    {exitNotFound, ""},
+	cluster.KindLocked:             {exitDenied, ""},
 	cluster.KindNotFound:           {exitNotFound, ""},
 	cluster.KindBucketExists:       {exitConflict, "show it with: aisle bucket show BUCKET"},
 	cluster.KindBucketNotEmpty:     {exitConflict, "delete its objects too with: aisle rmb --force BUCKET"},

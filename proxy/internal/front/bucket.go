@@ -3,6 +3,7 @@ package front
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 
@@ -16,12 +17,17 @@ func owner(id cluster.AccessKeyID) s3.Owner { return s3.Owner{ID: string(id), Di
 
 // smallBody reads and verifies the whole body of a request that configures something.
 func (f *Front) smallBody(r *s3Request, limit int64) ([]byte, error) {
+	return f.decodeSmall(r, r.req.Body, limit)
+}
+
+// decodeSmall is smallBody, of a body that has been read already.
+func (f *Front) decodeSmall(r *s3Request, raw io.Reader, limit int64) ([]byte, error) {
 	md5, sum, err := s3.RequestChecksums(r.call)
 	if err != nil {
 		return nil, err
 	}
 	secret, _ := f.secret(r.key.ID)
-	body, err := s3.OpenBody(r.req.Body, s3.BodyOptions{
+	body, err := s3.OpenBody(raw, s3.BodyOptions{
 		Payload: r.auth.Payload, Key: f.verifier.Keys().Get(r.key.ID, secret, r.auth.Payload.Scope), Checksum: sum,
 	})
 	if err != nil {
@@ -72,6 +78,10 @@ func (f *Front) createBucket(ctx context.Context, r *s3Request) error {
 	if err := cluster.ValidateBucketName(r.call.Bucket); err != nil {
 		return s3.NewFault(op, s3.InvalidBucketName, err.Error())
 	}
+	locked, err := s3.AsksForLock(r.call)
+	if err != nil {
+		return err
+	}
 	body, err := f.smallBody(r, s3.MaxSmallBody)
 	if err != nil {
 		return err
@@ -91,6 +101,9 @@ func (f *Front) createBucket(ctx context.Context, r *s3Request) error {
 	}
 	props := config.DefaultProps()
 	props.Checksum = cluster.ChecksumMD5
+	if locked {
+		props.Versioning, props.Lock.Enabled = cluster.VersioningEnabled, true
+	}
 	if _, err := f.o.Control.CreateBucket(ctx, r.req.ID, cluster.Native(r.call.Bucket), props, r.key.ID, configs...); err != nil {
 		return err
 	}

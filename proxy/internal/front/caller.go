@@ -108,19 +108,33 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
+	if err := r.checkOwner(r.call.ExpectedOwner); err != nil {
+		return err
+	}
 	res.Owner = r.who == f.root && ofPolicy[r.call.Op]
+	unread := f.readLockBody(r)
 	if err := f.allow(&r.judged, r.call.Action(), r.call.Bucket, r.call.Key, res); err != nil {
 		return err
+	}
+	if unread != nil {
+		return unread
 	}
 	r.hide = !r.call.Op.Writes() && r.call.Op.OnObject() && f.hides(&r.judged, r.call.Bucket, res)
 	needs, err := r.call.Needs()
 	if err != nil {
 		return err
 	}
+	bucket := r.context.bucket
 	for _, n := range needs {
 		of := res
+		r.context.bucket = bucket
 		if n.Bucket != r.call.Bucket {
 			if of, err = f.resource(ctx, &r.judged, r.view, n.Bucket, false); err != nil {
+				return err
+			}
+		}
+		if n.Source {
+			if err := r.checkOwner(r.call.Get("x-amz-source-expected-bucket-owner")); err != nil {
 				return err
 			}
 		}
@@ -128,7 +142,17 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 			return err
 		}
 	}
-	return nil
+	return f.grantLock(r, res)
+}
+
+// checkOwner refuses a request about a bucket that is not whose the client takes it for. All buckets are of one account; their
+// owners show by their keys, too.
+func (j *judged) checkOwner(expected string) error {
+	b := &j.context.bucket
+	if expected == "" || b.ID == 0 || expected == cluster.Account || expected == string(b.Creator) || expected == string(b.Owner) {
+		return nil
+	}
+	return s3.NewFault("proxy/front.checkOwner", s3.AccessDenied, "")
 }
 
 // resource finds what a bucket adds to the decision about a request. That a bucket does not exist is told to everybody, as on

@@ -22,7 +22,8 @@ type conditions struct {
 	bucket cluster.BucketEntry // the last one that was judged
 	region string
 	now    time.Time
-	list   *url.Values // parameters of a list by the native API, by their names in S3
+	list   *url.Values    // parameters of a list by the native API, by their names in S3
+	lock   *s3.ObjectLock // of a request whose body is the lock of an object
 }
 
 // Lookup implements policy.Context.
@@ -118,6 +119,9 @@ func (c *conditions) ofS3(name string) []string {
 		return c.tagKeys()
 	case "if-match", "if-none-match":
 		return one(c.call.Header.Get(name))
+	}
+	if name, ok := strings.CutPrefix(name, "object-lock-"); ok {
+		return one(c.ofLock(name))
 	}
 	if tag, ok := strings.CutPrefix(name, "requestobjecttag/"); ok {
 		for k, v := range c.tags() {

@@ -10,6 +10,7 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/s3"
+	"github.com/aisle-store/aisle/s3/policy"
 )
 
 // deleteObjects deletes up to 1,000 objects of one bucket: one call to each owner, all at a time. Every key has an outcome
@@ -40,7 +41,17 @@ func (f *Front) authorizeDeletes(ctx context.Context, r *s3Request, items []s3.D
 	if err != nil {
 		return err
 	}
+	if err := r.checkOwner(r.call.ExpectedOwner); err != nil {
+		return err
+	}
+	bypass, err := s3.AsksForBypass(r.call)
+	if err != nil {
+		return err
+	}
 	for i := range items {
+		if bypass && items[i].Version != "" {
+			items[i].Bypass = f.may(&r.judged, policy.BypassGovernanceRetention, r.call.Bucket, items[i].Key, res)
+		}
 		if items[i].Err == nil {
 			items[i].Err = f.allow(&r.judged, s3.OfVersion(s3.DeleteObject.Action(), items[i].Version), r.call.Bucket, items[i].Key, res)
 		}
@@ -111,7 +122,7 @@ func (f *Front) deleteShare(ctx context.Context, r *s3Request, p place, began ti
 		_, epoch := p.view.Map().Owner(cluster.SlotOf(p.bucket.ID, items[i].Key))
 		in.Items[n] = intra.DeleteItem{
 			Key: items[i].Key, Version: items[i].Version, Epoch: epoch, IfMatch: items[i].IfMatch, IfSize: items[i].IfSize, IfModifiedAt: items[i].IfModifiedAt,
-			Request: itemRequest(r.req.ID, i),
+			Request: itemRequest(r.req.ID, i), Bypass: items[i].Bypass,
 		}
 	}
 	reply, err := f.callDelete(ctx, r, p, began, owner, in)

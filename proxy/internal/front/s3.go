@@ -18,6 +18,7 @@ type s3Request struct {
 	auth s3.Auth
 	view *control.View
 	hide bool // that an object does not exist
+	lock intra.LockRights
 	req  *httpd.Request
 	rep  *httpd.Reply
 }
@@ -40,6 +41,11 @@ var s3Handlers = map[s3.Operation]s3Handler{
 	s3.PutBucketVersioning:  (*Front).putVersioning,
 	s3.ListObjectVersions:   (*Front).listVersions,
 	s3.PostObject:           (*Front).postObject,
+
+	s3.GetBucketReplication:       (*Front).getReplication,
+	s3.DeleteBucketReplication:    (*Front).deleteReplication,
+	s3.GetObjectLockConfiguration: (*Front).getObjectLock,
+	s3.PutObjectLockConfiguration: (*Front).putObjectLock,
 
 	s3.GetBucketTagging:                           bucketTagging.get,
 	s3.PutBucketTagging:                           bucketTagging.put,
@@ -154,6 +160,7 @@ func (f *Front) s3Object(ctx context.Context, r *s3Request) error {
 		Identity:  r.key.ID,
 		Root:      r.key.Root,
 		Hide:      r.hide,
+		Lock:      r.lock,
 		Redirect:  r.key.Redirect,
 		Dialect:   intra.S3,
 		Operation: r.call.Op.String(),

@@ -19,6 +19,7 @@ func (f *Front) getVersioning(ctx context.Context, r *s3Request) error {
 }
 
 func (f *Front) putVersioning(ctx context.Context, r *s3Request) error {
+	const op = "proxy/front.putVersioning"
 	bucket := cluster.Native(r.call.Bucket)
 	_, entry, err := f.bucket(ctx, bucket)
 	if err != nil {
@@ -31,6 +32,9 @@ func (f *Front) putVersioning(ctx context.Context, r *s3Request) error {
 	props := entry.Props
 	if props.Versioning, err = s3.ParseVersioning(body); err != nil {
 		return err
+	}
+	if props.Lock.Enabled && props.Versioning != cluster.VersioningEnabled {
+		return s3.NewFault(op, s3.InvalidBucketState, "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.")
 	}
 	if _, err := f.o.Control.SetBucketProps(ctx, r.req.ID, bucket, props); err != nil {
 		return err

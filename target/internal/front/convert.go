@@ -41,12 +41,17 @@ func toFields(p []store.Pair) []s3.Field {
 }
 
 // metadata returns what the headers of an S3 request say of the object to be written.
-func metadata(c *s3.Call) (store.Metadata, error) {
+func (f *Front) metadata(r *request) (store.Metadata, error) {
+	c := r.call
 	user, err := s3.ReadUserMetadata(c)
 	if err != nil {
 		return store.Metadata{}, err
 	}
 	tags, err := s3.ReadTagging(c)
+	if err != nil {
+		return store.Metadata{}, err
+	}
+	lock, err := f.readLock(r)
 	if err != nil {
 		return store.Metadata{}, err
 	}
@@ -58,7 +63,7 @@ func metadata(c *s3.Call) (store.Metadata, error) {
 	if redirect != "" {
 		headers = append(headers, store.Pair{Name: s3.WebsiteRedirectHeader, Value: redirect})
 	}
-	return store.Metadata{Headers: headers, User: pairs(user), Tags: pairs(tags)}, nil
+	return store.Metadata{Headers: headers, User: pairs(user), Tags: pairs(tags), Lock: lock}, nil
 }
 
 // checksum is one of S3's additional checksums of an object or part.
@@ -132,6 +137,9 @@ func setObjectHeaders(r *request, info *store.Info) {
 	}
 	if len(info.Tags) > 0 {
 		rep.SetHeader("x-amz-tagging-count", strconv.Itoa(len(info.Tags)))
+	}
+	for _, h := range r.lockHeaders(info) {
+		rep.SetHeader(h.Name, h.Value)
 	}
 	for _, h := range s3.ResponseOverrides(r.call) {
 		rep.SetHeader(h.Name, h.Value)

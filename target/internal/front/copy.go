@@ -25,8 +25,9 @@ type copyRequest struct {
 	md      store.Metadata
 }
 
-func readCopyRequest(c *s3.Call) (*copyRequest, error) {
+func (f *Front) readCopyRequest(r *request) (*copyRequest, error) {
 	const op = "target/front.readCopyRequest"
+	c := r.call
 	from, err := s3.ParseCopySource(c.Get("x-amz-copy-source"))
 	if err != nil {
 		return nil, err
@@ -53,10 +54,10 @@ func readCopyRequest(c *s3.Call) (*copyRequest, error) {
 	if q.sum, err = s3.CopyChecksum(c); err != nil {
 		return nil, err
 	}
-	if q.md, err = metadata(c); err != nil {
+	if q.md, err = f.metadata(r); err != nil {
 		return nil, err
 	}
-	if from.Bucket == c.Bucket && from.Key == c.Key && from.Version == "" && !q.replace && q.sum == s3.NoAlgorithm && c.Get(s3.WebsiteRedirectHeader) == "" {
+	if from.Bucket == c.Bucket && from.Key == c.Key && from.Version == "" && !q.replace && q.sum == s3.NoAlgorithm && c.Get(s3.WebsiteRedirectHeader) == "" && c.Get("x-amz-storage-class") == "" {
 		return nil, s3.NewFault(op, s3.InvalidRequest, "This copy request is illegal because it is trying to copy an object to itself "+
 			"without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
@@ -65,7 +66,7 @@ func readCopyRequest(c *s3.Call) (*copyRequest, error) {
 
 // copyObject serves CopyObject.
 func (f *Front) copyObject(ctx context.Context, r *request) error {
-	q, err := readCopyRequest(r.call)
+	q, err := f.readCopyRequest(r)
 	if err != nil {
 		return err
 	}
@@ -85,17 +86,22 @@ func (f *Front) copyObject(ctx context.Context, r *request) error {
 func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.Info, error) {
 	itself := q.from.Bucket == r.call.Bucket && q.from.Key == r.grant.Key && q.from.Version == ""
 	if itself && r.bucket.Props.Versioning == cluster.VersioningOff && q.sum == s3.NoAlgorithm && !q.dest.Match.IsSet() && !q.dest.NoneMatch.IsSet() {
-		return f.o.Store.Update(ctx, &store.UpdateRequest{
+		info, err := f.o.Store.Update(ctx, &store.UpdateRequest{
 			Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, If: q.source,
 			Edit: q.describe,
 		})
+		if name := store.ConditionOf(err); name != "" {
+			err = failedSource(name)
+		}
+		return info, err
 	}
 	return f.copyWhole(ctx, r, q, itself)
 }
 
-// describe puts what the request says of the copy in the place of what is known of the source. Where a website sends browsers
-// is never copied.
+// describe puts what the request says of the copy in the place of what is known of the source. A lock, and where a website sends browsers,
+// are never copied.
 func (q *copyRequest) describe(md *store.Metadata) {
+	md.Lock = q.md.Lock
 	if q.replace {
 		md.Headers, md.User = q.md.Headers, q.md.User
 	} else {

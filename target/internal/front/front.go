@@ -117,6 +117,10 @@ var s3Handlers = map[s3.Operation]handler{
 	s3.GetObjectAttributes:     (*Front).getAttributes,
 	s3.GetObjectACL:            (*Front).getACL,
 	s3.PutObjectACL:            (*Front).putACL,
+	s3.GetObjectRetention:      (*Front).getRetention,
+	s3.PutObjectRetention:      (*Front).putRetention,
+	s3.GetObjectLegalHold:      (*Front).getLegalHold,
+	s3.PutObjectLegalHold:      (*Front).putLegalHold,
 }
 
 // nativeHandlers is the table of the native API's object operations, by the names that grants have.
@@ -137,6 +141,9 @@ func (f *Front) ServeObject(ctx context.Context, g *intra.Grant, req *httpd.Requ
 	if err := f.serve(ctx, r); err != nil {
 		if g.Hide && cluster.Is(err, cluster.KindObjectNotFound) {
 			err = cluster.Fail(op, r.subject(), cluster.KindDenied, "access is denied, or the object does not exist")
+		}
+		if name := store.ConditionOf(err); name != "" && g.Dialect == intra.S3 {
+			err = s3.NewFault(op, s3.PreconditionFailed, "", s3.Field{Name: "Condition", Value: name})
 		}
 		return &grantedError{cluster.E(op, r.subject(), cluster.KindOther, err), g}
 	}

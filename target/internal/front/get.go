@@ -150,6 +150,7 @@ func (f *Front) notRead(ctx context.Context, r *request, read *store.GetRequest,
 			s3.Field{Name: "ActualObjectSize", Value: strconv.FormatInt(info.Size, 10)})
 	}
 	r.rep.Status = http.StatusNotModified
+	r.setVersion(info)
 	r.rep.SetHeader("ETag", s3.QuoteETag(info.ETag))
 	r.rep.SetHeader("Last-Modified", s3.FormatHTTPDate(info.Modified))
 	for _, h := range info.Headers {

@@ -129,7 +129,7 @@ func TestNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{"", "", "unavailable", "precondition-failed", "not-implemented"} {
+	for i, want := range []string{"", "", "unavailable", "precondition-failed", "precondition-failed"} {
 		if reply.Results[i].Kind != want {
 			t.Fatalf("item %d: %+v, want %q", i, reply.Results[i], want)
 		}

@@ -89,21 +89,21 @@ func (f *Front) Delete(ctx context.Context, g *intra.Grant, in *intra.DeleteRequ
 }
 
 func (f *Front) deleteItem(ctx context.Context, g *intra.Grant, bucket cluster.BucketEntry, item *intra.DeleteItem) (store.DeleteResult, error) {
-	const op = "target/front.deleteItem"
-	if item.IfSize != nil || item.IfModifiedAt != nil {
-		return store.DeleteResult{}, cluster.Fail(op, bucket.Bucket.Object(item.Key), cluster.KindNotImplemented, "conditions on size and time are not implemented")
-	}
 	if err := f.settle(ctx, bucket, item.Key); err != nil {
 		return store.DeleteResult{}, err
 	}
 	request := &store.DeleteRequest{
 		Call: store.Call{Request: item.Request, Epoch: item.Epoch, Sent: sent(g)}, Bucket: bucket, Key: item.Key, Version: item.Version,
-		Owner: g.Identity,
+		Owner: g.Identity, Bypass: item.Bypass,
 	}
 	if item.IfMatch == "*" {
 		request.If.Match.Any = true
 	} else if item.IfMatch != "" {
 		request.If.Match.Tags = []string{item.IfMatch}
+	}
+	request.If.Size = item.IfSize
+	if item.IfModifiedAt != nil {
+		request.If.ModifiedAt = *item.IfModifiedAt
 	}
 	return f.o.Store.Delete(ctx, request)
 }

@@ -273,7 +273,7 @@ func TestGrants(t *testing.T) {
 func TestUnknownSubResources(t *testing.T) {
 	b := newBed(t, "n1")
 	b.do("PUT", "/bucket/k", "precious", "x-amz-meta-a", "1").want(t, 200)
-	for _, name := range []string{"encryption", "legal-hold", "renameObject", "restore", "retention", "select", "torrent",
+	for _, name := range []string{"encryption", "renameObject", "restore", "select", "torrent",
 		"unknown", "append", "append&position=0", "TAGGING", "x", "cors", "policy", "lifecycle", "delete", "versions"} {
 		for _, method := range []string{"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"} {
 			a := b.do(method, "/bucket/k?"+name, "<xml/>")

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/target/internal/store"
 )
@@ -15,7 +16,7 @@ func (f *Front) putObject(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	md, err := metadata(r.call)
+	md, err := f.metadata(r)
 	if err != nil {
 		return err
 	}
@@ -47,16 +48,14 @@ func (f *Front) put(ctx context.Context, r *request, cond store.Conditions, md s
 
 // deleteObject serves DeleteObject, which succeeds also when there was nothing.
 func (f *Front) deleteObject(ctx context.Context, r *request) error {
-	const op = "target/front.deleteObject"
-	cond, err := s3.WriteConditions(r.call)
+	cond, err := s3.ReadDeleteConditions(r.call)
 	if err != nil {
 		return err
 	}
-	if cond.NoneMatch.IsSet() {
-		return s3.NewFault(op, s3.NotImplemented, "", s3.Field{Name: "Header", Value: "If-None-Match"})
-	}
 	result, err := f.o.Store.Delete(ctx, &store.DeleteRequest{
-		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version, Owner: r.grant.Identity, If: conditions(cond),
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version, Owner: r.grant.Identity,
+		If:     store.Conditions{Match: store.ETags(cond.Match), ModifiedAt: cond.ModifiedAt, Size: cond.Size},
+		Bypass: r.grant.Lock&intra.BypassRetention != 0,
 	})
 	if err != nil {
 		return err

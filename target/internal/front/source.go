@@ -64,8 +64,8 @@ func (f *Front) openSource(ctx context.Context, r *request, bucket cluster.Bucke
 		src, err = f.openRemote(ctx, r, state.Map(), slot, node, read)
 	}
 	switch {
-	case cluster.Is(err, cluster.KindNotModified):
-		return nil, cluster.E(op, bucket.Object(key), cluster.KindPreconditionFailed, err)
+	case cluster.Is(err, cluster.KindNotModified), cluster.Is(err, cluster.KindPreconditionFailed):
+		return nil, r.sourceCondition(cluster.E(op, bucket.Object(key), cluster.KindPreconditionFailed, err), cluster.KindOf(err), cond)
 	case cluster.Is(err, cluster.KindObjectNotFound):
 		return nil, r.noSource(err, s3.NoSuchKey, s3.Field{Name: "Key", Value: string(key)})
 	case cluster.Is(err, cluster.KindVersionNotFound):
@@ -84,6 +84,28 @@ func (r *request) noSource(err error, code s3.Code, names ...s3.Field) error {
 		return err
 	}
 	return s3.NewFault("target/front.openSource", code, "", names...)
+}
+
+// sourceCondition is the error about a condition that the source does not meet.
+func (r *request) sourceCondition(err error, kind cluster.Kind, cond store.Conditions) error {
+	if r.grant.Dialect != intra.S3 {
+		return err
+	}
+	name := "If-Unmodified-Since"
+	switch {
+	case kind == cluster.KindNotModified && cond.NoneMatch.IsSet():
+		name = "If-None-Match"
+	case kind == cluster.KindNotModified:
+		name = "If-Modified-Since"
+	case cond.Match.IsSet():
+		name = "If-Match"
+	}
+	return failedSource(name)
+}
+
+// failedSource is the answer to a copy whose source does not meet a condition.
+func failedSource(name string) error {
+	return s3.NewFault("target/front.openSource", s3.PreconditionFailed, "", s3.Field{Name: "Condition", Value: "x-amz-copy-source-" + name})
 }
 
 func (f *Front) openLocal(ctx context.Context, read *store.GetRequest) (*source, error) {

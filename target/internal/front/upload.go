@@ -3,6 +3,8 @@ package front
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -16,7 +18,7 @@ func (f *Front) createUpload(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	md, err := metadata(r.call)
+	md, err := f.metadata(r)
 	if err != nil {
 		return err
 	}
@@ -109,6 +111,9 @@ func (f *Front) completeUpload(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
+	if err := f.checkPartSums(ctx, complete); err != nil {
+		return err
+	}
 	info, err := f.o.Store.Complete(ctx, complete)
 	if err != nil {
 		return err
@@ -145,6 +150,24 @@ func (f *Front) readComplete(r *request) (*store.CompleteRequest, error) {
 		complete.Expect = store.Sums{{Type: sum.Algorithm.Type(), Value: sum.Value}}
 	}
 	return complete, nil
+}
+
+// checkPartSums demands the checksum of each part where the object's is made of them.
+func (f *Front) checkPartSums(ctx context.Context, r *store.CompleteRequest) error {
+	const op = "target/front.checkPartSums"
+	missing := slices.IndexFunc(r.Parts, func(p store.CompletePart) bool { return p.Sums == nil })
+	if missing < 0 {
+		return nil
+	}
+	list, err := f.o.Store.Parts(ctx, &store.PartsRequest{Call: r.Call, Bucket: r.Bucket, Key: r.Key, Upload: r.Upload, Limit: 1})
+	if cluster.Is(err, cluster.KindUploadNotFound) {
+		return nil // it may have been completed by an earlier attempt
+	}
+	if err != nil || !list.Upload.Composite || len(list.Upload.Want) == 0 {
+		return err
+	}
+	return s3.NewFault(op, s3.InvalidRequest, "The upload was created using a "+string(list.Upload.Want[0])+" checksum. The complete request must include the checksum for each part. "+
+		"It was missing for part "+strconv.Itoa(r.Parts[missing].Number)+" in the request.")
 }
 
 // readParts reads the list of parts that the body of CompleteMultipartUpload is. The x-amz-checksum-* headers of this

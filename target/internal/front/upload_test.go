@@ -106,7 +106,10 @@ func TestMultipartChecksums(t *testing.T) {
 		e2 := b.part("k", id, 2, "tail")
 		b.do("PUT", "/bucket/k?partNumber=2&uploadId="+id, "tail", "x-amz-checksum-crc32", crc32Base64("other")).want(t, 400, "BadDigest")
 		b.do("GET", "/bucket/k?uploadId="+id, "").want(t, 200, "<ChecksumAlgorithm>CRC32</ChecksumAlgorithm>", "<ChecksumType>"+kind, "<ChecksumCRC32>"+crc32Base64("tail"))
-		body := strings.Replace(completeBody("1", e1, "2", e2), "</Part>", "<ChecksumCRC32>"+crc32Base64(big)+"</ChecksumCRC32></Part>", 1)
+		if kind == "COMPOSITE" {
+			b.complete("k", id, partSums(completeBody("1", e1, "2", e2), big)).want(t, 400, "<Code>InvalidRequest</Code>", "missing for part 2")
+		}
+		body := partSums(completeBody("1", e1, "2", e2), big, "tail")
 		b.complete("k", id, strings.Replace(body, crc32Base64(big), crc32Base64("?"), 1)).want(t, 400)
 		a := b.complete("k", id, body).want(t, 200, "<ChecksumType>"+kind)
 		sum := between(a.body, "<ChecksumCRC32>", "</ChecksumCRC32>")
@@ -122,12 +125,21 @@ func TestMultipartChecksums(t *testing.T) {
 	b.do("PUT", "/bucket/copy", "", "x-amz-copy-source", "bucket/k").want(t, 200, "<ChecksumCRC32>"+crc32Base64(big+"tail"))
 }
 
+// partSums adds the checksums of the first parts to the body of a CompleteMultipartUpload.
+func partSums(body string, contents ...string) string {
+	parts := strings.Split(body, "</Part>")
+	for i, content := range contents {
+		parts[i] += "<ChecksumCRC32>" + crc32Base64(content) + "</ChecksumCRC32>"
+	}
+	return strings.Join(parts, "</Part>")
+}
+
 func TestReadParts(t *testing.T) {
 	b := newBed(t, "n1")
 	big := strings.Repeat("0123456789abcdef", 5<<20/16)
 	id := b.create("k", "x-amz-checksum-algorithm", "CRC32")
 	e1, e3, e7 := b.part("k", id, 1, big), b.part("k", id, 3, big[1:]+"z"), b.part("k", id, 7, "tail")
-	b.complete("k", id, completeBody("1", e1, "3", e3, "7", e7)).want(t, 200)
+	b.complete("k", id, partSums(completeBody("1", e1, "3", e3, "7", e7), big, big[1:]+"z", "tail")).want(t, 200)
 	size := 2*len(big) + 4
 	f := func(number, offset int, content string) {
 		t.Helper()
@@ -165,7 +177,7 @@ func TestAttributes(t *testing.T) {
 	big := strings.Repeat("0123456789abcdef", 5<<20/16)
 	id := b.create("k", "x-amz-checksum-algorithm", "CRC32")
 	e1, e2 := b.part("k", id, 1, big), b.part("k", id, 2, "tail")
-	done := b.complete("k", id, completeBody("1", e1, "2", e2)).want(t, 200)
+	done := b.complete("k", id, partSums(completeBody("1", e1, "2", e2), big, "tail")).want(t, 200)
 	composite, _, _ := strings.Cut(between(done.body, "<ChecksumCRC32>", "</ChecksumCRC32>"), "-")
 	const header = "x-amz-object-attributes"
 	a := b.do("GET", "/bucket/k?attributes", "", header, "ETag,Checksum,ObjectParts", header, "StorageClass, ObjectSize").want(t, 200,

@@ -12,6 +12,8 @@ import (
 //msgp:shim cluster.ChecksumType as:string using:string/cluster.ChecksumType
 //msgp:shim cluster.AccessKeyID as:string using:string/cluster.AccessKeyID
 //msgp:shim cluster.RequestID as:string using:string/cluster.RequestID
+//msgp:shim cluster.LockMode as:string using:string/cluster.LockMode
+//msgp:shim cluster.LegalHold as:string using:string/cluster.LegalHold
 //msgp:ignore Record
 //msgp:limit arrays:262144 maps:256 marshal:true
 //msgp:tuple Sum Pair Coding
@@ -34,6 +36,9 @@ type Fields struct {
 	Number      uint64                 `msg:"vn,omitempty"` // of a version: newer versions of a key have higher ones; 0 in a bucket that never had versions
 	Null        bool                   `msg:"v0,omitempty"` // the null version, also when it has a number
 	Marker      bool                   `msg:"vm,omitempty"` // a delete marker
+	LockMode    cluster.LockMode       `msg:"lm,omitempty"` // of a version: its retention, "" for none
+	LockUntil   time.Time              `msg:"lu,omitempty"` // until when it lasts
+	LegalHold   cluster.LegalHold      `msg:"lh,omitempty"` // of a version
 	Sums        []Sum                  `msg:"k,omitempty"`
 	Composite   bool                   `msg:"kc,omitempty"` // the sums are of the parts' sums, not of the whole object
 	Want        []cluster.ChecksumType `msg:"kw,omitempty"` // of an upload: the sums that its parts and the object get

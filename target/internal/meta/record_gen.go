@@ -208,45 +208,71 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				err = msgp.WrapError(err, "Marker")
 				return
 			}
+		case "lm":
+			{
+				var zb0002 string
+				zb0002, err = dc.ReadString()
+				if err != nil {
+					err = msgp.WrapError(err, "LockMode")
+					return
+				}
+				z.LockMode = cluster.LockMode(zb0002)
+			}
+		case "lu":
+			z.LockUntil, err = dc.ReadTime()
+			if err != nil {
+				err = msgp.WrapError(err, "LockUntil")
+				return
+			}
+		case "lh":
+			{
+				var zb0003 string
+				zb0003, err = dc.ReadString()
+				if err != nil {
+					err = msgp.WrapError(err, "LegalHold")
+					return
+				}
+				z.LegalHold = cluster.LegalHold(zb0003)
+			}
 		case "k":
-			var zb0002 uint32
-			zb0002, err = dc.ReadArrayHeader()
+			var zb0004 uint32
+			zb0004, err = dc.ReadArrayHeader()
 			if err != nil {
 				err = msgp.WrapError(err, "Sums")
 				return
 			}
-			if zb0002 > z89264a71limitArrays {
+			if zb0004 > z89264a71limitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Sums) >= int(zb0002) {
-				z.Sums = (z.Sums)[:zb0002]
+			if cap(z.Sums) >= int(zb0004) {
+				z.Sums = (z.Sums)[:zb0004]
 			} else {
-				z.Sums = make([]Sum, zb0002)
+				z.Sums = make([]Sum, zb0004)
 			}
 			for za0001 := range z.Sums {
-				var zb0003 uint32
-				zb0003, err = dc.ReadArrayHeader()
+				var zb0005 uint32
+				zb0005, err = dc.ReadArrayHeader()
 				if err != nil {
 					err = msgp.WrapError(err, "Sums", za0001)
 					return
 				}
-				if zb0003 > z89264a71limitArrays {
+				if zb0005 > z89264a71limitArrays {
 					err = msgp.ErrLimitExceeded
 					return
 				}
-				if zb0003 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0003}
+				if zb0005 != 2 {
+					err = msgp.ArrayError{Wanted: 2, Got: zb0005}
 					return
 				}
 				{
-					var zb0004 string
-					zb0004, err = dc.ReadString()
+					var zb0006 string
+					zb0006, err = dc.ReadString()
 					if err != nil {
 						err = msgp.WrapError(err, "Sums", za0001, "Type")
 						return
 					}
-					z.Sums[za0001].Type = cluster.ChecksumType(zb0004)
+					z.Sums[za0001].Type = cluster.ChecksumType(zb0006)
 				}
 				z.Sums[za0001].Value, err = dc.ReadBytesLimit(z.Sums[za0001].Value, z89264a71limitArrays)
 				if err == nil && z.Sums[za0001].Value == nil {
@@ -264,71 +290,71 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				return
 			}
 		case "kw":
-			var zb0005 uint32
-			zb0005, err = dc.ReadArrayHeader()
+			var zb0007 uint32
+			zb0007, err = dc.ReadArrayHeader()
 			if err != nil {
 				err = msgp.WrapError(err, "Want")
 				return
 			}
-			if zb0005 > z89264a71limitArrays {
+			if zb0007 > z89264a71limitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Want) >= int(zb0005) {
-				z.Want = (z.Want)[:zb0005]
+			if cap(z.Want) >= int(zb0007) {
+				z.Want = (z.Want)[:zb0007]
 			} else {
-				z.Want = make([]cluster.ChecksumType, zb0005)
+				z.Want = make([]cluster.ChecksumType, zb0007)
 			}
 			for za0002 := range z.Want {
 				{
-					var zb0006 string
-					zb0006, err = dc.ReadString()
+					var zb0008 string
+					zb0008, err = dc.ReadString()
 					if err != nil {
 						err = msgp.WrapError(err, "Want", za0002)
 						return
 					}
-					z.Want[za0002] = cluster.ChecksumType(zb0006)
+					z.Want[za0002] = cluster.ChecksumType(zb0008)
 				}
 			}
 		case "o":
 			{
-				var zb0007 string
-				zb0007, err = dc.ReadString()
+				var zb0009 string
+				zb0009, err = dc.ReadString()
 				if err != nil {
 					err = msgp.WrapError(err, "Owner")
 					return
 				}
-				z.Owner = cluster.AccessKeyID(zb0007)
+				z.Owner = cluster.AccessKeyID(zb0009)
 			}
 		case "h":
-			var zb0008 uint32
-			zb0008, err = dc.ReadArrayHeader()
+			var zb0010 uint32
+			zb0010, err = dc.ReadArrayHeader()
 			if err != nil {
 				err = msgp.WrapError(err, "Headers")
 				return
 			}
-			if zb0008 > z89264a71limitArrays {
+			if zb0010 > z89264a71limitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Headers) >= int(zb0008) {
-				z.Headers = (z.Headers)[:zb0008]
+			if cap(z.Headers) >= int(zb0010) {
+				z.Headers = (z.Headers)[:zb0010]
 			} else {
-				z.Headers = make([]Pair, zb0008)
+				z.Headers = make([]Pair, zb0010)
 			}
 			for za0003 := range z.Headers {
-				var zb0009 uint32
-				zb0009, err = dc.ReadArrayHeader()
+				var zb0011 uint32
+				zb0011, err = dc.ReadArrayHeader()
 				if err != nil {
 					err = msgp.WrapError(err, "Headers", za0003)
 					return
 				}
-				if zb0009 > z89264a71limitArrays {
+				if zb0011 > z89264a71limitArrays {
 					err = msgp.ErrLimitExceeded
 					return
 				}
-				if zb0009 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0009}
+				if zb0011 != 2 {
+					err = msgp.ArrayError{Wanted: 2, Got: zb0011}
 					return
 				}
 				z.Headers[za0003].Name, err = dc.ReadString()
@@ -343,34 +369,34 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				}
 			}
 		case "u":
-			var zb0010 uint32
-			zb0010, err = dc.ReadArrayHeader()
+			var zb0012 uint32
+			zb0012, err = dc.ReadArrayHeader()
 			if err != nil {
 				err = msgp.WrapError(err, "Metadata")
 				return
 			}
-			if zb0010 > z89264a71limitArrays {
+			if zb0012 > z89264a71limitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Metadata) >= int(zb0010) {
-				z.Metadata = (z.Metadata)[:zb0010]
+			if cap(z.Metadata) >= int(zb0012) {
+				z.Metadata = (z.Metadata)[:zb0012]
 			} else {
-				z.Metadata = make([]Pair, zb0010)
+				z.Metadata = make([]Pair, zb0012)
 			}
 			for za0004 := range z.Metadata {
-				var zb0011 uint32
-				zb0011, err = dc.ReadArrayHeader()
+				var zb0013 uint32
+				zb0013, err = dc.ReadArrayHeader()
 				if err != nil {
 					err = msgp.WrapError(err, "Metadata", za0004)
 					return
 				}
-				if zb0011 > z89264a71limitArrays {
+				if zb0013 > z89264a71limitArrays {
 					err = msgp.ErrLimitExceeded
 					return
 				}
-				if zb0011 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0011}
+				if zb0013 != 2 {
+					err = msgp.ArrayError{Wanted: 2, Got: zb0013}
 					return
 				}
 				z.Metadata[za0004].Name, err = dc.ReadString()
@@ -385,34 +411,34 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				}
 			}
 		case "t":
-			var zb0012 uint32
-			zb0012, err = dc.ReadArrayHeader()
+			var zb0014 uint32
+			zb0014, err = dc.ReadArrayHeader()
 			if err != nil {
 				err = msgp.WrapError(err, "Tags")
 				return
 			}
-			if zb0012 > z89264a71limitArrays {
+			if zb0014 > z89264a71limitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Tags) >= int(zb0012) {
-				z.Tags = (z.Tags)[:zb0012]
+			if cap(z.Tags) >= int(zb0014) {
+				z.Tags = (z.Tags)[:zb0014]
 			} else {
-				z.Tags = make([]Pair, zb0012)
+				z.Tags = make([]Pair, zb0014)
 			}
 			for za0005 := range z.Tags {
-				var zb0013 uint32
-				zb0013, err = dc.ReadArrayHeader()
+				var zb0015 uint32
+				zb0015, err = dc.ReadArrayHeader()
 				if err != nil {
 					err = msgp.WrapError(err, "Tags", za0005)
 					return
 				}
-				if zb0013 > z89264a71limitArrays {
+				if zb0015 > z89264a71limitArrays {
 					err = msgp.ErrLimitExceeded
 					return
 				}
-				if zb0013 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0013}
+				if zb0015 != 2 {
+					err = msgp.ArrayError{Wanted: 2, Got: zb0015}
 					return
 				}
 				z.Tags[za0005].Name, err = dc.ReadString()
@@ -427,34 +453,34 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				}
 			}
 		case "x":
-			var zb0014 uint32
-			zb0014, err = dc.ReadArrayHeader()
+			var zb0016 uint32
+			zb0016, err = dc.ReadArrayHeader()
 			if err != nil {
 				err = msgp.WrapError(err, "Custom")
 				return
 			}
-			if zb0014 > z89264a71limitArrays {
+			if zb0016 > z89264a71limitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Custom) >= int(zb0014) {
-				z.Custom = (z.Custom)[:zb0014]
+			if cap(z.Custom) >= int(zb0016) {
+				z.Custom = (z.Custom)[:zb0016]
 			} else {
-				z.Custom = make([]Pair, zb0014)
+				z.Custom = make([]Pair, zb0016)
 			}
 			for za0006 := range z.Custom {
-				var zb0015 uint32
-				zb0015, err = dc.ReadArrayHeader()
+				var zb0017 uint32
+				zb0017, err = dc.ReadArrayHeader()
 				if err != nil {
 					err = msgp.WrapError(err, "Custom", za0006)
 					return
 				}
-				if zb0015 > z89264a71limitArrays {
+				if zb0017 > z89264a71limitArrays {
 					err = msgp.ErrLimitExceeded
 					return
 				}
-				if zb0015 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0015}
+				if zb0017 != 2 {
+					err = msgp.ArrayError{Wanted: 2, Got: zb0017}
 					return
 				}
 				z.Custom[za0006].Name, err = dc.ReadString()
@@ -470,13 +496,13 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 			}
 		case "r":
 			{
-				var zb0016 string
-				zb0016, err = dc.ReadString()
+				var zb0018 string
+				zb0018, err = dc.ReadString()
 				if err != nil {
 					err = msgp.WrapError(err, "Request")
 					return
 				}
-				z.Request = cluster.RequestID(zb0016)
+				z.Request = cluster.RequestID(zb0018)
 			}
 		case "p":
 			err = z.Place.DecodeMsg(dc)
@@ -503,20 +529,20 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				}
 			}
 		case "n":
-			var zb0017 uint32
-			zb0017, err = dc.ReadArrayHeader()
+			var zb0019 uint32
+			zb0019, err = dc.ReadArrayHeader()
 			if err != nil {
 				err = msgp.WrapError(err, "Parts")
 				return
 			}
-			if zb0017 > z89264a71limitArrays {
+			if zb0019 > z89264a71limitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Parts) >= int(zb0017) {
-				z.Parts = (z.Parts)[:zb0017]
+			if cap(z.Parts) >= int(zb0019) {
+				z.Parts = (z.Parts)[:zb0019]
 			} else {
-				z.Parts = make([]Part, zb0017)
+				z.Parts = make([]Part, zb0019)
 			}
 			for za0007 := range z.Parts {
 				err = z.Parts[za0007].DecodeMsg(dc)
@@ -551,8 +577,8 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 // EncodeMsg implements msgp.Encodable
 func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 	// check for omitted fields
-	zb0001Len := uint32(22)
-	var zb0001Mask uint32 /* 22 bits */
+	zb0001Len := uint32(25)
+	var zb0001Mask uint32 /* 25 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -586,57 +612,69 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 		zb0001Len--
 		zb0001Mask |= 0x80
 	}
-	if z.Sums == nil {
+	if z.LockMode == "" {
 		zb0001Len--
 		zb0001Mask |= 0x100
 	}
-	if z.Composite == false {
+	if z.LockUntil == (time.Time{}) {
 		zb0001Len--
 		zb0001Mask |= 0x200
 	}
-	if z.Want == nil {
+	if z.LegalHold == "" {
 		zb0001Len--
 		zb0001Mask |= 0x400
 	}
-	if z.Owner == "" {
+	if z.Sums == nil {
 		zb0001Len--
 		zb0001Mask |= 0x800
 	}
-	if z.Headers == nil {
+	if z.Composite == false {
 		zb0001Len--
 		zb0001Mask |= 0x1000
 	}
-	if z.Metadata == nil {
+	if z.Want == nil {
 		zb0001Len--
 		zb0001Mask |= 0x2000
 	}
-	if z.Tags == nil {
+	if z.Owner == "" {
 		zb0001Len--
 		zb0001Mask |= 0x4000
 	}
-	if z.Custom == nil {
+	if z.Headers == nil {
 		zb0001Len--
 		zb0001Mask |= 0x8000
 	}
-	if z.Request == "" {
+	if z.Metadata == nil {
 		zb0001Len--
 		zb0001Mask |= 0x10000
 	}
-	if z.Coding == nil {
+	if z.Tags == nil {
+		zb0001Len--
+		zb0001Mask |= 0x20000
+	}
+	if z.Custom == nil {
 		zb0001Len--
 		zb0001Mask |= 0x40000
 	}
-	if z.Parts == nil {
+	if z.Request == "" {
 		zb0001Len--
 		zb0001Mask |= 0x80000
 	}
+	if z.Coding == nil {
+		zb0001Len--
+		zb0001Mask |= 0x200000
+	}
+	if z.Parts == nil {
+		zb0001Len--
+		zb0001Mask |= 0x400000
+	}
 	if z.PartCount == 0 {
 		zb0001Len--
-		zb0001Mask |= 0x100000
+		zb0001Mask |= 0x800000
 	}
 	if z.HasManifest == false {
 		zb0001Len--
-		zb0001Mask |= 0x200000
+		zb0001Mask |= 0x1000000
 	}
 	// variable map header, size zb0001Len
 	err = en.WriteMapHeader(zb0001Len)
@@ -743,6 +781,42 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 			}
 		}
 		if (zb0001Mask & 0x100) == 0 { // if not omitted
+			// write "lm"
+			err = en.Append(0xa2, 0x6c, 0x6d)
+			if err != nil {
+				return
+			}
+			err = en.WriteString(string(z.LockMode))
+			if err != nil {
+				err = msgp.WrapError(err, "LockMode")
+				return
+			}
+		}
+		if (zb0001Mask & 0x200) == 0 { // if not omitted
+			// write "lu"
+			err = en.Append(0xa2, 0x6c, 0x75)
+			if err != nil {
+				return
+			}
+			err = en.WriteTime(z.LockUntil)
+			if err != nil {
+				err = msgp.WrapError(err, "LockUntil")
+				return
+			}
+		}
+		if (zb0001Mask & 0x400) == 0 { // if not omitted
+			// write "lh"
+			err = en.Append(0xa2, 0x6c, 0x68)
+			if err != nil {
+				return
+			}
+			err = en.WriteString(string(z.LegalHold))
+			if err != nil {
+				err = msgp.WrapError(err, "LegalHold")
+				return
+			}
+		}
+		if (zb0001Mask & 0x800) == 0 { // if not omitted
 			// write "k"
 			err = en.Append(0xa1, 0x6b)
 			if err != nil {
@@ -775,7 +849,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x200) == 0 { // if not omitted
+		if (zb0001Mask & 0x1000) == 0 { // if not omitted
 			// write "kc"
 			err = en.Append(0xa2, 0x6b, 0x63)
 			if err != nil {
@@ -787,7 +861,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x400) == 0 { // if not omitted
+		if (zb0001Mask & 0x2000) == 0 { // if not omitted
 			// write "kw"
 			err = en.Append(0xa2, 0x6b, 0x77)
 			if err != nil {
@@ -810,7 +884,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x800) == 0 { // if not omitted
+		if (zb0001Mask & 0x4000) == 0 { // if not omitted
 			// write "o"
 			err = en.Append(0xa1, 0x6f)
 			if err != nil {
@@ -822,7 +896,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x1000) == 0 { // if not omitted
+		if (zb0001Mask & 0x8000) == 0 { // if not omitted
 			// write "h"
 			err = en.Append(0xa1, 0x68)
 			if err != nil {
@@ -855,7 +929,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x2000) == 0 { // if not omitted
+		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// write "u"
 			err = en.Append(0xa1, 0x75)
 			if err != nil {
@@ -888,7 +962,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x4000) == 0 { // if not omitted
+		if (zb0001Mask & 0x20000) == 0 { // if not omitted
 			// write "t"
 			err = en.Append(0xa1, 0x74)
 			if err != nil {
@@ -921,7 +995,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x8000) == 0 { // if not omitted
+		if (zb0001Mask & 0x40000) == 0 { // if not omitted
 			// write "x"
 			err = en.Append(0xa1, 0x78)
 			if err != nil {
@@ -954,7 +1028,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x10000) == 0 { // if not omitted
+		if (zb0001Mask & 0x80000) == 0 { // if not omitted
 			// write "r"
 			err = en.Append(0xa1, 0x72)
 			if err != nil {
@@ -976,7 +1050,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 			err = msgp.WrapError(err, "Place")
 			return
 		}
-		if (zb0001Mask & 0x40000) == 0 { // if not omitted
+		if (zb0001Mask & 0x200000) == 0 { // if not omitted
 			// write "ec"
 			err = en.Append(0xa2, 0x65, 0x63)
 			if err != nil {
@@ -995,7 +1069,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x80000) == 0 { // if not omitted
+		if (zb0001Mask & 0x400000) == 0 { // if not omitted
 			// write "n"
 			err = en.Append(0xa1, 0x6e)
 			if err != nil {
@@ -1018,7 +1092,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x100000) == 0 { // if not omitted
+		if (zb0001Mask & 0x800000) == 0 { // if not omitted
 			// write "nc"
 			err = en.Append(0xa2, 0x6e, 0x63)
 			if err != nil {
@@ -1030,7 +1104,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x200000) == 0 { // if not omitted
+		if (zb0001Mask & 0x1000000) == 0 { // if not omitted
 			// write "nm"
 			err = en.Append(0xa2, 0x6e, 0x6d)
 			if err != nil {
@@ -1050,8 +1124,8 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(22)
-	var zb0001Mask uint32 /* 22 bits */
+	zb0001Len := uint32(25)
+	var zb0001Mask uint32 /* 25 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -1085,57 +1159,69 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 		zb0001Len--
 		zb0001Mask |= 0x80
 	}
-	if z.Sums == nil {
+	if z.LockMode == "" {
 		zb0001Len--
 		zb0001Mask |= 0x100
 	}
-	if z.Composite == false {
+	if z.LockUntil == (time.Time{}) {
 		zb0001Len--
 		zb0001Mask |= 0x200
 	}
-	if z.Want == nil {
+	if z.LegalHold == "" {
 		zb0001Len--
 		zb0001Mask |= 0x400
 	}
-	if z.Owner == "" {
+	if z.Sums == nil {
 		zb0001Len--
 		zb0001Mask |= 0x800
 	}
-	if z.Headers == nil {
+	if z.Composite == false {
 		zb0001Len--
 		zb0001Mask |= 0x1000
 	}
-	if z.Metadata == nil {
+	if z.Want == nil {
 		zb0001Len--
 		zb0001Mask |= 0x2000
 	}
-	if z.Tags == nil {
+	if z.Owner == "" {
 		zb0001Len--
 		zb0001Mask |= 0x4000
 	}
-	if z.Custom == nil {
+	if z.Headers == nil {
 		zb0001Len--
 		zb0001Mask |= 0x8000
 	}
-	if z.Request == "" {
+	if z.Metadata == nil {
 		zb0001Len--
 		zb0001Mask |= 0x10000
 	}
-	if z.Coding == nil {
+	if z.Tags == nil {
+		zb0001Len--
+		zb0001Mask |= 0x20000
+	}
+	if z.Custom == nil {
 		zb0001Len--
 		zb0001Mask |= 0x40000
 	}
-	if z.Parts == nil {
+	if z.Request == "" {
 		zb0001Len--
 		zb0001Mask |= 0x80000
 	}
+	if z.Coding == nil {
+		zb0001Len--
+		zb0001Mask |= 0x200000
+	}
+	if z.Parts == nil {
+		zb0001Len--
+		zb0001Mask |= 0x400000
+	}
 	if z.PartCount == 0 {
 		zb0001Len--
-		zb0001Mask |= 0x100000
+		zb0001Mask |= 0x800000
 	}
 	if z.HasManifest == false {
 		zb0001Len--
-		zb0001Mask |= 0x200000
+		zb0001Mask |= 0x1000000
 	}
 	// variable map header, size zb0001Len
 	o = msgp.AppendMapHeader(o, zb0001Len)
@@ -1183,6 +1269,21 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			o = msgp.AppendBool(o, z.Marker)
 		}
 		if (zb0001Mask & 0x100) == 0 { // if not omitted
+			// string "lm"
+			o = append(o, 0xa2, 0x6c, 0x6d)
+			o = msgp.AppendString(o, string(z.LockMode))
+		}
+		if (zb0001Mask & 0x200) == 0 { // if not omitted
+			// string "lu"
+			o = append(o, 0xa2, 0x6c, 0x75)
+			o = msgp.AppendTime(o, z.LockUntil)
+		}
+		if (zb0001Mask & 0x400) == 0 { // if not omitted
+			// string "lh"
+			o = append(o, 0xa2, 0x6c, 0x68)
+			o = msgp.AppendString(o, string(z.LegalHold))
+		}
+		if (zb0001Mask & 0x800) == 0 { // if not omitted
 			// string "k"
 			o = append(o, 0xa1, 0x6b)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Sums)))
@@ -1196,12 +1297,12 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendBytes(o, z.Sums[za0001].Value)
 			}
 		}
-		if (zb0001Mask & 0x200) == 0 { // if not omitted
+		if (zb0001Mask & 0x1000) == 0 { // if not omitted
 			// string "kc"
 			o = append(o, 0xa2, 0x6b, 0x63)
 			o = msgp.AppendBool(o, z.Composite)
 		}
-		if (zb0001Mask & 0x400) == 0 { // if not omitted
+		if (zb0001Mask & 0x2000) == 0 { // if not omitted
 			// string "kw"
 			o = append(o, 0xa2, 0x6b, 0x77)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Want)))
@@ -1212,12 +1313,12 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, string(z.Want[za0002]))
 			}
 		}
-		if (zb0001Mask & 0x800) == 0 { // if not omitted
+		if (zb0001Mask & 0x4000) == 0 { // if not omitted
 			// string "o"
 			o = append(o, 0xa1, 0x6f)
 			o = msgp.AppendString(o, string(z.Owner))
 		}
-		if (zb0001Mask & 0x1000) == 0 { // if not omitted
+		if (zb0001Mask & 0x8000) == 0 { // if not omitted
 			// string "h"
 			o = append(o, 0xa1, 0x68)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Headers)))
@@ -1231,7 +1332,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Headers[za0003].Value)
 			}
 		}
-		if (zb0001Mask & 0x2000) == 0 { // if not omitted
+		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// string "u"
 			o = append(o, 0xa1, 0x75)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Metadata)))
@@ -1245,7 +1346,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Metadata[za0004].Value)
 			}
 		}
-		if (zb0001Mask & 0x4000) == 0 { // if not omitted
+		if (zb0001Mask & 0x20000) == 0 { // if not omitted
 			// string "t"
 			o = append(o, 0xa1, 0x74)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Tags)))
@@ -1259,7 +1360,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Tags[za0005].Value)
 			}
 		}
-		if (zb0001Mask & 0x8000) == 0 { // if not omitted
+		if (zb0001Mask & 0x40000) == 0 { // if not omitted
 			// string "x"
 			o = append(o, 0xa1, 0x78)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Custom)))
@@ -1273,7 +1374,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Custom[za0006].Value)
 			}
 		}
-		if (zb0001Mask & 0x10000) == 0 { // if not omitted
+		if (zb0001Mask & 0x80000) == 0 { // if not omitted
 			// string "r"
 			o = append(o, 0xa1, 0x72)
 			o = msgp.AppendString(o, string(z.Request))
@@ -1285,7 +1386,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			err = msgp.WrapError(err, "Place")
 			return
 		}
-		if (zb0001Mask & 0x40000) == 0 { // if not omitted
+		if (zb0001Mask & 0x200000) == 0 { // if not omitted
 			// string "ec"
 			o = append(o, 0xa2, 0x65, 0x63)
 			if z.Coding == nil {
@@ -1298,7 +1399,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x80000) == 0 { // if not omitted
+		if (zb0001Mask & 0x400000) == 0 { // if not omitted
 			// string "n"
 			o = append(o, 0xa1, 0x6e)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Parts)))
@@ -1313,12 +1414,12 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x100000) == 0 { // if not omitted
+		if (zb0001Mask & 0x800000) == 0 { // if not omitted
 			// string "nc"
 			o = append(o, 0xa2, 0x6e, 0x63)
 			o = msgp.AppendInt(o, z.PartCount)
 		}
-		if (zb0001Mask & 0x200000) == 0 { // if not omitted
+		if (zb0001Mask & 0x1000000) == 0 { // if not omitted
 			// string "nm"
 			o = append(o, 0xa2, 0x6e, 0x6d)
 			o = msgp.AppendBool(o, z.HasManifest)
@@ -1397,63 +1498,89 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Marker")
 				return
 			}
+		case "lm":
+			{
+				var zb0002 string
+				zb0002, bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "LockMode")
+					return
+				}
+				z.LockMode = cluster.LockMode(zb0002)
+			}
+		case "lu":
+			z.LockUntil, bts, err = msgp.ReadTimeBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "LockUntil")
+				return
+			}
+		case "lh":
+			{
+				var zb0003 string
+				zb0003, bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "LegalHold")
+					return
+				}
+				z.LegalHold = cluster.LegalHold(zb0003)
+			}
 		case "k":
-			var zb0002 uint32
-			zb0002, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0004 uint32
+			zb0004, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Sums")
 				return
 			}
-			if zb0002 > z89264a71limitArrays {
+			if zb0004 > z89264a71limitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Sums) >= int(zb0002) {
-				z.Sums = (z.Sums)[:zb0002]
+			if cap(z.Sums) >= int(zb0004) {
+				z.Sums = (z.Sums)[:zb0004]
 			} else {
-				z.Sums = make([]Sum, zb0002)
+				z.Sums = make([]Sum, zb0004)
 			}
 			for za0001 := range z.Sums {
-				var zb0003 uint32
-				zb0003, bts, err = msgp.ReadArrayHeaderBytes(bts)
+				var zb0005 uint32
+				zb0005, bts, err = msgp.ReadArrayHeaderBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Sums", za0001)
 					return
 				}
-				if zb0003 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0003}
+				if zb0005 != 2 {
+					err = msgp.ArrayError{Wanted: 2, Got: zb0005}
 					return
 				}
 				{
-					var zb0004 string
-					zb0004, bts, err = msgp.ReadStringBytes(bts)
+					var zb0006 string
+					zb0006, bts, err = msgp.ReadStringBytes(bts)
 					if err != nil {
 						err = msgp.WrapError(err, "Sums", za0001, "Type")
 						return
 					}
-					z.Sums[za0001].Type = cluster.ChecksumType(zb0004)
+					z.Sums[za0001].Type = cluster.ChecksumType(zb0006)
 				}
-				var zb0005 uint32
-				zb0005, bts, err = msgp.ReadBytesHeader(bts)
+				var zb0007 uint32
+				zb0007, bts, err = msgp.ReadBytesHeader(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Sums", za0001, "Value")
 					return
 				}
-				if zb0005 > z89264a71limitArrays {
+				if zb0007 > z89264a71limitArrays {
 					err = msgp.ErrLimitExceeded
 					return
 				}
-				if z.Sums[za0001].Value == nil || uint32(cap(z.Sums[za0001].Value)) < zb0005 {
-					z.Sums[za0001].Value = make([]byte, zb0005)
+				if z.Sums[za0001].Value == nil || uint32(cap(z.Sums[za0001].Value)) < zb0007 {
+					z.Sums[za0001].Value = make([]byte, zb0007)
 				} else {
-					z.Sums[za0001].Value = z.Sums[za0001].Value[:zb0005]
+					z.Sums[za0001].Value = z.Sums[za0001].Value[:zb0007]
 				}
-				if uint32(len(bts)) < zb0005 {
+				if uint32(len(bts)) < zb0007 {
 					err = msgp.ErrShortBytes
 					return
 				}
-				copy(z.Sums[za0001].Value, bts[:zb0005])
-				bts = bts[zb0005:]
+				copy(z.Sums[za0001].Value, bts[:zb0007])
+				bts = bts[zb0007:]
 			}
 		case "kc":
 			z.Composite, bts, err = msgp.ReadBoolBytes(bts)
@@ -1462,67 +1589,67 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				return
 			}
 		case "kw":
-			var zb0006 uint32
-			zb0006, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0008 uint32
+			zb0008, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Want")
 				return
 			}
-			if zb0006 > z89264a71limitArrays {
+			if zb0008 > z89264a71limitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Want) >= int(zb0006) {
-				z.Want = (z.Want)[:zb0006]
+			if cap(z.Want) >= int(zb0008) {
+				z.Want = (z.Want)[:zb0008]
 			} else {
-				z.Want = make([]cluster.ChecksumType, zb0006)
+				z.Want = make([]cluster.ChecksumType, zb0008)
 			}
 			for za0002 := range z.Want {
 				{
-					var zb0007 string
-					zb0007, bts, err = msgp.ReadStringBytes(bts)
+					var zb0009 string
+					zb0009, bts, err = msgp.ReadStringBytes(bts)
 					if err != nil {
 						err = msgp.WrapError(err, "Want", za0002)
 						return
 					}
-					z.Want[za0002] = cluster.ChecksumType(zb0007)
+					z.Want[za0002] = cluster.ChecksumType(zb0009)
 				}
 			}
 		case "o":
 			{
-				var zb0008 string
-				zb0008, bts, err = msgp.ReadStringBytes(bts)
+				var zb0010 string
+				zb0010, bts, err = msgp.ReadStringBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Owner")
 					return
 				}
-				z.Owner = cluster.AccessKeyID(zb0008)
+				z.Owner = cluster.AccessKeyID(zb0010)
 			}
 		case "h":
-			var zb0009 uint32
-			zb0009, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0011 uint32
+			zb0011, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Headers")
 				return
 			}
-			if zb0009 > z89264a71limitArrays {
+			if zb0011 > z89264a71limitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Headers) >= int(zb0009) {
-				z.Headers = (z.Headers)[:zb0009]
+			if cap(z.Headers) >= int(zb0011) {
+				z.Headers = (z.Headers)[:zb0011]
 			} else {
-				z.Headers = make([]Pair, zb0009)
+				z.Headers = make([]Pair, zb0011)
 			}
 			for za0003 := range z.Headers {
-				var zb0010 uint32
-				zb0010, bts, err = msgp.ReadArrayHeaderBytes(bts)
+				var zb0012 uint32
+				zb0012, bts, err = msgp.ReadArrayHeaderBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Headers", za0003)
 					return
 				}
-				if zb0010 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0010}
+				if zb0012 != 2 {
+					err = msgp.ArrayError{Wanted: 2, Got: zb0012}
 					return
 				}
 				z.Headers[za0003].Name, bts, err = msgp.ReadStringBytes(bts)
@@ -1537,30 +1664,30 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				}
 			}
 		case "u":
-			var zb0011 uint32
-			zb0011, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0013 uint32
+			zb0013, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Metadata")
 				return
 			}
-			if zb0011 > z89264a71limitArrays {
+			if zb0013 > z89264a71limitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Metadata) >= int(zb0011) {
-				z.Metadata = (z.Metadata)[:zb0011]
+			if cap(z.Metadata) >= int(zb0013) {
+				z.Metadata = (z.Metadata)[:zb0013]
 			} else {
-				z.Metadata = make([]Pair, zb0011)
+				z.Metadata = make([]Pair, zb0013)
 			}
 			for za0004 := range z.Metadata {
-				var zb0012 uint32
-				zb0012, bts, err = msgp.ReadArrayHeaderBytes(bts)
+				var zb0014 uint32
+				zb0014, bts, err = msgp.ReadArrayHeaderBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Metadata", za0004)
 					return
 				}
-				if zb0012 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0012}
+				if zb0014 != 2 {
+					err = msgp.ArrayError{Wanted: 2, Got: zb0014}
 					return
 				}
 				z.Metadata[za0004].Name, bts, err = msgp.ReadStringBytes(bts)
@@ -1575,30 +1702,30 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				}
 			}
 		case "t":
-			var zb0013 uint32
-			zb0013, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0015 uint32
+			zb0015, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Tags")
 				return
 			}
-			if zb0013 > z89264a71limitArrays {
+			if zb0015 > z89264a71limitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Tags) >= int(zb0013) {
-				z.Tags = (z.Tags)[:zb0013]
+			if cap(z.Tags) >= int(zb0015) {
+				z.Tags = (z.Tags)[:zb0015]
 			} else {
-				z.Tags = make([]Pair, zb0013)
+				z.Tags = make([]Pair, zb0015)
 			}
 			for za0005 := range z.Tags {
-				var zb0014 uint32
-				zb0014, bts, err = msgp.ReadArrayHeaderBytes(bts)
+				var zb0016 uint32
+				zb0016, bts, err = msgp.ReadArrayHeaderBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Tags", za0005)
 					return
 				}
-				if zb0014 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0014}
+				if zb0016 != 2 {
+					err = msgp.ArrayError{Wanted: 2, Got: zb0016}
 					return
 				}
 				z.Tags[za0005].Name, bts, err = msgp.ReadStringBytes(bts)
@@ -1613,30 +1740,30 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				}
 			}
 		case "x":
-			var zb0015 uint32
-			zb0015, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0017 uint32
+			zb0017, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Custom")
 				return
 			}
-			if zb0015 > z89264a71limitArrays {
+			if zb0017 > z89264a71limitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Custom) >= int(zb0015) {
-				z.Custom = (z.Custom)[:zb0015]
+			if cap(z.Custom) >= int(zb0017) {
+				z.Custom = (z.Custom)[:zb0017]
 			} else {
-				z.Custom = make([]Pair, zb0015)
+				z.Custom = make([]Pair, zb0017)
 			}
 			for za0006 := range z.Custom {
-				var zb0016 uint32
-				zb0016, bts, err = msgp.ReadArrayHeaderBytes(bts)
+				var zb0018 uint32
+				zb0018, bts, err = msgp.ReadArrayHeaderBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Custom", za0006)
 					return
 				}
-				if zb0016 != 2 {
-					err = msgp.ArrayError{Wanted: 2, Got: zb0016}
+				if zb0018 != 2 {
+					err = msgp.ArrayError{Wanted: 2, Got: zb0018}
 					return
 				}
 				z.Custom[za0006].Name, bts, err = msgp.ReadStringBytes(bts)
@@ -1652,13 +1779,13 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			}
 		case "r":
 			{
-				var zb0017 string
-				zb0017, bts, err = msgp.ReadStringBytes(bts)
+				var zb0019 string
+				zb0019, bts, err = msgp.ReadStringBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Request")
 					return
 				}
-				z.Request = cluster.RequestID(zb0017)
+				z.Request = cluster.RequestID(zb0019)
 			}
 		case "p":
 			bts, err = z.Place.UnmarshalMsg(bts)
@@ -1684,20 +1811,20 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				}
 			}
 		case "n":
-			var zb0018 uint32
-			zb0018, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0020 uint32
+			zb0020, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Parts")
 				return
 			}
-			if zb0018 > z89264a71limitArrays {
+			if zb0020 > z89264a71limitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Parts) >= int(zb0018) {
-				z.Parts = (z.Parts)[:zb0018]
+			if cap(z.Parts) >= int(zb0020) {
+				z.Parts = (z.Parts)[:zb0020]
 			} else {
-				z.Parts = make([]Part, zb0018)
+				z.Parts = make([]Part, zb0020)
 			}
 			for za0007 := range z.Parts {
 				bts, err = z.Parts[za0007].UnmarshalMsg(bts)
@@ -1732,7 +1859,7 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Fields) Msgsize() (s int) {
-	s = 3 + 2 + msgp.Int64Size + 2 + msgp.TimeSize + 2 + msgp.TimeSize + 2 + msgp.StringPrefixSize + len(z.ETag) + 2 + msgp.Int64Size + 3 + msgp.Uint64Size + 3 + msgp.BoolSize + 3 + msgp.BoolSize + 2 + msgp.ArrayHeaderSize
+	s = 3 + 2 + msgp.Int64Size + 2 + msgp.TimeSize + 2 + msgp.TimeSize + 2 + msgp.StringPrefixSize + len(z.ETag) + 2 + msgp.Int64Size + 3 + msgp.Uint64Size + 3 + msgp.BoolSize + 3 + msgp.BoolSize + 3 + msgp.StringPrefixSize + len(string(z.LockMode)) + 3 + msgp.TimeSize + 3 + msgp.StringPrefixSize + len(string(z.LegalHold)) + 2 + msgp.ArrayHeaderSize
 	for za0001 := range z.Sums {
 		s += 1 + msgp.StringPrefixSize + len(string(z.Sums[za0001].Type)) + msgp.BytesPrefixSize + len(z.Sums[za0001].Value)
 	}

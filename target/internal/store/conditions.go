@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -29,41 +30,61 @@ type Conditions struct {
 	UnmodifiedSince time.Time
 	RangeETag       string    // If-Range with an ETag: when it is another, the range is ignored
 	RangeModified   time.Time // If-Range with a date
+
+	// Of a delete only.
+	ModifiedAt time.Time // the object was last modified then, compared in whole seconds; zero is none
+	Size       *int64    // it has that many bytes; nil is none
+}
+
+// FailedCondition is wrapped by KindPreconditionFailed: it names the condition that does not hold, as HTTP does.
+type FailedCondition struct{ Name string }
+
+// Error says which one.
+func (c *FailedCondition) Error() string { return "the condition " + c.Name + " does not hold" }
+
+// ConditionOf returns the name of the condition for which a request was refused, or "".
+func ConditionOf(err error) string {
+	var c *FailedCondition
+	if errors.As(err, &c) {
+		return c.Name
+	}
+	return ""
 }
 
 // state is what conditions are judged against.
 type state struct {
 	exists   bool
 	etag     string
+	size     int64
 	modified time.Time
 }
 
-// judge returns KindOther when the conditions hold, else the kind of failure, as a read has it.
-func (c *Conditions) judge(s state) cluster.Kind {
+// judge returns KindOther when the conditions hold, else the kind of failure, as a read has it, and the condition.
+func (c *Conditions) judge(s state) (cluster.Kind, string) {
 	switch {
 	case c.Match.IsSet():
 		if !s.exists && !c.Match.Any {
-			return cluster.KindObjectNotFound
+			return cluster.KindObjectNotFound, "If-Match"
 		}
 		if !s.exists || !c.Match.has(s.etag) {
-			return cluster.KindPreconditionFailed
+			return cluster.KindPreconditionFailed, "If-Match"
 		}
 	case !c.UnmodifiedSince.IsZero() && s.exists:
 		if s.seconds() > c.UnmodifiedSince.Unix() {
-			return cluster.KindPreconditionFailed
+			return cluster.KindPreconditionFailed, "If-Unmodified-Since"
 		}
 	}
 	switch {
 	case c.NoneMatch.IsSet():
 		if s.exists && c.NoneMatch.has(s.etag) {
-			return cluster.KindNotModified
+			return cluster.KindNotModified, "If-None-Match"
 		}
 	case !c.ModifiedSince.IsZero() && s.exists:
 		if s.seconds() <= c.ModifiedSince.Unix() {
-			return cluster.KindNotModified
+			return cluster.KindNotModified, "If-Modified-Since"
 		}
 	}
-	return cluster.KindOther
+	return cluster.KindOther, ""
 }
 
 // seconds is the modification time as Last-Modified tells it.
@@ -71,11 +92,11 @@ func (s state) seconds() int64 { return s.modified.Unix() }
 
 // forRead judges the conditions of a GET or HEAD.
 func (c *Conditions) forRead(op string, n name, s state) error {
-	switch kind := c.judge(s); {
+	switch kind, failed := c.judge(s); {
 	case kind == cluster.KindNotModified:
 		return n.fail(op, kind, "the object was not modified")
 	case kind == cluster.KindPreconditionFailed:
-		return n.fail(op, kind, "a condition of the request does not hold")
+		return n.wrap(op, kind, &FailedCondition{failed})
 	case !s.exists:
 		return n.fail(op, cluster.KindObjectNotFound, "does not exist")
 	}
@@ -84,14 +105,37 @@ func (c *Conditions) forRead(op string, n name, s state) error {
 
 // forWrite judges the conditions of a request that changes the object.
 func (c *Conditions) forWrite(op string, n name, s state) error {
-	switch kind := c.judge(s); kind {
+	switch kind, failed := c.judge(s); kind {
 	case cluster.KindOther:
 		return nil
 	case cluster.KindObjectNotFound:
 		return n.fail(op, kind, "does not exist")
 	default:
-		return n.fail(op, cluster.KindPreconditionFailed, "a condition of the request does not hold")
+		return n.wrap(op, cluster.KindPreconditionFailed, &FailedCondition{failed})
 	}
+}
+
+// forDelete judges the conditions of a delete. They are about what would go: where there is nothing, nothing is in the way.
+func (c *Conditions) forDelete(op string, n name, s state) error {
+	if !s.exists {
+		return nil
+	}
+	_, failed := c.judge(s)
+	switch {
+	case failed != "":
+	case !c.ModifiedAt.IsZero() && s.seconds() != c.ModifiedAt.Unix():
+		failed = "x-amz-if-match-last-modified-time"
+	case c.Size != nil && s.size != *c.Size:
+		failed = "x-amz-if-match-size"
+	default:
+		return nil
+	}
+	return n.wrap(op, cluster.KindPreconditionFailed, &FailedCondition{failed})
+}
+
+// isSet reports whether there is any.
+func (c *Conditions) isSet() bool {
+	return c.Match.IsSet() || c.NoneMatch.IsSet() || !c.ModifiedSince.IsZero() || !c.UnmodifiedSince.IsZero() || !c.ModifiedAt.IsZero() || c.Size != nil
 }
 
 // keepsRange judges If-Range: false means that the whole object is to be sent.

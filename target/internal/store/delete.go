@@ -35,7 +35,7 @@ func (t *turn) delete(r *DeleteRequest) (DeleteResult, error) {
 	if made, ended, err := t.earlier(newest(current, tombstone)); ended || err != nil {
 		return DeleteResult{Existed: made != nil}, err
 	}
-	if err := r.If.forWrite(t.op, t.name, stateOf(current)); err != nil {
+	if err := r.If.forDelete(t.op, t.name, stateOf(current)); err != nil {
 		return DeleteResult{}, t.refuse(err)
 	}
 	if err := t.stands(r, current); err != nil {

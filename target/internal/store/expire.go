@@ -316,7 +316,7 @@ func (p *expiryPass) remove(ctx context.Context, b *Expiring, r *meta.Record, al
 // soon, and only without a lease this one ends.
 func (p *expiryPass) trouble(key cluster.ObjectKey, err error) error {
 	switch cluster.KindOf(err) {
-	case cluster.KindConflict, cluster.KindObjectNotFound, cluster.KindVersionNotFound, cluster.KindUploadNotFound, cluster.KindBucketNotFound, cluster.KindDenied:
+	case cluster.KindConflict, cluster.KindObjectNotFound, cluster.KindVersionNotFound, cluster.KindUploadNotFound, cluster.KindBucketNotFound, cluster.KindLocked:
 		return nil
 	case cluster.KindUnavailable:
 	default:

@@ -29,15 +29,16 @@ func stateOf(r *meta.Record) state {
 	if r == nil {
 		return state{}
 	}
-	return state{exists: true, etag: r.ETag, modified: r.Modified}
+	return state{exists: true, etag: r.ETag, size: r.Size, modified: r.Modified}
 }
 
 // metadataOf is what a client said of the object or upload of a record.
 func metadataOf(r *meta.Record) Metadata {
-	return Metadata{Headers: r.Headers, User: r.Metadata, Custom: r.Custom, Tags: r.Tags}
+	return Metadata{Headers: r.Headers, User: r.Metadata, Custom: r.Custom, Tags: r.Tags, Lock: lockOf(r)}
 }
 
 // describe notes in a record what a client says of its object or upload.
 func describe(r *meta.Record, md *Metadata) {
 	r.Headers, r.Metadata, r.Custom, r.Tags = md.Headers, md.User, md.Custom, md.Tags
+	r.LockMode, r.LockUntil, r.LegalHold = md.Lock.Mode, md.Lock.Until, md.Lock.Hold
 }

@@ -129,6 +129,9 @@ func (m *model) deleteAny(rt *rapid.T) {
 	r := &DeleteRequest{Call: m.call(key), Bucket: m.bucket, Key: cluster.ObjectKey(key)}
 	var holds bool
 	r.If, holds = m.conditions(rt, key)
+	if _, exists := m.objects[key]; !exists {
+		holds = true // there is nothing that could be another object
+	}
 	got, err := m.store.Delete(context.Background(), r)
 	if !m.settle(rt, "delete", err, holds) {
 		return

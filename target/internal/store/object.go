@@ -53,6 +53,7 @@ type Metadata struct {
 	User    []Pair // x-amz-meta-*, without that prefix, in the order in which they came
 	Custom  []Pair // AIStore's custom properties
 	Tags    []Pair // S3's, in the order in which they came
+	Lock    Lock   // of a version that is made; Update changes it by UpdateRequest.Lock only
 }
 
 // Info is what is known of a visible object.
@@ -123,8 +124,9 @@ type DeleteRequest struct {
 	Owner   cluster.AccessKeyID // of the marker
 	If      Conditions          // of the object that would be hidden, or of the version
 	// Base, when it is not zero, is the generation of the record that may go: KindConflict when there is another one by then.
-	Base  cluster.Generation
-	Alone bool // the version may go only when it is the last one: else KindConflict
+	Base   cluster.Generation
+	Alone  bool // the version may go only when it is the last one: else KindConflict
+	Bypass bool // the caller may, and wants to, remove a version whose retention is in governance mode
 }
 
 // DeleteResult says what a delete found.
@@ -141,7 +143,9 @@ type UpdateRequest struct {
 	Key     cluster.ObjectKey
 	Version cluster.VersionID // when set: of this version
 	If      Conditions
-	Edit    func(*Metadata) // changes the metadata in place, under the key's lock; may be called more than once
+	Edit    func(*Metadata) // changes the metadata in place, under the key's lock; may be called more than once; nil for nothing
+
+	Lock *LockChange // nil: the lock stays
 
 	KeepModified bool // S3's Last-Modified stays: tags are no part of the object
 }

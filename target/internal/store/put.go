@@ -110,6 +110,7 @@ func (s *Store) newRecord(n name, r *PutRequest) *meta.Record {
 	record.Created, record.Modified = now, now
 	record.Owner, record.Request = r.Owner, r.Request
 	describe(record, &r.Metadata)
+	retain(record, n.bucket.Props.Lock)
 	return record
 }
 

@@ -24,6 +24,7 @@ type turn struct {
 	shard  *shard
 	claim  *claim      // of the attempt itself, in a turn that looks for earlier ones
 	cohort *cohort     // nil when the store is closing
+	bypass bool        // a retention in governance mode does not hold the turn back
 	part   *sync.Mutex // of one part, held while shard.lock is shared; nil when that is held exclusively
 }
 

@@ -36,6 +36,9 @@ func (s *Store) Update(_ context.Context, r *UpdateRequest) (*Info, error) {
 	if err == nil && current == nil {
 		err = t.fail(cluster.KindObjectNotFound, "does not exist")
 	}
+	if err == nil && r.Lock != nil {
+		err = t.relockable(current, r.Lock)
+	}
 	if err != nil {
 		return nil, t.refuse(err)
 	}
@@ -60,7 +63,13 @@ func (t *turn) edited(current *meta.Record, r *UpdateRequest) (*meta.Record, err
 		record.Parts, record.HasManifest = parts, false
 	}
 	md := metadataOf(current)
-	r.Edit(&md)
+	if r.Edit != nil {
+		r.Edit(&md)
+	}
+	md.Lock = lockOf(current)
+	if r.Lock != nil {
+		r.Lock.apply(&md.Lock)
+	}
 	describe(&record, &md)
 	if !r.KeepModified {
 		record.Modified = t.store.o.Now()

@@ -411,6 +411,7 @@ func (t *turn) assemble(upload *meta.Record, parts []*meta.Record, r *CompleteRe
 	record.Owner = upload.Owner
 	md := metadataOf(upload)
 	describe(record, &md)
+	retain(record, t.name.bucket.Props.Lock)
 	return record, nil
 }
 

@@ -100,8 +100,12 @@ func (t *turn) number(old *meta.Record) uint64 {
 	return now
 }
 
-// release frees the bytes of a record that is replaced.
+// release frees the bytes of a version that is replaced or removed. Every change that makes one unreachable comes here, so it is
+// here that a lock refuses.
 func (t *turn) release(c *change, old *meta.Record) error {
+	if err := t.unlocked(old); err != nil {
+		return err
+	}
 	places, err := t.places(old)
 	c.free = append(c.free, places...)
 	return err
@@ -165,11 +169,15 @@ func (t *turn) mark(r *DeleteRequest) (DeleteResult, error) {
 	if made, ended, err := t.earlier(old); ended || err != nil {
 		return deleted(made), err
 	}
-	if err := r.If.forWrite(t.op, t.name, stateOf(current)); err != nil {
+	if err := r.If.forDelete(t.op, t.name, stateOf(current)); err != nil {
 		return DeleteResult{}, t.refuse(err)
 	}
 	if err := t.stands(r, current); err != nil {
 		return DeleteResult{}, err
+	}
+	if current == nil && r.If.isSet() {
+		t.remember(0, outcome{})
+		return DeleteResult{}, nil // what was to be hidden is not there
 	}
 	marker := t.grave(meta.Tombstone)
 	marker.Marker, marker.Owner = true, r.Owner
@@ -207,6 +215,7 @@ func (t *turn) deleteVersion(r *DeleteRequest) (DeleteResult, error) {
 		none.Existed = made != nil
 		return none, err
 	}
+	t.bypass = r.Bypass
 	c, gone := &change{}, old
 	if isVersion(old) && old.KeyVersion() == number {
 		err = t.removeCurrent(c, old, r.Alone)
@@ -232,7 +241,7 @@ func (t *turn) judge(r *DeleteRequest, gone *meta.Record) error {
 	if gone != nil && !gone.Marker {
 		s = stateOf(gone)
 	}
-	if err := r.If.forWrite(t.op, t.name, s); err != nil {
+	if err := r.If.forDelete(t.op, t.name, s); err != nil {
 		return t.refuse(err)
 	}
 	if err := t.stands(r, gone); err != nil {

@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
@@ -21,6 +23,7 @@ type versionModel struct {
 	mem      *vfs.MemFS
 	versions map[string][]version
 	seed     int
+	ahead    atomic.Int64 // of the store's wall clock
 }
 
 type version struct {
@@ -28,17 +31,21 @@ type version struct {
 	marker bool
 	data   []byte
 	note   string
+	lock   Lock
 }
 
 var versionKeys = []string{"a", "a/b", "a/c", "b"}
 
-// TestVersions compares a bucket with the model while versions are made, removed by id, suspended, changed, and the process
+// TestVersions compares a bucket with the model while versions are made, removed by id, suspended, changed, locked, and the process
 // crashes; in the end nothing is left on the disk when all versions are gone.
 func TestVersions(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		mem := vfs.NewCrashableMem()
 		m := &versionModel{mem: mem, versions: make(map[string][]version)}
-		m.bed = newBed(t, mem, rapid.IntRange(1, 2).Draw(rt, "mountpaths"), func(o *Options) { o.InlineMax = 64 })
+		m.bed = newBed(t, mem, rapid.IntRange(1, 2).Draw(rt, "mountpaths"), func(o *Options) {
+			o.InlineMax = 64
+			o.Now = m.now
+		})
 		defer func() { m.close() }()
 		for range rapid.IntRange(0, 2).Draw(rt, "objects from before") {
 			m.putAny(rt)
@@ -51,16 +58,23 @@ func TestVersions(t *testing.T) {
 			"delete version": m.deleteVersion,
 			"upload":         m.uploadAny,
 			"update":         m.updateAny,
-			"suspend":        func(*rapid.T) { m.bucket.Props.Versioning = cluster.VersioningSuspended },
-			"enable":         func(*rapid.T) { m.bucket.Props.Versioning = cluster.VersioningEnabled },
-			"list":           m.listAny,
-			"restart":        func(*rapid.T) { m.restart() },
-			"crash":          m.crash,
-			"":               m.verify,
+			"lock":           m.lockAny,
+			"lock bucket":    m.lockBucket,
+			"later": func(rt *rapid.T) {
+				m.ahead.Add(int64(rapid.SampledFrom([]int{1, 20, 50}).Draw(rt, "hours")) * int64(time.Hour))
+			},
+			"suspend": func(*rapid.T) { m.bucket.Props.Versioning = cluster.VersioningSuspended },
+			"enable":  func(*rapid.T) { m.bucket.Props.Versioning = cluster.VersioningEnabled },
+			"list":    m.listAny,
+			"restart": func(*rapid.T) { m.restart() },
+			"crash":   m.crash,
+			"":        m.verify,
 		})
 		m.removeAll(rt)
 	})
 }
+
+func (m *versionModel) now() time.Time { return time.Now().Add(time.Duration(m.ahead.Load())) }
 
 func (m *versionModel) key(rt *rapid.T) string { return rapid.SampledFrom(versionKeys).Draw(rt, "key") }
 
@@ -92,11 +106,14 @@ func (m *versionModel) putAny(rt *rapid.T) {
 	key, data := m.key(rt), m.bytes(rt)
 	r := m.putRequest(key, data)
 	info, err := m.store.Put(context.Background(), r)
+	if m.keepsNull(rt, key, err) {
+		return
+	}
 	if err != nil {
 		rt.Fatal(err)
 	}
 	m.wantID(rt, key, info.VersionID)
-	m.add(key, version{id: info.VersionID, data: data})
+	m.add(key, version{id: info.VersionID, data: data, lock: m.wantLock(rt, info)})
 	r.Body = bytes.NewReader(data)
 	if again, err := m.store.Put(context.Background(), r); err != nil || again.VersionID != info.VersionID {
 		rt.Fatalf("a replay made version %v: %v", again, err)
@@ -123,11 +140,17 @@ func (m *versionModel) uploadAny(rt *rapid.T) {
 	}
 	r := &CompleteRequest{Call: m.call(key), Bucket: m.bucket, Key: k, Upload: id, Parts: parts, Size: -1, SmallParts: true}
 	info, err := m.store.Complete(ctx, r)
+	if m.keepsNull(rt, key, err) {
+		if err := m.store.Abort(ctx, &AbortRequest{Call: m.call(key), Bucket: m.bucket, Key: k, Upload: id}); err != nil {
+			rt.Fatal(err)
+		}
+		return
+	}
 	if err != nil {
 		rt.Fatal(err)
 	}
 	m.wantID(rt, key, info.VersionID)
-	m.add(key, version{id: info.VersionID, data: whole})
+	m.add(key, version{id: info.VersionID, data: whole, lock: m.wantLock(rt, info)})
 	if again, err := m.store.Complete(ctx, r); err != nil || again.VersionID != info.VersionID {
 		rt.Fatalf("a second Complete: %+v, %v; want version %s", again, err, info.VersionID)
 	}
@@ -137,6 +160,9 @@ func (m *versionModel) deleteAny(rt *rapid.T) {
 	key := m.key(rt)
 	r := &DeleteRequest{Call: m.call(key), Bucket: m.bucket, Key: cluster.ObjectKey(key)}
 	got, err := m.store.Delete(context.Background(), r)
+	if m.keepsNull(rt, key, err) {
+		return
+	}
 	if err != nil || !got.Marker {
 		rt.Fatalf("delete: %+v, %v", got, err)
 	}
@@ -159,8 +185,18 @@ func (m *versionModel) deleteVersion(rt *rapid.T) {
 }
 
 func (m *versionModel) remove(rt *rapid.T, key string, id cluster.VersionID, at int) {
-	r := &DeleteRequest{Call: m.call(key), Bucket: m.bucket, Key: cluster.ObjectKey(key), Version: id}
+	r := &DeleteRequest{Call: m.call(key), Bucket: m.bucket, Key: cluster.ObjectKey(key), Version: id, Bypass: rapid.Bool().Draw(rt, "bypass")}
 	got, err := m.store.Delete(context.Background(), r)
+	if at >= 0 && m.locked(&m.versions[key][at], r.Bypass) {
+		if !cluster.Is(err, cluster.KindLocked) {
+			rt.Fatalf("delete of the locked version %s, %+v: %+v, %v", id, m.versions[key][at].lock, got, err)
+		}
+		m.ahead.Add(int64(1000 * time.Hour))
+		if _, err := m.store.Delete(context.Background(), r); !cluster.Is(err, cluster.KindLocked) {
+			rt.Fatalf("a replay of a refused delete, when the lock had ended: %v", err)
+		}
+		return
+	}
 	if err != nil || got.Existed != (at >= 0) || got.Version != id || at >= 0 && got.Marker != m.versions[key][at].marker {
 		rt.Fatalf("delete of version %s: %+v, %v", id, got, err)
 	}
@@ -169,6 +205,76 @@ func (m *versionModel) remove(rt *rapid.T, key string, id cluster.VersionID, at 
 	}
 	if _, err := m.store.Delete(context.Background(), r); err != nil {
 		rt.Fatalf("a replay of the delete of a version: %v", err)
+	}
+}
+
+// locked reports whether a version cannot be removed.
+func (m *versionModel) locked(v *version, bypass bool) bool {
+	return v.lock.Hold == cluster.HoldOn || v.lock.retained(m.now()) && !(bypass && v.lock.Mode == cluster.LockGovernance)
+}
+
+// keepsNull reports whether a write was refused because a locked null version is in its way.
+func (m *versionModel) keepsNull(rt *rapid.T, key string, err error) bool {
+	if m.bucket.Props.Versioning == cluster.VersioningEnabled {
+		return false
+	}
+	for i := range m.versions[key] {
+		if v := &m.versions[key][i]; v.id == nullVersion && m.locked(v, false) {
+			if !cluster.Is(err, cluster.KindLocked) {
+				rt.Fatalf("a write over the locked null version of %s: %v", key, err)
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// wantLock checks the lock that a new version has from its bucket.
+func (m *versionModel) wantLock(rt *rapid.T, info *Info) Lock {
+	l := m.bucket.Props.Lock
+	if (l.Mode == "") != (info.Lock == Lock{}) || l.Mode != "" && !info.Lock.Until.Equal(l.Until(info.Modified)) {
+		rt.Fatalf("a version of a bucket with %+v has %+v", l, info.Lock)
+	}
+	return info.Lock
+}
+
+func (m *versionModel) lockBucket(rt *rapid.T) {
+	m.bucket.Props.Lock = rapid.SampledFrom([]cluster.BucketLock{
+		{}, {Enabled: true}, {Enabled: true, Mode: cluster.LockGovernance, Days: 1}, {Enabled: true, Mode: cluster.LockCompliance, Days: 2},
+	}).Draw(rt, "default")
+}
+
+// lockAny changes the lock of a version.
+func (m *versionModel) lockAny(rt *rapid.T) {
+	key := m.key(rt)
+	if len(m.versions[key]) == 0 {
+		return
+	}
+	v := &m.versions[key][rapid.IntRange(0, len(m.versions[key])-1).Draw(rt, "version")]
+	if v.marker {
+		return
+	}
+	c := &LockChange{Bypass: rapid.Bool().Draw(rt, "bypass"), Hold: rapid.SampledFrom([]cluster.LegalHold{"", cluster.HoldOn, cluster.HoldOff, cluster.HoldOff}).Draw(rt, "hold")}
+	if c.Hold == "" {
+		c.Retention = &Lock{Mode: rapid.SampledFrom([]cluster.LockMode{"", cluster.LockGovernance, cluster.LockCompliance}).Draw(rt, "mode")}
+		if c.Retention.Mode != "" {
+			c.Retention.Until = m.now().UTC().Truncate(time.Millisecond).Add(time.Duration(rapid.SampledFrom([]int{10, 30, 100}).Draw(rt, "hours")) * time.Hour)
+		}
+	}
+	had := v.lock
+	refused := c.Retention != nil && had.retained(m.now()) && !(c.Bypass && had.Mode == cluster.LockGovernance) &&
+		(c.Retention.Mode != had.Mode || c.Retention.Until.Before(had.Until))
+	r := &UpdateRequest{Call: m.call(key), Bucket: m.bucket, Key: cluster.ObjectKey(key), Version: v.id, Lock: c, KeepModified: true}
+	info, err := m.store.Update(context.Background(), r)
+	switch {
+	case refused && !cluster.Is(err, cluster.KindLocked), !refused && err != nil:
+		rt.Fatalf("%+v to %+v: %v", had, c, err)
+	case refused:
+		return
+	}
+	c.apply(&v.lock)
+	if !sameLock(info.Lock, v.lock) {
+		rt.Fatalf("the lock is %+v, want %+v", info.Lock, v.lock)
 	}
 }
 
@@ -280,7 +386,7 @@ func (m *versionModel) verify(rt *rapid.T) {
 				}
 				continue
 			}
-			if err != nil || !bytes.Equal(data, v.data) || v.note != "" && info.User[0].Value != v.note {
+			if err != nil || !bytes.Equal(data, v.data) || v.note != "" && info.User[0].Value != v.note || !sameLock(info.Lock, v.lock) {
 				rt.Fatalf("%s version %s: %+v, %v", key, v.id, info, err)
 			}
 		}
@@ -295,7 +401,9 @@ func (m *versionModel) verify(rt *rapid.T) {
 	}
 }
 
-// removeAll removes every version; then the bucket is empty, and so is the disk.
+func sameLock(a, b Lock) bool { return a.Mode == b.Mode && a.Hold == b.Hold && a.Until.Equal(b.Until) }
+
+// removeAll removes every version, when no lock is left; then the bucket is empty, and so is the disk.
 func (m *versionModel) removeAll(rt *rapid.T) {
 	empty := func() bool {
 		empty, err := m.store.SealBucket(context.Background(), m.bucket.ID)
@@ -304,7 +412,20 @@ func (m *versionModel) removeAll(rt *rapid.T) {
 		}
 		return empty
 	}
+	m.ahead.Add(int64(10_000 * time.Hour))
 	for key := range m.versions {
+		for i := range m.versions[key] {
+			v := &m.versions[key][i]
+			if v.lock.Hold != cluster.HoldOn {
+				continue
+			}
+			if _, err := m.store.Update(context.Background(), &UpdateRequest{
+				Call: m.call(key), Bucket: m.bucket, Key: cluster.ObjectKey(key), Version: v.id, Lock: &LockChange{Hold: cluster.HoldOff},
+			}); err != nil {
+				rt.Fatal(err)
+			}
+			v.lock.Hold = cluster.HoldOff
+		}
 		for len(m.versions[key]) > 0 {
 			if empty() {
 				rt.Fatalf("%s has versions, and the bucket is empty", key)

@@ -68,7 +68,7 @@ func (c *versionClient) step() {
 	key := versionKeys[c.r.IntN(len(versionKeys))]
 	k := cluster.ObjectKey(key)
 	s := c.s
-	switch c.r.IntN(5) {
+	switch c.r.IntN(6) {
 	case 0, 1:
 		data := pattern(c.steps, []int{10, 6000}[c.r.IntN(2)])
 		info := again(s, func(r cluster.RequestID) (*Info, error) { return s.tryPut(key, data, r) })
@@ -81,6 +81,10 @@ func (c *versionClient) step() {
 	case 3:
 		if n := len(c.versions[key]); n > 0 {
 			at := c.r.IntN(n)
+			if c.versions[key][at].lock.Hold == cluster.HoldOn {
+				c.refused(key, c.versions[key][at].id)
+				return
+			}
 			again(s, func(request cluster.RequestID) (DeleteResult, error) {
 				return s.tryDeleteVersion(&DeleteRequest{Call: Call{Request: request}, Key: k, Version: c.versions[key][at].id})
 			})
@@ -88,6 +92,45 @@ func (c *versionClient) step() {
 		}
 	case 4:
 		c.verify(key)
+	case 5:
+		if n := len(c.versions[key]); n > 0 {
+			c.hold(key, &c.versions[key][c.r.IntN(n)])
+		}
+	}
+}
+
+// hold puts a version under legal hold, or takes that away.
+func (c *versionClient) hold(key string, v *version) {
+	if v.marker {
+		return
+	}
+	v.lock.Hold = []cluster.LegalHold{cluster.HoldOn, cluster.HoldOff}[c.r.IntN(2)]
+	again(c.s, func(request cluster.RequestID) (*Info, error) {
+		p, call := c.s.at(key, request)
+		if p == nil {
+			return nil, errDown
+		}
+		info, err := p.store.Update(context.Background(), &UpdateRequest{
+			Call: call, Bucket: c.s.bucket, Key: cluster.ObjectKey(key), Version: v.id, Lock: &LockChange{Hold: v.lock.Hold}, KeepModified: true,
+		})
+		if err == nil && p.CheckLease() != nil {
+			err = errDown
+		}
+		return info, err
+	})
+}
+
+// refused demands that a version under legal hold cannot be removed, whoever owns it by now.
+func (c *versionClient) refused(key string, id cluster.VersionID) {
+	kind := again(c.s, func(request cluster.RequestID) (cluster.Kind, error) {
+		_, err := c.s.tryDeleteVersion(&DeleteRequest{Call: Call{Request: request}, Key: cluster.ObjectKey(key), Version: id, Bypass: true})
+		if cluster.Is(err, cluster.KindLocked) {
+			return cluster.KindLocked, nil
+		}
+		return cluster.KindOf(err), err
+	})
+	if kind != cluster.KindLocked {
+		c.s.t.Errorf("%s version %s is under legal hold, and its delete is %s", key, id, kind)
 	}
 }
 
@@ -122,12 +165,16 @@ func (c *versionClient) verify(key string) {
 		want = append(want, v.id)
 	}
 	got := again(c.s, func(cluster.RequestID) ([]cluster.VersionID, error) {
-		p, _ := c.s.at(key, "")
+		m := c.s.active()
+		owner, _ := m.Owner(c.s.slot(key))
+		c.s.mu.Lock()
+		p := c.s.nodes[owner].process
+		c.s.mu.Unlock()
 		if p == nil {
 			return nil, errDown
 		}
 		var ids []cluster.VersionID
-		for e, err := range p.store.Versions(context.Background(), &ListRequest{Bucket: c.s.bucket, Map: p.Map().Version, Prefix: key}) {
+		for e, err := range p.store.Versions(context.Background(), &ListRequest{Bucket: c.s.bucket, Map: m.Version, Prefix: key}) {
 			if err != nil {
 				return nil, err
 			}
