@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,17 +13,35 @@ import (
 	"github.com/aisle-store/aisle/cmd/internal/testcluster"
 )
 
-// The sub-resources of S3 that select another operation on a bucket or an object than the plain one (AWS: "Amazon S3 API
-// Reference", 2026), and names that S3 does not know.
 var (
-	bucketSubresources = strings.Fields(`abac encryption lifecycle logging metadataConfiguration metadataInventoryTable metadataJournalTable metadataTable
-		notification object-lock replication session`)
-	objectSubresources = strings.Fields(`encryption legal-hold renameObject restore retention select&select-type=2
-		torrent`)
+	// Names that S3 does not know, or spelled as it does not know them.
 	strangeQueries = strings.Fields(`unheard-of unheard-of=1 appendObject&position=0 Acl TAGGING policy2 %6cegal-hold legal-hold=&x=1 uploadid=1`)
 	// OPTIONS asks for the CORS rules, whatever is behind the path.
 	allMethods = []string{"GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "PROPFIND"}
 )
+
+// refusedSubresources returns the sub-resources of a bucket, or of an object, that docs/s3compat.md says are refused: those tables
+// are compared with the routing by a test in s3.
+func refusedSubresources(t *testing.T, of string) (names []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(testcluster.Root(t), "docs", "s3compat.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(text), "\nRefused with 501, by sub-resource "+of+":\n\n")
+	for line := range strings.Lines(table) {
+		if !strings.HasPrefix(line, "| ") {
+			break
+		}
+		if name := strings.Trim(strings.Split(line, "|")[1], " `"); name != "sub-resource" && !strings.HasPrefix(name, "-") {
+			names = append(names, name)
+		}
+	}
+	if !found || len(names) < 3 {
+		t.Fatalf("docs/s3compat.md names %v as refused sub-resources %s", names, of)
+	}
+	return names
+}
 
 // TestRefused walks over everything that S3 has and Aisle has not, with every method, and shows that each is refused and
 // that neither bucket nor object changes.
@@ -34,11 +54,12 @@ func TestRefused(t *testing.T) {
 		header: map[string]string{"X-Amz-Meta-Mark": "kept", "Content-Type": "text/plain"},
 	}, 200)
 	w.before = w.state()
+	ofBucket, ofObject := refusedSubresources(t, "of a bucket"), refusedSubresources(t, "or parameter of an object")
 	for _, method := range allMethods {
-		for _, query := range bucketSubresources {
+		for _, query := range ofBucket {
 			w.refused(method, "", query, http.StatusNotImplemented, http.StatusMethodNotAllowed)
 		}
-		for _, query := range objectSubresources {
+		for _, query := range ofObject {
 			w.refused(method, w.key, query, http.StatusNotImplemented, http.StatusMethodNotAllowed)
 		}
 		if method != http.MethodGet {
