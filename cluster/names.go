@@ -39,6 +39,7 @@ type (
 // Limits of names and keys, in bytes (AWS: "Object key naming guidelines", "Bucket naming rules").
 const (
 	MaxKeyLength    = 1024
+	MaxKeyName      = 256 // of an encryption key
 	MinBucketLength = 3
 	MaxBucketLength = 63
 )

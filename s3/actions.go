@@ -80,6 +80,9 @@ var operationActions = [operationEnd]policy.Action{
 	GetBucketWebsite:                           policy.GetBucketWebsite,
 	PutBucketWebsite:                           policy.PutBucketWebsite,
 	DeleteBucketWebsite:                        policy.DeleteBucketWebsite,
+	GetBucketEncryption:                        policy.GetEncryptionConfiguration,
+	PutBucketEncryption:                        policy.PutEncryptionConfiguration,
+	DeleteBucketEncryption:                     policy.PutEncryptionConfiguration,
 	GetObjectACL:                               policy.GetObjectACL,
 	PutObjectACL:                               policy.PutObjectACL,
 }

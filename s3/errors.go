@@ -32,6 +32,9 @@ const (
 	InvalidChunkSize                  Code = "InvalidChunkSizeError"
 	InvalidDigest                     Code = "InvalidDigest"
 	InvalidLocationConstraint         Code = "InvalidLocationConstraint"
+	InvalidEncryptionAlgorithm        Code = "InvalidEncryptionAlgorithmError"
+	KMSKeyNotFound                    Code = "KMS.NotFoundException"
+	NoBucketEncryption                Code = "ServerSideEncryptionConfigurationNotFoundError"
 	InvalidPart                       Code = "InvalidPart"
 	InvalidPartOrder                  Code = "InvalidPartOrder"
 	InvalidPartNumber                 Code = "InvalidPartNumber"
@@ -114,6 +117,9 @@ var codes = map[Code]codeInfo{
 	InternalError:                     {500, cluster.KindOther, "We encountered an internal error. Please try again."},
 	InvalidAccessKeyID:                {403, cluster.KindUnauthenticated, "The AWS Access Key Id you provided does not exist in our records."},
 	InvalidArgument:                   {400, cluster.KindInvalid, "Invalid Argument"},
+	InvalidEncryptionAlgorithm:        {400, cluster.KindInvalid, "The Encryption request you specified is not valid. Supported value: AES256."},
+	KMSKeyNotFound:                    {400, cluster.KindInvalid, "Invalid keyId"},
+	NoBucketEncryption:                {404, cluster.KindNotFound, "The server side encryption configuration was not found"},
 	InvalidBucketName:                 {400, cluster.KindInvalid, "The specified bucket is not valid."},
 	InvalidChunkSize:                  {403, cluster.KindInvalid, "Only the last chunk is allowed to have a size less than 8192 bytes"},
 	InvalidDigest:                     {400, cluster.KindInvalid, "The Content-MD5 you specified was invalid"},
@@ -314,7 +320,7 @@ func errorXML(err error, code Code, c ErrorContext) []byte {
 	switch code {
 	case NoSuchBucket, BucketNotEmpty, BucketAlreadyExists, BucketAlreadyOwnedByYou, InvalidBucketName, NoSuchConfiguration,
 		NoSuchCORSConfiguration, NoSuchLifecycleConfiguration, NoSuchTagSet, NoSuchBucketPolicy, NoSuchPublicAccessBlock, NoOwnershipControls,
-		NoSuchWebsiteConfiguration, NoBucketLock, NoReplication:
+		NoSuchWebsiteConfiguration, NoBucketLock, NoReplication, NoBucketEncryption:
 		w.text("BucketName", string(c.Bucket))
 	case NoSuchKey:
 		w.text("Key", string(c.Key))

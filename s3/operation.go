@@ -66,6 +66,9 @@ const (
 	PutObjectLockConfiguration
 	GetBucketReplication
 	DeleteBucketReplication
+	GetBucketEncryption
+	PutBucketEncryption
+	DeleteBucketEncryption
 	PutObject
 	GetObject
 	HeadObject
@@ -163,6 +166,9 @@ var operationNames = [...]string{
 	PutObjectRetention:                         "PutObjectRetention",
 	GetObjectLegalHold:                         "GetObjectLegalHold",
 	PutObjectLegalHold:                         "PutObjectLegalHold",
+	GetBucketEncryption:                        "GetBucketEncryption",
+	PutBucketEncryption:                        "PutBucketEncryption",
+	DeleteBucketEncryption:                     "DeleteBucketEncryption",
 	GetObjectACL:                               "GetObjectAcl",
 	PutObjectACL:                               "PutObjectAcl",
 }
@@ -185,7 +191,7 @@ func (o Operation) Writes() bool {
 		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, PutObjectTagging, DeleteObjectTagging,
 		PutBucketPolicy, DeleteBucketPolicy, PutPublicAccessBlock, DeletePublicAccessBlock, PutBucketOwnershipControls, DeleteBucketOwnershipControls,
 		PutBucketACL, PutObjectACL, PutBucketWebsite, DeleteBucketWebsite,
-		DeleteBucketReplication, PutObjectLockConfiguration, PutObjectRetention, PutObjectLegalHold:
+		DeleteBucketReplication, PutObjectLockConfiguration, PutObjectRetention, PutObjectLegalHold, PutBucketEncryption, DeleteBucketEncryption:
 		return true
 	}
 	return false
@@ -247,7 +253,7 @@ var bucketResources = []resource{
 	{"analytics", "ANALYTICS", readOnly(ListBucketAnalyticsConfigurations)},
 	{"cors", "CORS", map[string]Operation{"GET": GetBucketCors, "PUT": PutBucketCors, "DELETE": DeleteBucketCors}},
 	{"delete", "MULTI_OBJECT_REQUEST", map[string]Operation{"POST": DeleteObjects}},
-	{"encryption", "ENCRYPTION", notBuilt("GET", "PUT", "DELETE")},
+	{"encryption", "ENCRYPTION", map[string]Operation{"GET": GetBucketEncryption, "PUT": PutBucketEncryption, "DELETE": DeleteBucketEncryption}},
 	{"intelligent-tiering", "INTELLIGENT_TIERING", readOnly(ListBucketIntelligentTieringConfigurations)},
 	{"inventory", "INVENTORY", readOnly(ListBucketInventoryConfigurations)},
 	{"lifecycle", "LIFECYCLE", map[string]Operation{

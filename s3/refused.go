@@ -17,7 +17,7 @@ var refusedHeaders = []struct {
 	{"x-amz-if-match-initiated-time", nil},
 }
 
-// refusedPrefixes are families of headers that Aisle has not built.
+// refusedPrefixes are families of headers that Aisle has not built, but for those of encryption that isEncryptionHeader knows.
 var refusedPrefixes = []string{
 	"x-amz-copy-source-server-side-encryption",
 	"x-amz-rename-",
@@ -39,6 +39,10 @@ func checkHeaders(c *Call) error {
 		}
 		if name == "x-amz-expected-bucket-owner" {
 			c.ExpectedOwner = value
+			continue
+		}
+		if isEncryptionHeader(name) {
+			c.encryption = true
 			continue
 		}
 		if refusedHeader(name, value) {

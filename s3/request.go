@@ -36,7 +36,8 @@ type Call struct {
 
 	BodySHA string // the SHA-256 of the whole body where a header need not tell it: of other services
 
-	virtual bool // the bucket stands in the host
+	virtual    bool // the bucket stands in the host
+	encryption bool // a header speaks of encryption
 
 	amz     []Field // see amzOfHeader
 	amzRead bool

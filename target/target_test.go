@@ -50,6 +50,14 @@ func (p *plane) CheckLease() error                              { return p.lease
 func (p *plane) Map() *cluster.Map                              { return p.m }
 func (p *plane) Key(id cluster.AccessKeyID) (control.Key, bool) { return control.Key{ID: id}, true }
 
+func (p *plane) EncryptionKey(name string, _ uint64) (control.EncryptionKey, error) {
+	return control.EncryptionKey{}, cluster.Fail("test", name, cluster.KindNotFound, "no such key")
+}
+
+func (p *plane) AddEncryptionKey(context.Context, cluster.RequestID, string) error { return nil }
+func (p *plane) Seal(plain []byte) ([]byte, error)                                 { return plain, nil }
+func (p *plane) Open(sealed []byte) ([]byte, error)                                { return sealed, nil }
+
 func (p *plane) Bucket(b cluster.Bucket) (cluster.BucketEntry, bool) {
 	for _, e := range p.buckets {
 		if e.Bucket == b {

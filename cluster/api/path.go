@@ -16,6 +16,7 @@ const (
 	SetConfig = Cluster + "/set-config"
 	Daemon    = Base + "/daemon"
 	Auth      = Base + "/auth"
+	KMS       = Base + "/kms"
 	Reverse   = Base + "/reverse/daemon" // one node, named by HeaderNodeID, through any gateway
 	Health    = Base + "/health"
 )

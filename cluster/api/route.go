@@ -54,6 +54,11 @@ func Routes() []Route {
 		{"POST", Auth, ActionAddIdentity, "", "add a user with its key, a group, a policy or a key; the value is an IdentityMsg", "JSON: Identity"},
 		{"POST", Auth, ActionSetIdentity, "", "change one", "JSON: Identity"},
 		{"POST", Auth, ActionRemoveIdentity, "", "remove one; a user with its keys", "nothing"},
+		{"GET", KMS, "", "", "the encryption keys, without what they are", "JSON: [EncryptionKey]"},
+		{"POST", KMS, ActionAddKey, "", "make an encryption key; the value is an EncryptionKeyMsg", "nothing"},
+		{"POST", KMS, ActionRotateKey, "", "give one a new version, for what is written from now on", "nothing"},
+		{"POST", KMS, ActionResealKey, "", "seal one anew, under the current master key of the node that is asked", "nothing"},
+		{"POST", KMS, ActionRemoveKey, "", "remove one: what is encrypted under it can never be read again", "nothing"},
 		{"GET", Health, "", "", "200 when the node may answer, else 503; needs no key", "nothing"},
 	}
 }

@@ -15,6 +15,8 @@ var (
 		Help: "domains under which a bucket is also reached as a host, https://BUCKET.DOMAIN/KEY (virtual-hosted style); their DNS has to have *.DOMAIN"}, parseDomains)
 	WebsiteDomain = key(Setting{Name: "s3.website-domain", Scope: ScopeCluster, Type: "list", Repeat: true,
 		Help: "domains under which a bucket with a website configuration is a website, http://BUCKET.DOMAIN/; their DNS has to have *.DOMAIN"}, parseDomains)
+	S3CustomerKeysInClear = choice(Setting{Name: "s3.sse-c-in-clear", Scope: ScopeCluster, Default: "false",
+		Help: "whether keys of clients (SSE-C) are taken over plain http from other machines, where whoever listens has them"}, "true", "false")
 	MetricsPublic = choice(Setting{Name: "metrics.public", Scope: ScopeCluster, Default: "true",
 		Help: "whether `/-/metrics` is answered without a key; false demands a signature or a bearer token"}, "true", "false")
 	NewBucketReplicas = key(Setting{Name: "bucket.replicas", Scope: ScopeCluster, Type: "auto|number", Default: auto,

@@ -44,6 +44,10 @@ var (
 		Help: "form of log lines on standard error"}, "text", "json")
 	ClusterSecret = text(Setting{Name: "cluster-secret", Secret: true, EnvOnly: true,
 		Help: "the cluster secret itself, instead of a file"})
+	MasterKeyFile = text(Setting{Name: "master-key-file", Type: "path",
+		Help: "file with the master key, under which encryption keys are sealed, in 32 bytes of hexadecimal or base64; older ones in the following lines. All nodes need the same (default: they are sealed under the cluster key)"})
+	MasterKey = text(Setting{Name: "master-key", Secret: true, EnvOnly: true,
+		Help: "the master key itself, instead of a file"})
 	AccessKey = text(Setting{Name: "access-key", EnvOnly: true,
 		Help: "root access key at the first start of a cluster (default: generated, printed once); for the client, the key to use"})
 	SecretKey = text(Setting{Name: "secret-key", Secret: true, EnvOnly: true,
@@ -80,6 +84,8 @@ type Node struct {
 	MetadataCache   int64 // bytes; zero: by the machine's memory
 	LogFormat       string
 	ClusterSecret   string
+	MasterKeyFile   string
+	MasterKey       string
 	AccessKey       string
 	SecretKey       string
 	Initial         map[string]string // cluster settings given to this node: what a new cluster starts with
@@ -96,7 +102,7 @@ func LoadNode(s *Source) (Node, error) {
 		GossipListen: GossipListen.Get(get), IntraAdvertise: IntraAdvertise.Get(get), GossipAdvertise: GossipAdvertise.Get(get),
 		PublicURL: PublicURL.Get(get), Join: Join.Get(get), Roles: Role.Get(get), Zone: Zone.Get(get),
 		TLSCert: TLSCert.Get(get), TLSKey: TLSKey.Get(get), SecretFile: SecretFile.Get(get), MetadataCache: MetadataCache.Get(get), LogFormat: LogFormat.Get(get),
-		ClusterSecret: ClusterSecret.Get(get), AccessKey: AccessKey.Get(get), SecretKey: SecretKey.Get(get),
+		ClusterSecret: ClusterSecret.Get(get), MasterKeyFile: MasterKeyFile.Get(get), MasterKey: MasterKey.Get(get), AccessKey: AccessKey.Get(get), SecretKey: SecretKey.Get(get),
 		Initial: make(map[string]string),
 	}
 	for _, setting := range Cluster() {
@@ -122,6 +128,7 @@ func (n *Node) check() error {
 		{(n.AccessKey == "") != (n.SecretKey == ""), "AISLE_ACCESS_KEY and AISLE_SECRET_KEY belong together"},
 		{n.SecretFile != "" && n.ClusterSecret != "",
 			"give either --cluster-secret-file or AISLE_CLUSTER_SECRET, not both"},
+		{n.MasterKeyFile != "" && n.MasterKey != "", "give either --master-key-file or AISLE_MASTER_KEY, not both"},
 	} {
 		if rule.broken {
 			return fmt.Errorf("%s", rule.cure)

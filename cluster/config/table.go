@@ -13,14 +13,15 @@ func Nodes() []*Setting {
 		Dir.Setting, Mountpaths.Setting, Listen.Setting, IntraListen.Setting, GossipListen.Setting, PublicURL.Setting,
 		Join.Setting, Role.Setting, Zone.Setting, TLSCert.Setting, TLSKey.Setting, SecretFile.Setting,
 		IntraAdvertise.Setting, GossipAdvertise.Setting, MetadataCache.Setting, LogFormat.Setting,
-		ClusterSecret.Setting, AccessKey.Setting, SecretKey.Setting,
+		MasterKeyFile.Setting,
+		ClusterSecret.Setting, MasterKey.Setting, AccessKey.Setting, SecretKey.Setting,
 	}
 }
 
 // Cluster returns the settings of the cluster, in the order of the documentation.
 func Cluster() []*Setting {
 	return []*Setting{
-		S3Redirect.Setting, S3Domain.Setting, WebsiteDomain.Setting, MetricsPublic.Setting, NewBucketReplicas.Setting, RetryWindow.Setting,
+		S3Redirect.Setting, S3Domain.Setting, WebsiteDomain.Setting, S3CustomerKeysInClear.Setting, MetricsPublic.Setting, NewBucketReplicas.Setting, RetryWindow.Setting,
 		InlineMax.Setting, SegmentMax.Setting, SegmentSize.Setting, HighWatermark.Setting,
 		RepairDelay.Setting, RebalanceMin.Setting, RebalanceMax.Setting, RebalanceParallel.Setting, ScrubRate.Setting, ScrubInterval.Setting, LifecycleDay.Setting,
 		MaxConnections.Setting, HeaderMax.Setting, IdleTimeout.Setting, StallTimeout.Setting, LogLevel.Setting,

@@ -66,7 +66,7 @@ func New(o Options) *Control {
 	}
 	c.lease = &lease{clock: o.Clock, duration: o.Lease, bug: o.bug}
 	c.ack.Store(&acknowledgement{})
-	c.view.Store(&View{state: state.New(), open: c.openKey, next: make(chan struct{})})
+	c.view.Store(c.newView(state.New()))
 	c.life, c.end = context.WithCancel(context.Background())
 	c.renewal, c.resign = context.WithCancel(c.life)
 	return c

@@ -41,9 +41,14 @@ func (m machine) Restore(data []byte) error {
 	return nil
 }
 
+// newView returns the view of a state.
+func (c *Control) newView(s *state.State) *View {
+	return &View{state: s, open: c.openKey, unseal: c.unsealKey, clusterSealed: c.clusterSealed, next: make(chan struct{})}
+}
+
 // publish replaces the view, and only then lets leases count that name it.
 func (c *Control) publish(s *state.State) {
-	old := c.view.Swap(&View{state: s, open: c.openKey, next: make(chan struct{})})
+	old := c.view.Swap(c.newView(s))
 	c.lease.applied(s.Index)
 	close(old.next)
 	c.tell()

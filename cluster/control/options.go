@@ -21,6 +21,7 @@ type Options struct {
 	Settings    map[string]string // the cluster-wide settings, if this node forms it
 	Lease       time.Duration     // zero means DefaultLease
 	Keyring     Keyring           // seals the secrets in the replicated state
+	Master      Master            // seals the encryption keys; nil: the cluster key does
 	Replication *Replication      // how the state is replicated: OnDisk
 	Peers       Peers             // reaches other nodes
 	Gossip      Gossip            // hints where they are; may be nil. The Control stops it
@@ -62,6 +63,7 @@ type Keyring interface {
 	Import(key []byte) error // what Export gave; durable when it returns; refuses to replace another key
 	Seal(plain []byte) ([]byte, error)
 	Open(sealed []byte) ([]byte, error)
+	Sealed(sealed []byte) bool // the cluster key has sealed it
 }
 
 // Participant is what the control plane needs of the part of a node that serves slots. Fence and Activate are called by

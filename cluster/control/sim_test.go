@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -461,7 +462,10 @@ func (k *simKeyring) Export() ([]byte, error) {
 func (k *simKeyring) Seal(plain []byte) ([]byte, error) {
 	return append([]byte("sealed "), plain...), nil
 }
-func (k *simKeyring) Open(sealed []byte) ([]byte, error) { return sealed[len("sealed "):], nil }
+func (k *simKeyring) Open(sealed []byte) ([]byte, error) {
+	return bytes.Clone(sealed[len("sealed "):]), nil
+}
+func (k *simKeyring) Sealed(sealed []byte) bool { return bytes.HasPrefix(sealed, []byte("sealed ")) }
 
 // simPeers carries calls through the network. Addresses are node ids. A call goes on at its destination when the caller
 // has given up, and may arrive twice.

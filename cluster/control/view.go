@@ -16,6 +16,10 @@ type View struct {
 	keys  sync.Map                    // by cluster.AccessKeyID: the Key of each that was opened
 	next  chan struct{}               // closed when a later view is published
 
+	unseal         func(name string, sealed []byte) ([EncryptionKeySize]byte, error) // opens an encryption key
+	clusterSealed  func(sealed []byte) bool                                          // the cluster key has sealed it
+	encryptionKeys sync.Map                                                          // by number: *EncryptionKey of each version that was opened
+
 	owners struct { // of the slots of each layout in the active map, found when they are first asked for
 		sync.Once
 		of [][]cluster.NodeID

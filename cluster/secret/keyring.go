@@ -83,6 +83,12 @@ func (r *Keyring) Open(sealed []byte) ([]byte, error) {
 	return key.Open(sealed, "")
 }
 
+// Sealed reports whether the cluster key has sealed something.
+func (r *Keyring) Sealed(envelope []byte) bool {
+	key, err := r.get("secret.Keyring.Sealed")
+	return err == nil && key.sealed(envelope)
+}
+
 func (r *Keyring) get(op string) (*Key, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -33,6 +33,9 @@ var boto3Lock string
 //go:embed boto3_conditions.py
 var boto3Conditions string
 
+//go:embed boto3_encryption.py
+var boto3Encryption string
+
 //go:embed boto3_access.py
 var boto3Access string
 
@@ -66,6 +69,7 @@ func TestS3Configuration(t *testing.T) {
 			runBoto3(t, c, python, boto3Lifecycle, "lifecycle-"+name)
 			runBoto3(t, c, python, boto3Lock, "lock-"+name)
 			runBoto3(t, c, python, boto3Conditions, "conditions-"+name)
+			runBoto3(t, c, python, boto3Encryption, "encryption-"+name)
 		})
 	}
 }
@@ -78,7 +82,7 @@ func testBoto3(t *testing.T, c *testcluster.Cluster, name, python string) {
 func runBoto3(t *testing.T, c *testcluster.Cluster, python, script, bucket string) {
 	t.Helper()
 	env := append(os.Environ(), "AWS_ACCESS_KEY_ID="+testcluster.AccessKey, "AWS_SECRET_ACCESS_KEY="+testcluster.SecretKey,
-		"AWS_DEFAULT_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true")
+		"AWS_DEFAULT_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true", "AISLE="+testcluster.Binary(t))
 	if c.CAFile != "" {
 		env = append(env, "AWS_CA_BUNDLE="+c.CAFile)
 	}

@@ -159,8 +159,7 @@ func (w *refusal) strange(method, key, query string) {
 // refusedHeaders: a header that asks for what is not built refuses the write, too.
 func (w *refusal) refusedHeaders() {
 	for name, value := range map[string]string{
-		"X-Amz-Server-Side-Encryption":                    "aws:kms",
-		"X-Amz-Server-Side-Encryption-Customer-Algorithm": "AES256",
+		"X-Amz-Server-Side-Encryption": "aws:kms:dsse",
 		"X-Amz-Acl":                    "public-read",
 		"X-Amz-Grant-Read":             "id=1",
 		"X-Amz-Object-Lock-Mode":       "GOVERNANCE",

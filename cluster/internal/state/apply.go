@@ -94,6 +94,8 @@ func (s *State) run(c Command) Result {
 		return s.setModes(*c.SetModes)
 	case c.ChangeIdentities != nil:
 		return s.changeIdentities(*c.ChangeIdentities)
+	case c.SetEncryptionKey != nil:
+		return s.setEncryptionKey(*c.SetEncryptionKey)
 	case c.Convert != nil:
 		return s.convert(*c.Convert)
 	case c.EndConversion != nil:

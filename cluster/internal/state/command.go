@@ -40,6 +40,7 @@ type Command struct {
 	SetModes        *SetModes        `json:"set_modes,omitempty"`
 
 	ChangeIdentities *ChangeIdentities `json:"change_identities,omitempty"`
+	SetEncryptionKey *SetEncryptionKey `json:"set_encryption_key,omitempty"`
 }
 
 type (
@@ -148,6 +149,15 @@ type (
 		Keys       []Key                  `json:"keys,omitempty"`
 		RemoveKeys []cluster.AccessKeyID  `json:"remove_keys,omitempty"`
 	}
+	// SetEncryptionKey adds a version to an encryption key, which makes the key when there is none; or puts other sealed forms of
+	// its versions in the place of those it has; or removes the key. It is refused when the key has changed since Base.
+	SetEncryptionKey struct {
+		Name     string   `json:"name"`
+		Base     uint64   `json:"base"` // the key's revision that the change was made from; zero: there is no key of that name
+		Add      []byte   `json:"add,omitempty"`
+		Resealed [][]byte `json:"resealed,omitempty"`
+		Remove   bool     `json:"remove,omitempty"`
+	}
 	// Convert gives the bucket of a conversion, which is frozen by now, its new id and properties, with the old id under it; or
 	// makes it active again as it was, and says why.
 	Convert struct {
@@ -216,7 +226,7 @@ func (c Command) actions() int {
 		c.TakeOffice != nil, c.Form != nil, c.Propose != nil, c.Activate != nil, c.Cancel != nil, c.AddLayout != nil, c.Reshape != nil,
 		c.InSync != nil, c.SetMountpaths != nil, c.CreateBucket != nil,
 		c.SetBucketProps != nil, c.SetBucketConfig != nil, c.BeginDelete != nil, c.EndDelete != nil, c.SetSettings != nil, c.SetModes != nil,
-		c.ChangeIdentities != nil,
+		c.ChangeIdentities != nil, c.SetEncryptionKey != nil,
 		c.Convert != nil, c.EndConversion != nil,
 	} {
 		if set {

@@ -34,6 +34,8 @@ func FuzzApply(f *testing.F) {
 			Change: cluster.IdentityChange{Put: cluster.Identities{Users: []cluster.User{{Name: "ann"}}}, Users: []cluster.UserName{"bob"}},
 			Keys:   []Key{{ID: "AK", User: "ann"}}, RemoveKeys: []cluster.AccessKeyID{"root"},
 		}},
+		{Request: "r7", SetEncryptionKey: &SetEncryptionKey{Name: "k", Add: []byte{1}, Resealed: [][]byte{{2}}}},
+		{Request: "r8", SetEncryptionKey: &SetEncryptionKey{Name: "k", Remove: true}},
 		{Request: "r4", SetSettings: &SetSettings{Values: map[string]string{"a": "b"}}},
 	} {
 		f.Add(mustEncode(f, c))

@@ -31,6 +31,8 @@ type State struct {
 	Identities  *cluster.Identities // never nil
 	Outcomes    []Outcome           // of recent requests, oldest first
 
+	EncryptionKeys []EncryptionKey `json:",omitempty"` // ordered by name
+
 	byID []*cluster.BucketEntry // Buckets, ordered by id
 }
 

@@ -162,6 +162,12 @@ func (in *interpreter) run(words []string) string {
 		}
 	case "identities":
 		c.ChangeIdentities = identities(in.t, arg)
+	case "encryption-key":
+		set := &SetEncryptionKey{Name: arg["name"], Base: number(in.t, cmp.Or(arg["base"], "0")), Add: []byte(arg["add"]), Remove: arg["remove"] != ""}
+		for _, w := range list(arg["resealed"], ",") {
+			set.Resealed = append(set.Resealed, []byte(w))
+		}
+		c.SetEncryptionKey = set
 	case "convert":
 		c.Convert = &Convert{Conversion: number(in.t, arg["conversion"])}
 		if arg["restore"] != "" {
@@ -369,6 +375,13 @@ func (in *interpreter) show() string {
 		fmt.Fprintf(&b, "  configs of bucket %d:", c.Bucket)
 		for _, config := range c.List {
 			fmt.Fprintf(&b, " %s=%s", config.Kind, config.Value)
+		}
+		fmt.Fprintln(&b)
+	}
+	for _, k := range in.s.EncryptionKeys {
+		fmt.Fprintf(&b, "  encryption key %s, revision %d:", k.Name, k.Revision)
+		for _, v := range k.Versions {
+			fmt.Fprintf(&b, " %d=%s", v.Number, v.Sealed)
 		}
 		fmt.Fprintln(&b)
 	}

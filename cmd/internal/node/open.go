@@ -209,11 +209,19 @@ func (n *node) openReplication(opened *closers, shared *secret.Secret, identity 
 	if err != nil {
 		return err
 	}
-	n.control = control.New(control.Options{
+	master, err := secret.LoadMaster(s.MasterKeyFile, s.MasterKey)
+	if err != nil {
+		return err
+	}
+	options := control.Options{
 		Node: n.self, Join: s.Join, Root: root, Settings: s.Initial, Keyring: keyring, Replication: replication,
 		Peers: n.caller, Gossip: gossip, Logger: n.log,
 		Full: func() bool { return n.target != nil && n.target.full() },
-	})
+	}
+	if master != nil {
+		options.Master = master
+	}
+	n.control = control.New(options)
 	return nil
 }
 

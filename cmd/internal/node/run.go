@@ -80,6 +80,10 @@ func (n *node) join(ctx context.Context) error {
 	m := n.control.View().Map()
 	n.log.Info("the node serves", "cluster", m.ClusterID, "map", uint64(m.Version), "after", time.Since(began).Round(time.Millisecond),
 		"public", n.listener.Addr().String(), "intra", n.self.IntraAddr)
+	if locked := n.control.View().LockedKeys(); len(locked) > 0 {
+		n.log.Error("this node does not have the master key of the cluster: objects that are encrypted under these keys cannot be read or written here; give it --master-key-file or AISLE_MASTER_KEY",
+			"keys", locked)
+	}
 	n.work.Go(n.followSettings)
 	return nil
 }

@@ -38,6 +38,9 @@ var (
 	bucketLifecycle = documentKind{
 		name: s3.LifecycleDocument, parse: parsed(s3.ParseLifecycle), decode: s3.DecodeLifecycle, status: http.StatusOK, missing: s3.NoSuchLifecycleConfiguration,
 	}
+	bucketEncryption = documentKind{
+		name: "encryption", parse: parsed(s3.ParseBucketEncryption), decode: s3.DecodeBucketEncryption, status: http.StatusOK, missing: s3.NoBucketEncryption,
+	}
 	bucketPayment = documentKind{
 		name: "request-payment", parse: parsed(s3.ParseRequestPayment), decode: s3.DecodeRequestPayment, status: http.StatusOK,
 		initial: &s3.RequestPayment{Payer: "BucketOwner"},

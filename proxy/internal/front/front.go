@@ -36,6 +36,11 @@ type Control interface {
 	SetModes(ctx context.Context, req cluster.RequestID, nodes []cluster.NodeID, mode cluster.NodeMode, force bool) (costs []string, err error)
 	ChangeIdentities(ctx context.Context, req cluster.RequestID, change cluster.IdentityChange, keys []control.Key, removed []cluster.AccessKeyID) error
 	Status(ctx context.Context) (control.Status, error)
+	Seal(plain []byte) ([]byte, error) // for the nodes of the cluster
+	AddEncryptionKey(ctx context.Context, req cluster.RequestID, name string) error
+	RotateEncryptionKey(ctx context.Context, req cluster.RequestID, name string) error
+	ResealEncryptionKey(ctx context.Context, req cluster.RequestID, name string) error
+	RemoveEncryptionKey(ctx context.Context, req cluster.RequestID, name string) error
 }
 
 // Local is the target in this process.

@@ -54,6 +54,8 @@ func (f *Front) serveNative(ctx context.Context, req *httpd.Request, rep *httpd.
 	switch {
 	case req.Path == api.Auth:
 		return f.nativeAuth(ctx, r)
+	case req.Path == api.KMS:
+		return f.nativeKMS(ctx, r)
 	case req.Path == api.Buckets:
 		return f.nativeBuckets(ctx, r)
 	case under(req.Path, api.Buckets):

@@ -7,6 +7,7 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/cluster/intra"
+	"github.com/aisle-store/aisle/s3"
 )
 
 // HeaderRedirect lets a client that knows better than its User-Agent tells choose: "always", "never" or "auto".
@@ -22,7 +23,7 @@ var getFollowers = []string{"object_store/"}
 // redirects decides whether the client is sent to the owner. It never is when the cluster says never, for then clients cannot
 // reach the targets; when the owner has no public URL of the client's scheme; when the body may not be replayed; or when this
 // is already a second attempt: the first may have been redirected and the client may be one that cannot follow; nor when a page
-// of another origin asks, for only gateways know the CORS rules. Else the
+// of another origin asks, for only gateways know the CORS rules; nor with a customer's key, which gateways seal. Else the
 // first that says something decides: the request's header, the key, the bucket, the cluster.
 func redirects(byCluster, byBucket string, g *intra.Grant, owner cluster.Node, req *httpd.Request) bool {
 	scheme := "http://"
@@ -33,6 +34,9 @@ func redirects(byCluster, byBucket string, g *intra.Grant, owner cluster.Node, r
 		return false
 	}
 	if strings.HasPrefix(g.Payload.Mode, "STREAMING-") || isRetry(req) || req.Header.Get("Origin") != "" {
+		return false
+	}
+	if req.Header.Has(s3.HeaderCustomerKey) || req.Header.Has(s3.HeaderCopyCustomerKey) {
 		return false
 	}
 	for _, mode := range [...]string{req.Header.Get(HeaderRedirect), g.Redirect, byBucket, byCluster} {

@@ -71,6 +71,9 @@ var s3Handlers = map[s3.Operation]s3Handler{
 	s3.GetBucketWebsite:                           bucketWebsite.get,
 	s3.PutBucketWebsite:                           bucketWebsite.put,
 	s3.DeleteBucketWebsite:                        bucketWebsite.delete,
+	s3.GetBucketEncryption:                        bucketEncryption.get,
+	s3.PutBucketEncryption:                        bucketEncryption.put,
+	s3.DeleteBucketEncryption:                     bucketEncryption.delete,
 	s3.GetBucketACL:                               (*Front).getBucketACL,
 	s3.PutBucketACL:                               (*Front).putBucketACL,
 	s3.GetBucketAccelerateConfiguration:           (*Front).noDocuments,
@@ -152,6 +155,9 @@ func (f *Front) ifSure(verify func() error) error {
 
 // s3Object takes an operation on one object to its owner.
 func (f *Front) s3Object(ctx context.Context, r *s3Request) error {
+	if err := f.sealCustomerKeys(r); err != nil {
+		return err
+	}
 	p := r.auth.Payload
 	if !p.SignedChunks() {
 		p.Seed, p.Scope, p.Date = "", "", "" // nobody asks for them, and the ticket is shorter

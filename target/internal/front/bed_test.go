@@ -37,6 +37,39 @@ type state struct {
 	configs map[string]*cluster.BucketConfig // of the first bucket, by kind
 
 	beforeWrite func() // called when a store asks whether it may write
+
+	keys map[string]control.EncryptionKey
+}
+
+// EncryptionKey has one version of each key.
+func (s *state) EncryptionKey(name string, number uint64) (control.EncryptionKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.keys[name]
+	if !ok || number != 0 && number != k.Number {
+		return k, cluster.Fail("test", name, cluster.KindNotFound, "no such key")
+	}
+	return k, nil
+}
+
+func (s *state) AddEncryptionKey(_ context.Context, _ cluster.RequestID, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys == nil {
+		s.keys = make(map[string]control.EncryptionKey)
+	}
+	s.keys[name] = control.EncryptionKey{Name: name, Number: uint64(100 + len(s.keys)), Key: [32]byte{byte(len(s.keys) + 1)}}
+	return nil
+}
+
+func (s *state) Seal(plain []byte) ([]byte, error) { return append([]byte("sealed"), plain...), nil }
+
+func (s *state) Open(sealed []byte) ([]byte, error) {
+	plain, ok := bytes.CutPrefix(sealed, []byte("sealed"))
+	if !ok {
+		return nil, cluster.Fail("test", "", cluster.KindInvalid, "it is not sealed")
+	}
+	return bytes.Clone(plain), nil
 }
 
 func (s *state) Applied() State { return s }

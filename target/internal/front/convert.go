@@ -125,6 +125,7 @@ func setChecksums(rep *httpd.Reply, sums []checksum, kind string) {
 func setObjectHeaders(r *request, info *store.Info) {
 	rep := r.rep
 	r.setVersion(info)
+	r.setEncryption(info.Encryption)
 	rep.SetHeader("ETag", s3.QuoteETag(info.ETag))
 	rep.SetHeader("Last-Modified", s3.FormatHTTPDate(info.Modified))
 	rep.SetHeader("Accept-Ranges", "bytes")

@@ -23,9 +23,11 @@ type copyRequest struct {
 	dest    store.Conditions
 	sum     s3.Algorithm
 	md      store.Metadata
+	key     *s3.CustomerKey // of the source
+	with    *store.Encrypt  // nil: the copy is not encrypted
 }
 
-func (f *Front) readCopyRequest(r *request) (*copyRequest, error) {
+func (f *Front) readCopyRequest(ctx context.Context, r *request) (*copyRequest, error) {
 	const op = "target/front.readCopyRequest"
 	c := r.call
 	from, err := s3.ParseCopySource(c.Get("x-amz-copy-source"))
@@ -57,7 +59,13 @@ func (f *Front) readCopyRequest(r *request) (*copyRequest, error) {
 	if q.md, err = f.metadata(r); err != nil {
 		return nil, err
 	}
-	if from.Bucket == c.Bucket && from.Key == c.Key && from.Version == "" && !q.replace && q.sum == s3.NoAlgorithm && c.Get(s3.WebsiteRedirectHeader) == "" && c.Get("x-amz-storage-class") == "" {
+	if q.key, err = s3.ReadSourceKey(c, f.openSealed); err != nil {
+		return nil, err
+	}
+	if q.with, err = f.encryption(ctx, r); err != nil {
+		return nil, err
+	}
+	if from.Bucket == c.Bucket && from.Key == c.Key && from.Version == "" && !q.replace && q.sum == s3.NoAlgorithm && c.Get(s3.WebsiteRedirectHeader) == "" && c.Get("x-amz-storage-class") == "" && q.with == nil && !c.SpeaksOfEncryption() {
 		return nil, s3.NewFault(op, s3.InvalidRequest, "This copy request is illegal because it is trying to copy an object to itself "+
 			"without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
@@ -66,10 +74,11 @@ func (f *Front) readCopyRequest(r *request) (*copyRequest, error) {
 
 // copyObject serves CopyObject.
 func (f *Front) copyObject(ctx context.Context, r *request) error {
-	q, err := f.readCopyRequest(r)
+	q, err := f.readCopyRequest(ctx, r)
 	if err != nil {
 		return err
 	}
+	defer clearCustomer(q.key)
 	info, err := f.copy(ctx, r, q)
 	if err != nil {
 		return err
@@ -77,18 +86,19 @@ func (f *Front) copyObject(ctx context.Context, r *request) error {
 	sums, _ := objectChecksums(info)
 	r.setVersion(info)
 	f.setExpiration(r, info)
+	r.setEncryption(info.Encryption)
 	r.rep.Status = http.StatusOK
 	r.rep.Bytes(s3.ContentTypeXML, s3.CopyResultXML(s3.CopyObject, info.ETag, info.Modified, elements(sums)))
 	return nil
 }
 
-// copy makes the object. A copy onto itself that only changes metadata does not touch the bytes.
+// copy makes the object. A copy onto itself that only changes metadata does not touch the bytes, which stay encrypted as they are.
 func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.Info, error) {
 	itself := q.from.Bucket == r.call.Bucket && q.from.Key == r.grant.Key && q.from.Version == ""
-	if itself && r.bucket.Props.Versioning == cluster.VersioningOff && q.sum == s3.NoAlgorithm && !q.dest.Match.IsSet() && !q.dest.NoneMatch.IsSet() {
+	if itself && r.bucket.Props.Versioning == cluster.VersioningOff && q.sum == s3.NoAlgorithm && q.with == nil && q.key == nil && !q.dest.Match.IsSet() && !q.dest.NoneMatch.IsSet() {
 		info, err := f.o.Store.Update(ctx, &store.UpdateRequest{
 			Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, If: q.source,
-			Edit: q.describe,
+			Edit: q.describe, Keys: &r.keys,
 		})
 		if name := store.ConditionOf(err); name != "" {
 			err = failedSource(name)
@@ -136,7 +146,7 @@ func (f *Front) copyWhole(ctx context.Context, r *request, q *copyRequest, itsel
 // copyOnce reads the source and writes it as the object. A copy onto itself takes the place of what it read and of nothing
 // else: or it would bring back bytes that another write has replaced.
 func (f *Front) copyOnce(ctx context.Context, r *request, q *copyRequest, itself bool) (*store.Info, error) {
-	src, err := f.openSource(ctx, r, cluster.Native(q.from.Bucket), q.from.Key, q.from.Version, q.source, nil)
+	src, err := f.openSource(ctx, r, cluster.Native(q.from.Bucket), q.from.Key, q.from.Version, q.source, nil, q.key)
 	if err != nil {
 		return f.o.Store.Repeated(r.attempt(), r.bucket, r.grant.Key, err)
 	}
@@ -145,7 +155,7 @@ func (f *Front) copyOnce(ctx context.Context, r *request, q *copyRequest, itself
 	if err := checkCopySize(src.length); err != nil {
 		return f.o.Store.Repeated(r.attempt(), r.bucket, r.grant.Key, err)
 	}
-	put := store.PutRequest{Metadata: src.info.Metadata, If: q.dest}
+	put := store.PutRequest{Metadata: src.info.Metadata, If: q.dest, Encrypt: q.with}
 	q.describe(&put.Metadata)
 	if itself {
 		put.Base = src.info.Generation
@@ -209,19 +219,25 @@ func (f *Front) uploadPartCopy(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	put := &store.PutPartRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: id, Number: number}
-	info, err := f.copyPart(ctx, r, put, from, conditions(cond), part)
+	key, err := s3.ReadSourceKey(r.call, f.openSealed)
 	if err != nil {
 		return err
 	}
+	defer clearCustomer(key)
+	put := &store.PutPartRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: id, Number: number, Encrypt: f.partEncryption(ctx, r)}
+	info, err := f.copyPart(ctx, r, put, from, conditions(cond), part, key)
+	if err != nil {
+		return err
+	}
+	r.setEncryption(info.Encryption)
 	r.rep.Status = http.StatusOK
 	r.rep.Bytes(s3.ContentTypeXML, s3.CopyResultXML(s3.UploadPartCopy, info.ETag, info.Modified, elements(checksums(info.Sums, 0))))
 	return nil
 }
 
 // copyPart reads the source, or a range of it, and writes it as a part.
-func (f *Front) copyPart(ctx context.Context, r *request, put *store.PutPartRequest, from s3.CopySource, cond store.Conditions, part *s3.Range) (*store.PartInfo, error) {
-	src, err := f.openSource(ctx, r, cluster.Native(from.Bucket), from.Key, from.Version, cond, byteRange(part))
+func (f *Front) copyPart(ctx context.Context, r *request, put *store.PutPartRequest, from s3.CopySource, cond store.Conditions, part *s3.Range, key *s3.CustomerKey) (*store.PartInfo, error) {
+	src, err := f.openSource(ctx, r, cluster.Native(from.Bucket), from.Key, from.Version, cond, byteRange(part), key)
 	if err != nil {
 		return f.o.Store.RepeatedPart(put, err)
 	}

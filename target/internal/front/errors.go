@@ -58,6 +58,10 @@ func (f *Front) WriteNodeError(req *httpd.Request, rep *httpd.Reply, err error) 
 	var granted *grantedError
 	if !errors.As(err, &granted) && strings.HasPrefix(req.Path, intra.PathPrefix) {
 		intra.WriteError(rep, err)
+		var fault *s3.Fault
+		if errors.As(err, &fault) {
+			rep.SetHeader(headerFault, string(fault.Code)+" "+fault.Message)
+		}
 		return
 	}
 	f.WriteError(req, rep, err)

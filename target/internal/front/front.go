@@ -31,12 +31,16 @@ type State interface {
 	Buckets() []cluster.BucketEntry
 	BMDVersion() uint64         // changes with the buckets and their documents
 	Setting(name string) string // of the cluster; "" when it was never set
+	EncryptionKey(name string, number uint64) (control.EncryptionKey, error)
 }
 
 // Control is what the owner asks of the control plane.
 type Control interface {
 	Applied() State    // the newest
 	CheckLease() error // nil while the node may answer
+	AddEncryptionKey(ctx context.Context, req cluster.RequestID, name string) error
+	Seal(plain []byte) ([]byte, error) // for other nodes of the cluster
+	Open(sealed []byte) ([]byte, error)
 }
 
 // Peers carries requests to other nodes; *httpd.Client does.
@@ -78,6 +82,7 @@ type request struct {
 	bucket  cluster.BucketEntry
 	call    *s3.Call          // for a native request without an operation
 	version cluster.VersionID // that the request names, or ""
+	keys    objectKeys        // of the object that the request is about
 	req     *httpd.Request
 	rep     *httpd.Reply
 }
@@ -159,6 +164,11 @@ func (f *Front) serve(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
+	r.keys = objectKeys{state: f.o.Control.Applied(), bucket: r.bucket.Bucket, key: r.grant.Key}
+	if err := f.readCustomer(r); err != nil {
+		return err
+	}
+	defer clearCustomer(r.keys.customer)
 	if err := f.settle(ctx, r.bucket, r.grant.Key); err != nil {
 		return err
 	}

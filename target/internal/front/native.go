@@ -175,6 +175,9 @@ func (f *Front) nativeCopy(ctx context.Context, r *request) error {
 		return err
 	}
 	from := copyRequest{from: s3.CopySource{Bucket: bucket.Name, Key: key}}
+	if from.with, err = f.encryption(ctx, r); err != nil {
+		return err
+	}
 	info, err := f.copyWhole(ctx, r, &from, bucket == r.bucket.Bucket && key == r.grant.Key)
 	if err != nil {
 		return err

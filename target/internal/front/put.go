@@ -27,6 +27,7 @@ func (f *Front) putObject(ctx context.Context, r *request) error {
 	r.rep.Status = http.StatusOK
 	r.setVersion(info)
 	f.setExpiration(r, info)
+	r.setEncryption(info.Encryption)
 	r.rep.SetHeader("ETag", s3.QuoteETag(info.ETag))
 	sums, kind := objectChecksums(info)
 	setChecksums(r.rep, sums, kind)
@@ -35,6 +36,10 @@ func (f *Front) putObject(ctx context.Context, r *request) error {
 
 // put streams the request's body into the store.
 func (f *Front) put(ctx context.Context, r *request, cond store.Conditions, md store.Metadata, expect ...store.Sum) (*store.Info, error) {
+	with, err := f.encryption(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	u, err := f.openUpload(r)
 	if err != nil {
 		return nil, err
@@ -42,7 +47,7 @@ func (f *Front) put(ctx context.Context, r *request, cond store.Conditions, md s
 	defer u.body.Close()
 	return f.o.Store.Put(ctx, &store.PutRequest{
 		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Body: u.body, Size: u.body.Length(), Owner: r.grant.Identity,
-		Want: u.want, Expect: append(u.expect, expect...), Trailer: u.trailer, If: cond, Metadata: md,
+		Want: u.want, Expect: append(u.expect, expect...), Trailer: u.trailer, If: cond, Metadata: md, Encrypt: with,
 	})
 }
 

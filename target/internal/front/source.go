@@ -22,6 +22,7 @@ const (
 	PathRead      = intra.PathPrefix + "read" // GET, with a ticket that names bucket and key
 	operationRead = "Read"
 	headerObject  = "Aisle-Object"                 // reply: what is known of the object
+	headerFault   = "Aisle-Fault"                  // reply: the code of S3's error and its text, where they say more than the kind
 	headerVersion = "x-amz-copy-source-version-id" // request: the version to read
 	maxErrorBody  = 64 << 10
 )
@@ -37,7 +38,7 @@ type source struct {
 
 // openSource opens the object that a copy reads, here or at its owner. A false condition is a failed precondition also
 // where a read would say "not modified".
-func (f *Front) openSource(ctx context.Context, r *request, bucket cluster.Bucket, key cluster.ObjectKey, version cluster.VersionID, cond store.Conditions, part *store.Range) (*source, error) {
+func (f *Front) openSource(ctx context.Context, r *request, bucket cluster.Bucket, key cluster.ObjectKey, version cluster.VersionID, cond store.Conditions, part *store.Range, customer *s3.CustomerKey) (*source, error) {
 	const op = "target/front.openSource"
 	if err := f.o.Control.CheckLease(); err != nil {
 		return nil, cluster.E(op, bucket.Object(key), cluster.KindUnavailable, err)
@@ -55,13 +56,14 @@ func (f *Front) openSource(ctx context.Context, r *request, bucket cluster.Bucke
 	node, epoch := state.Map().Owner(slot)
 	read := &store.GetRequest{
 		Call: store.Call{Request: r.grant.Request, Epoch: epoch}, Bucket: entry, Key: key, Version: version, If: cond, Range: part,
+		Keys: &objectKeys{state: state, bucket: bucket, key: key, customer: customer},
 	}
 	var src *source
 	var err error
 	if node == f.o.Node.ID {
 		src, err = f.openLocal(ctx, read)
 	} else {
-		src, err = f.openRemote(ctx, r, state.Map(), slot, node, read)
+		src, err = f.openRemote(ctx, r, state.Map(), slot, node, read, customer)
 	}
 	switch {
 	case cluster.Is(err, cluster.KindNotModified), cluster.Is(err, cluster.KindPreconditionFailed):
@@ -121,7 +123,7 @@ func (f *Front) openLocal(ctx context.Context, read *store.GetRequest) (*source,
 }
 
 // openRemote asks the owner of the source for it.
-func (f *Front) openRemote(ctx context.Context, r *request, m *cluster.Map, slot cluster.Slot, owner cluster.NodeID, read *store.GetRequest) (*source, error) {
+func (f *Front) openRemote(ctx context.Context, r *request, m *cluster.Map, slot cluster.Slot, owner cluster.NodeID, read *store.GetRequest, customer *s3.CustomerKey) (*source, error) {
 	const op = "target/front.openRemote"
 	node, ok := m.Node(owner)
 	if !ok {
@@ -132,7 +134,11 @@ func (f *Front) openRemote(ctx context.Context, r *request, m *cluster.Map, slot
 		Bucket: read.Bucket.Bucket, BucketID: read.Bucket.ID, Key: read.Key, Slot: slot, Owner: owner, Epoch: read.Epoch,
 		MapVersion: m.Version, Gateway: f.o.Node.ID,
 	}
-	out := httpd.NewRequest(http.MethodGet, PathRead, nil, 0, readHeaders(read)...)
+	secret, err := f.customerHeaders(customer)
+	if err != nil {
+		return nil, cluster.E(op, node.IntraAddr, cluster.KindOther, err)
+	}
+	out := httpd.NewRequest(http.MethodGet, PathRead, nil, 0, append(readHeaders(read), secret...)...)
 	out.Header.Add(intra.HeaderTicket, f.o.Tickets.Seal(grant, out))
 	in, err := f.o.Peers.Do(ctx, node.IntraAddr, &httpd.OutRequest{Method: out.Method, Target: out.Path, Header: out.Header})
 	if err != nil {
@@ -143,6 +149,9 @@ func (f *Front) openRemote(ctx context.Context, r *request, m *cluster.Map, slot
 		text, err := io.ReadAll(io.LimitReader(in.Body, maxErrorBody))
 		if err != nil {
 			return nil, cluster.E(op, node.IntraAddr, cluster.KindUnavailable, err)
+		}
+		if code, message, ok := strings.Cut(in.Header.Get(headerFault), " "); ok {
+			return nil, s3.NewFault(op, s3.Code(code), message)
 		}
 		return nil, intra.ReadError(op, node.IntraAddr, in.Status, &in.Header, text)
 	}
@@ -205,6 +214,11 @@ func (f *Front) ServeRead(ctx context.Context, g *intra.Grant, req *httpd.Reques
 	}
 	r.call = &s3.Call{Request: s3.Request{Header: &req.Header}}
 	r.version = cluster.VersionID(req.Header.Get(headerVersion))
+	r.keys = objectKeys{state: f.o.Control.Applied(), bucket: r.bucket.Bucket, key: g.Key}
+	if r.keys.customer, err = s3.ReadCustomerKey(r.call, f.openSealed); err != nil {
+		return cluster.E(op, r.subject(), cluster.KindOther, err)
+	}
+	defer clearCustomer(r.keys.customer)
 	object, err := f.o.Store.Open(ctx, r.read())
 	if err != nil {
 		return cluster.E(op, r.subject(), cluster.KindOther, err)

@@ -22,8 +22,12 @@ func (f *Front) createUpload(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
+	with, err := f.uploadEncryption(ctx, r)
+	if err != nil {
+		return err
+	}
 	create := &store.CreateUploadRequest{
-		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Owner: r.grant.Identity, Composite: composite, Metadata: md,
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Owner: r.grant.Identity, Composite: composite, Metadata: md, Encryption: with,
 	}
 	if algorithm != s3.NoAlgorithm {
 		create.Want = []cluster.ChecksumType{algorithm.Type()}
@@ -35,6 +39,7 @@ func (f *Front) createUpload(ctx context.Context, r *request) error {
 		return err
 	}
 	f.setAbort(r, f.o.Now())
+	r.setEncryption(with)
 	r.rep.Status = http.StatusOK
 	r.rep.Bytes(s3.ContentTypeXML, s3.CreateUploadXML(r.call.Bucket, r.call.Key, id))
 	return nil
@@ -60,12 +65,13 @@ func (f *Front) uploadPart(ctx context.Context, r *request) error {
 	defer u.body.Close()
 	info, err := f.o.Store.PutPart(ctx, &store.PutPartRequest{
 		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: id, Number: number, Body: u.body, Size: u.body.Length(),
-		Want: u.want, Expect: u.expect, Trailer: u.trailer,
+		Want: u.want, Expect: u.expect, Trailer: u.trailer, Encrypt: f.partEncryption(ctx, r),
 	})
 	if err != nil {
 		return err
 	}
 	r.rep.Status = http.StatusOK
+	r.setEncryption(info.Encryption)
 	r.rep.SetHeader("ETag", s3.QuoteETag(info.ETag))
 	setChecksums(r.rep, checksums(info.Sums, 0), "")
 	return nil
@@ -120,6 +126,7 @@ func (f *Front) completeUpload(ctx context.Context, r *request) error {
 	}
 	r.setVersion(info)
 	f.setExpiration(r, info)
+	r.setEncryption(info.Encryption)
 	sums, kind := objectChecksums(info)
 	result := s3.CompleteResult{
 		Location: r.location(), Bucket: r.call.Bucket, Key: r.call.Key, ETag: info.ETag, Sums: elements(sums), ChecksumType: kind,
@@ -144,7 +151,7 @@ func (f *Front) readComplete(r *request) (*store.CompleteRequest, error) {
 	}
 	complete := &store.CompleteRequest{
 		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: cluster.UploadID(r.call.Params.Get("uploadId")),
-		Parts: parts, Size: size, If: conditions(cond),
+		Parts: parts, Size: size, If: conditions(cond), Check: r.checkComplete,
 	}
 	if sum != nil {
 		complete.Expect = store.Sums{{Type: sum.Algorithm.Type(), Value: sum.Value}}

@@ -72,7 +72,7 @@ func (b *Batch) Put(r *Record) error {
 
 // checkInline refuses what could not be read again.
 func checkInline(r *Record) error {
-	if n := len(r.Inline); n > MaxInline || n > 0 && int64(n) != r.Size {
+	if n := len(r.Inline); n > MaxInline || n > 0 && int64(n) != r.Stored() {
 		return fmt.Errorf("%d bytes of inline data in a record of size %d", n, r.Size)
 	}
 	for i := range r.Parts {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/target/internal/disk"
+	"github.com/aisle-store/aisle/target/internal/sse"
 )
 
 //go:generate go tool msgp -file record.go -o record_gen.go -tests=false -unexported
@@ -54,7 +55,29 @@ type Fields struct {
 	Parts       []Part                 `msg:"n,omitempty"`  // of an object made by an upload, in order; see Index.Parts
 	PartCount   int                    `msg:"nc,omitempty"` // how many parts there are, also when the manifest holds them
 	HasManifest bool                   `msg:"nm,omitempty"` // the parts are in the manifest, not here; set by Batch.Put
+	Encryption  *Encryption            `msg:"en,omitempty"` // the data are encrypted; nil: they are not
 }
+
+// Encryption says how data are encrypted. Sizes, checksums and ETags of a record are those of the plain bytes.
+type Encryption struct {
+	Mode      string `msg:"m"`           // one of the modes below
+	Key       string `msg:"k,omitempty"` // of KMSMode: the encryption key, as the client named it
+	Context   string `msg:"c,omitempty"` // of KMSMode: what the client binds the data to
+	BucketKey bool   `msg:"b,omitempty"` // of KMSMode: what the client said of a bucket key, to be told again
+	// Sealed is the key of the data. Of an upload with CustomerMode, and of the object made of it, it is a key of nothing, which
+	// the customer's key opens: data keys are with the parts.
+	Sealed []byte `msg:"s,omitempty"`
+}
+
+// The modes of encryption, as S3's headers have them; CustomerMode has no name there.
+const (
+	S3Mode       = "AES256"
+	KMSMode      = "aws:kms"
+	CustomerMode = "SSE-C"
+)
+
+// IsSecret reports whether neither ETag nor checksums that nobody asked for may tell what the data are.
+func (e *Encryption) IsSecret() bool { return e != nil && e.Mode != S3Mode }
 
 // Sum is one checksum in its raw bytes.
 type Sum struct {
@@ -84,6 +107,15 @@ type Part struct {
 	Place    disk.Place `msg:"p"` // with Coding, of a shard
 	Coding   *Coding    `msg:"ec,omitempty"`
 	Inline   []byte     `msg:"d,omitempty"`
+	Sealed   []byte     `msg:"y,omitempty"` // the key of the data when they are encrypted
+}
+
+// Stored is how many bytes the part takes as it is stored.
+func (p *Part) Stored() int64 {
+	if p.Sealed == nil {
+		return p.Size
+	}
+	return sse.Size(p.Size)
 }
 
 // manifest is the value beside a record of many parts.
@@ -117,6 +149,14 @@ func (f *Fields) Order() uint64 {
 		return uint64(max(f.Modified.UnixNano(), 0))
 	}
 	return f.Number
+}
+
+// Stored is how many bytes the data take as they are stored, those of parts aside.
+func (f *Fields) Stored() int64 {
+	if f.Encryption == nil || f.PartCount > 0 {
+		return f.Size
+	}
+	return sse.Size(f.Size)
 }
 
 // Sum returns the checksum of a type, or nil.

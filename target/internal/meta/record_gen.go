@@ -139,6 +139,305 @@ func (z *Coding) Msgsize() (s int) {
 }
 
 // DecodeMsg implements msgp.Decodable
+func (z *Encryption) DecodeMsg(dc *msgp.Reader) (err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, err = dc.ReadMapHeader()
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	if zb0001 > z89264a71limitMaps {
+		err = msgp.ErrLimitExceeded
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, err = dc.ReadMapKeyPtr()
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "m":
+			z.Mode, err = dc.ReadString()
+			if err != nil {
+				err = msgp.WrapError(err, "Mode")
+				return
+			}
+		case "k":
+			z.Key, err = dc.ReadString()
+			if err != nil {
+				err = msgp.WrapError(err, "Key")
+				return
+			}
+		case "c":
+			z.Context, err = dc.ReadString()
+			if err != nil {
+				err = msgp.WrapError(err, "Context")
+				return
+			}
+		case "b":
+			z.BucketKey, err = dc.ReadBool()
+			if err != nil {
+				err = msgp.WrapError(err, "BucketKey")
+				return
+			}
+		case "s":
+			z.Sealed, err = dc.ReadBytesLimit(z.Sealed, z89264a71limitArrays)
+			if err == nil && z.Sealed == nil {
+				z.Sealed = []byte{}
+			}
+			if err != nil {
+				err = msgp.WrapError(err, "Sealed")
+				return
+			}
+		default:
+			err = dc.Skip()
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	return
+}
+
+// EncodeMsg implements msgp.Encodable
+func (z *Encryption) EncodeMsg(en *msgp.Writer) (err error) {
+	// check for omitted fields
+	zb0001Len := uint32(5)
+	var zb0001Mask uint8 /* 5 bits */
+	_ = zb0001Mask
+	if z.Key == "" {
+		zb0001Len--
+		zb0001Mask |= 0x2
+	}
+	if z.Context == "" {
+		zb0001Len--
+		zb0001Mask |= 0x4
+	}
+	if z.BucketKey == false {
+		zb0001Len--
+		zb0001Mask |= 0x8
+	}
+	if z.Sealed == nil {
+		zb0001Len--
+		zb0001Mask |= 0x10
+	}
+	// variable map header, size zb0001Len
+	err = en.Append(0x80 | uint8(zb0001Len))
+	if err != nil {
+		return
+	}
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// write "m"
+		err = en.Append(0xa1, 0x6d)
+		if err != nil {
+			return
+		}
+		err = en.WriteString(z.Mode)
+		if err != nil {
+			err = msgp.WrapError(err, "Mode")
+			return
+		}
+		if (zb0001Mask & 0x2) == 0 { // if not omitted
+			// write "k"
+			err = en.Append(0xa1, 0x6b)
+			if err != nil {
+				return
+			}
+			err = en.WriteString(z.Key)
+			if err != nil {
+				err = msgp.WrapError(err, "Key")
+				return
+			}
+		}
+		if (zb0001Mask & 0x4) == 0 { // if not omitted
+			// write "c"
+			err = en.Append(0xa1, 0x63)
+			if err != nil {
+				return
+			}
+			err = en.WriteString(z.Context)
+			if err != nil {
+				err = msgp.WrapError(err, "Context")
+				return
+			}
+		}
+		if (zb0001Mask & 0x8) == 0 { // if not omitted
+			// write "b"
+			err = en.Append(0xa1, 0x62)
+			if err != nil {
+				return
+			}
+			err = en.WriteBool(z.BucketKey)
+			if err != nil {
+				err = msgp.WrapError(err, "BucketKey")
+				return
+			}
+		}
+		if (zb0001Mask & 0x10) == 0 { // if not omitted
+			// write "s"
+			err = en.Append(0xa1, 0x73)
+			if err != nil {
+				return
+			}
+			err = en.WriteBytes(z.Sealed)
+			if err != nil {
+				err = msgp.WrapError(err, "Sealed")
+				return
+			}
+		}
+	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *Encryption) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// check for omitted fields
+	zb0001Len := uint32(5)
+	var zb0001Mask uint8 /* 5 bits */
+	_ = zb0001Mask
+	if z.Key == "" {
+		zb0001Len--
+		zb0001Mask |= 0x2
+	}
+	if z.Context == "" {
+		zb0001Len--
+		zb0001Mask |= 0x4
+	}
+	if z.BucketKey == false {
+		zb0001Len--
+		zb0001Mask |= 0x8
+	}
+	if z.Sealed == nil {
+		zb0001Len--
+		zb0001Mask |= 0x10
+	}
+	// variable map header, size zb0001Len
+	o = append(o, 0x80|uint8(zb0001Len))
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "m"
+		o = append(o, 0xa1, 0x6d)
+		o = msgp.AppendString(o, z.Mode)
+		if (zb0001Mask & 0x2) == 0 { // if not omitted
+			// string "k"
+			o = append(o, 0xa1, 0x6b)
+			o = msgp.AppendString(o, z.Key)
+		}
+		if (zb0001Mask & 0x4) == 0 { // if not omitted
+			// string "c"
+			o = append(o, 0xa1, 0x63)
+			o = msgp.AppendString(o, z.Context)
+		}
+		if (zb0001Mask & 0x8) == 0 { // if not omitted
+			// string "b"
+			o = append(o, 0xa1, 0x62)
+			o = msgp.AppendBool(o, z.BucketKey)
+		}
+		if (zb0001Mask & 0x10) == 0 { // if not omitted
+			// string "s"
+			o = append(o, 0xa1, 0x73)
+			o = msgp.AppendBytes(o, z.Sealed)
+		}
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *Encryption) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	if zb0001 > z89264a71limitMaps {
+		err = msgp.ErrLimitExceeded
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "m":
+			z.Mode, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Mode")
+				return
+			}
+		case "k":
+			z.Key, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Key")
+				return
+			}
+		case "c":
+			z.Context, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Context")
+				return
+			}
+		case "b":
+			z.BucketKey, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "BucketKey")
+				return
+			}
+		case "s":
+			var zb0002 uint32
+			zb0002, bts, err = msgp.ReadBytesHeader(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Sealed")
+				return
+			}
+			if zb0002 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if z.Sealed == nil || uint32(cap(z.Sealed)) < zb0002 {
+				z.Sealed = make([]byte, zb0002)
+			} else {
+				z.Sealed = z.Sealed[:zb0002]
+			}
+			if uint32(len(bts)) < zb0002 {
+				err = msgp.ErrShortBytes
+				return
+			}
+			copy(z.Sealed, bts[:zb0002])
+			bts = bts[zb0002:]
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *Encryption) Msgsize() (s int) {
+	s = 1 + 2 + msgp.StringPrefixSize + len(z.Mode) + 2 + msgp.StringPrefixSize + len(z.Key) + 2 + msgp.StringPrefixSize + len(z.Context) + 2 + msgp.BoolSize + 2 + msgp.BytesPrefixSize + len(z.Sealed)
+	return
+}
+
+// DecodeMsg implements msgp.Decodable
 func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 	var field []byte
 	_ = field
@@ -563,6 +862,24 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				err = msgp.WrapError(err, "HasManifest")
 				return
 			}
+		case "en":
+			if dc.IsNil() {
+				err = dc.ReadNil()
+				if err != nil {
+					err = msgp.WrapError(err, "Encryption")
+					return
+				}
+				z.Encryption = nil
+			} else {
+				if z.Encryption == nil {
+					z.Encryption = new(Encryption)
+				}
+				err = z.Encryption.DecodeMsg(dc)
+				if err != nil {
+					err = msgp.WrapError(err, "Encryption")
+					return
+				}
+			}
 		default:
 			err = dc.Skip()
 			if err != nil {
@@ -577,8 +894,8 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 // EncodeMsg implements msgp.Encodable
 func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 	// check for omitted fields
-	zb0001Len := uint32(25)
-	var zb0001Mask uint32 /* 25 bits */
+	zb0001Len := uint32(26)
+	var zb0001Mask uint32 /* 26 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -675,6 +992,10 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 	if z.HasManifest == false {
 		zb0001Len--
 		zb0001Mask |= 0x1000000
+	}
+	if z.Encryption == nil {
+		zb0001Len--
+		zb0001Mask |= 0x2000000
 	}
 	// variable map header, size zb0001Len
 	err = en.WriteMapHeader(zb0001Len)
@@ -1116,6 +1437,25 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
+		if (zb0001Mask & 0x2000000) == 0 { // if not omitted
+			// write "en"
+			err = en.Append(0xa2, 0x65, 0x6e)
+			if err != nil {
+				return
+			}
+			if z.Encryption == nil {
+				err = en.WriteNil()
+				if err != nil {
+					return
+				}
+			} else {
+				err = z.Encryption.EncodeMsg(en)
+				if err != nil {
+					err = msgp.WrapError(err, "Encryption")
+					return
+				}
+			}
+		}
 	}
 	return
 }
@@ -1124,8 +1464,8 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(25)
-	var zb0001Mask uint32 /* 25 bits */
+	zb0001Len := uint32(26)
+	var zb0001Mask uint32 /* 26 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -1222,6 +1562,10 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 	if z.HasManifest == false {
 		zb0001Len--
 		zb0001Mask |= 0x1000000
+	}
+	if z.Encryption == nil {
+		zb0001Len--
+		zb0001Mask |= 0x2000000
 	}
 	// variable map header, size zb0001Len
 	o = msgp.AppendMapHeader(o, zb0001Len)
@@ -1423,6 +1767,19 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			// string "nm"
 			o = append(o, 0xa2, 0x6e, 0x6d)
 			o = msgp.AppendBool(o, z.HasManifest)
+		}
+		if (zb0001Mask & 0x2000000) == 0 { // if not omitted
+			// string "en"
+			o = append(o, 0xa2, 0x65, 0x6e)
+			if z.Encryption == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Encryption.MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Encryption")
+					return
+				}
+			}
 		}
 	}
 	return
@@ -1845,6 +2202,23 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "HasManifest")
 				return
 			}
+		case "en":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Encryption = nil
+			} else {
+				if z.Encryption == nil {
+					z.Encryption = new(Encryption)
+				}
+				bts, err = z.Encryption.UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Encryption")
+					return
+				}
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -1893,7 +2267,12 @@ func (z *Fields) Msgsize() (s int) {
 	for za0007 := range z.Parts {
 		s += z.Parts[za0007].Msgsize()
 	}
-	s += 3 + msgp.IntSize + 3 + msgp.BoolSize
+	s += 3 + msgp.IntSize + 3 + msgp.BoolSize + 3
+	if z.Encryption == nil {
+		s += msgp.NilSize
+	} else {
+		s += z.Encryption.Msgsize()
+	}
 	return
 }
 
@@ -2116,6 +2495,15 @@ func (z *Part) DecodeMsg(dc *msgp.Reader) (err error) {
 				err = msgp.WrapError(err, "Inline")
 				return
 			}
+		case "y":
+			z.Sealed, err = dc.ReadBytesLimit(z.Sealed, z89264a71limitArrays)
+			if err == nil && z.Sealed == nil {
+				z.Sealed = []byte{}
+			}
+			if err != nil {
+				err = msgp.WrapError(err, "Sealed")
+				return
+			}
 		default:
 			err = dc.Skip()
 			if err != nil {
@@ -2130,8 +2518,8 @@ func (z *Part) DecodeMsg(dc *msgp.Reader) (err error) {
 // EncodeMsg implements msgp.Encodable
 func (z *Part) EncodeMsg(en *msgp.Writer) (err error) {
 	// check for omitted fields
-	zb0001Len := uint32(8)
-	var zb0001Mask uint8 /* 8 bits */
+	zb0001Len := uint32(9)
+	var zb0001Mask uint16 /* 9 bits */
 	_ = zb0001Mask
 	if z.ETag == "" {
 		zb0001Len--
@@ -2152,6 +2540,10 @@ func (z *Part) EncodeMsg(en *msgp.Writer) (err error) {
 	if z.Inline == nil {
 		zb0001Len--
 		zb0001Mask |= 0x80
+	}
+	if z.Sealed == nil {
+		zb0001Len--
+		zb0001Mask |= 0x100
 	}
 	// variable map header, size zb0001Len
 	err = en.Append(0x80 | uint8(zb0001Len))
@@ -2279,6 +2671,18 @@ func (z *Part) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
+		if (zb0001Mask & 0x100) == 0 { // if not omitted
+			// write "y"
+			err = en.Append(0xa1, 0x79)
+			if err != nil {
+				return
+			}
+			err = en.WriteBytes(z.Sealed)
+			if err != nil {
+				err = msgp.WrapError(err, "Sealed")
+				return
+			}
+		}
 	}
 	return
 }
@@ -2287,8 +2691,8 @@ func (z *Part) EncodeMsg(en *msgp.Writer) (err error) {
 func (z *Part) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(8)
-	var zb0001Mask uint8 /* 8 bits */
+	zb0001Len := uint32(9)
+	var zb0001Mask uint16 /* 9 bits */
 	_ = zb0001Mask
 	if z.ETag == "" {
 		zb0001Len--
@@ -2309,6 +2713,10 @@ func (z *Part) MarshalMsg(b []byte) (o []byte, err error) {
 	if z.Inline == nil {
 		zb0001Len--
 		zb0001Mask |= 0x80
+	}
+	if z.Sealed == nil {
+		zb0001Len--
+		zb0001Mask |= 0x100
 	}
 	// variable map header, size zb0001Len
 	o = append(o, 0x80|uint8(zb0001Len))
@@ -2369,6 +2777,11 @@ func (z *Part) MarshalMsg(b []byte) (o []byte, err error) {
 			// string "d"
 			o = append(o, 0xa1, 0x64)
 			o = msgp.AppendBytes(o, z.Inline)
+		}
+		if (zb0001Mask & 0x100) == 0 { // if not omitted
+			// string "y"
+			o = append(o, 0xa1, 0x79)
+			o = msgp.AppendBytes(o, z.Sealed)
 		}
 	}
 	return
@@ -2523,6 +2936,28 @@ func (z *Part) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			}
 			copy(z.Inline, bts[:zb0006])
 			bts = bts[zb0006:]
+		case "y":
+			var zb0007 uint32
+			zb0007, bts, err = msgp.ReadBytesHeader(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Sealed")
+				return
+			}
+			if zb0007 > z89264a71limitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if z.Sealed == nil || uint32(cap(z.Sealed)) < zb0007 {
+				z.Sealed = make([]byte, zb0007)
+			} else {
+				z.Sealed = z.Sealed[:zb0007]
+			}
+			if uint32(len(bts)) < zb0007 {
+				err = msgp.ErrShortBytes
+				return
+			}
+			copy(z.Sealed, bts[:zb0007])
+			bts = bts[zb0007:]
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -2547,7 +2982,7 @@ func (z *Part) Msgsize() (s int) {
 	} else {
 		s += z.Coding.Msgsize()
 	}
-	s += 2 + msgp.BytesPrefixSize + len(z.Inline)
+	s += 2 + msgp.BytesPrefixSize + len(z.Inline) + 2 + msgp.BytesPrefixSize + len(z.Sealed)
 	return
 }
 

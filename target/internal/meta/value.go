@@ -134,7 +134,7 @@ func readRecord(key, value []byte, f *Fields) (inlineData, error) {
 		return data, err
 	case len(rest) > 0:
 		return data, fmt.Errorf("%d bytes behind the record", len(rest))
-	case data.bytes != nil && int64(len(data.bytes)) != f.Size:
+	case data.bytes != nil && int64(len(data.bytes)) != f.Stored():
 		return data, fmt.Errorf("%d bytes of data behind a record of size %d", len(data.bytes), f.Size)
 	}
 	return data, nil

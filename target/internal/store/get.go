@@ -47,7 +47,7 @@ func (s *Store) Open(_ context.Context, r *GetRequest) (*Object, error) {
 	began := time.Now()
 	defer func() { s.pacer.Observe(pace.Read, time.Since(began)) }()
 	n := name{bucket: &r.Bucket, key: r.Key}
-	o := &Object{name: n, store: s}
+	o := &Object{name: n, store: s, keys: r.Keys}
 	if s.council != nil && layoutOf(s.council.Map(), r.Bucket.ID).Data > 0 {
 		o.reading = s.read(n)
 	}
@@ -166,6 +166,11 @@ func (s *Store) find(op string, n name, m *mountpath, get getter, r *GetRequest)
 	if record != nil && record.Marker {
 		return nil, s.foundMarker(op, n, r, record)
 	}
+	if record != nil && r.Keys != nil {
+		if err := r.Keys.Check(record.Encryption, record.PartCount > 0, record.Size); err != nil {
+			return nil, err
+		}
+	}
 	return record, r.If.forRead(op, n, stateOf(record))
 }
 
@@ -227,6 +232,9 @@ type Object struct {
 	pieces []piece   // what is left to give; the reader of the first one is open once it gave something
 	runs   runs
 
+	keys Keys // nil: the bytes are not encrypted, or not to be decrypted
+	raw  bool // gives the bytes as they are stored
+
 	reading *reading // nil when all bytes lie here
 
 	life context.Context // of what is read at other holders; nil until something is
@@ -244,8 +252,9 @@ type piece struct {
 	pinned bool      // the place, in the mountpath; else the reader was opened at once
 	reader io.Closer // nil until the piece is reached
 	inline []byte
-	offset int64
+	offset int64 // of the stored bytes, as they are read
 	length int64
+	sealed *sealed // gives them in the clear; nil: they are not encrypted
 }
 
 // Info returns what is known of the object.
@@ -280,14 +289,19 @@ func (o *Object) pin(r *meta.Record, parts []meta.Part) error {
 		return nil
 	}
 	if r.PartCount == 0 {
-		if err := o.add(0, datumOf(r, 0), r.Inline, 0); err != nil || len(r.Inline) > 0 {
+		own := content{datum: datumOf(r, 0), inline: r.Inline, size: r.Size}
+		if r.Encryption != nil {
+			own.sealed = r.Encryption.Sealed
+		}
+		if err := o.add(r, own); err != nil || len(r.Inline) > 0 {
 			return err
 		}
 	}
 	at := int64(0)
 	for i := range parts {
 		p := &parts[i]
-		if err := o.add(i+1, datum{&p.Place, &p.Coding, p.Size}, p.Inline, at); err != nil {
+		err := o.add(r, content{number: i + 1, datum: datum{&p.Place, &p.Coding, p.Stored()}, inline: p.Inline, at: at, size: p.Size, sealed: p.Sealed, part: p.Number})
+		if err != nil {
 			return err
 		}
 		at += p.Size
@@ -309,23 +323,44 @@ func (o *Object) pin(r *meta.Record, parts []meta.Part) error {
 	return nil
 }
 
-// add takes in a datum whose bytes are those of the object from at on, when the range touches it.
-func (o *Object) add(number int, d datum, inline []byte, at int64) error {
-	begin, end := max(o.offset, at), min(o.offset+o.length, at+d.size)
+// content is a datum of an object, with where its bytes are in the object.
+type content struct {
+	datum
+	number int // in its record
+	inline []byte
+	at     int64  // of its first byte in the object
+	size   int64  // in the clear
+	sealed []byte // the key; nil: the bytes are not encrypted
+	part   int    // to which the key is bound
+}
+
+// add takes in a datum when the range touches it.
+func (o *Object) add(r *meta.Record, d content) error {
+	begin, end := max(o.offset, d.at), min(o.offset+o.length, d.at+d.size)
 	if begin >= end {
 		return nil
 	}
 	have := d.place.Length
 	switch {
 	case *d.coding != nil:
-		have = d.size
+		have = d.datum.size
 	case d.place.Kind == disk.Nowhere:
-		have = int64(len(inline))
+		have = int64(len(d.inline))
 	}
-	if have != d.size {
-		return cluster.Fail("", "", cluster.KindCorrupt, fmt.Sprintf("the record names %d bytes of data, not %d", have, d.size))
+	if have != d.datum.size {
+		return cluster.Fail("", "", cluster.KindCorrupt, fmt.Sprintf("the record names %d bytes of data, not %d", have, d.datum.size))
 	}
-	o.pieces = append(o.pieces, piece{number: number, datum: d, inline: inline, offset: begin - at, length: end - begin})
+	p := piece{number: d.number, datum: d.datum, inline: d.inline, offset: begin - d.at, length: end - begin}
+	switch {
+	case r.Encryption == nil:
+	case o.raw:
+		p.offset, p.length = 0, d.datum.size
+	default:
+		if err := o.seal(&p, r.Encryption, d.sealed, d.part, d.size); err != nil {
+			return err
+		}
+	}
+	o.pieces = append(o.pieces, p)
 	return nil
 }
 
@@ -374,9 +409,30 @@ func (o *Object) openShards(p *piece) error {
 func (o *Object) Next() ([]byte, error) {
 	for len(o.pieces) > 0 {
 		p := &o.pieces[0]
+		next := o.stored
+		if p.sealed != nil {
+			next = o.decrypted
+		}
+		b, err := next(p)
+		if err == nil {
+			return b, nil
+		}
+		if !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		o.leave(p)
+		o.pieces = o.pieces[1:]
+	}
+	return nil, io.EOF
+}
+
+// stored returns the next bytes of a piece as they are stored, or io.EOF.
+func (o *Object) stored(p *piece) ([]byte, error) {
+	for p.length > 0 || !p.isEmpty() {
 		if p.isEmpty() {
-			o.pieces = o.pieces[1:]
-			return p.inline[p.offset : p.offset+p.length], nil
+			b := p.inline[p.offset : p.offset+p.length]
+			p.length = 0
+			return b, nil
 		}
 		b, err := o.read(p)
 		if err == nil {
@@ -392,8 +448,7 @@ func (o *Object) Next() ([]byte, error) {
 		if !errors.Is(err, io.EOF) {
 			return nil, o.store.readFailed("target/store.Object.Next", o.name, o.m, err)
 		}
-		o.leave(p)
-		o.pieces = o.pieces[1:]
+		return nil, io.EOF
 	}
 	return nil, io.EOF
 }

@@ -21,6 +21,7 @@ func infoOf(r *meta.Record) *Info {
 		Composite:  r.Composite,
 		PartCount:  r.PartCount,
 		Owner:      r.Owner,
+		Encryption: r.Encryption,
 		Metadata:   metadataOf(r),
 	}
 }

@@ -27,12 +27,12 @@ type Frozen struct {
 // IsEmpty reports whether there is nothing to be moved.
 func (f *Frozen) IsEmpty() bool { return f.newest == nil && len(f.replaced) == 0 }
 
-// Size returns how many bytes the object has.
+// Size returns how many bytes the object has, as they are stored.
 func (f *Frozen) Size() int64 {
 	if f.newest == nil {
 		return 0
 	}
-	return f.newest.Size
+	return storedSize(f.newest)
 }
 
 // Reader returns the bytes of the object.
@@ -81,7 +81,7 @@ func (s *Store) OpenFrozen(ctx context.Context, r *GetRequest) (*Frozen, error) 
 		return nil, s.unreadable(op, n, m, n.slot(), r.Epoch, err)
 	}
 	if f.newest != nil && f.newest.Kind == meta.Current {
-		o := &Object{name: n, store: s, m: m, ref: f.newest.Ref, info: infoOf(f.newest), length: f.newest.Size}
+		o := &Object{name: n, store: s, m: m, ref: f.newest.Ref, info: infoOf(f.newest), length: f.newest.Size, raw: true}
 		if err := o.pin(f.newest, f.newest.Parts); err != nil {
 			_ = o.Close()
 			return nil, s.readFailed(op, n, m, err)
@@ -285,14 +285,14 @@ func (s *Store) receiveFrozen(ctx context.Context, m *mountpath, n name, c *chan
 	}
 	if record.PartCount == 0 {
 		var err error
-		if c.body, err = s.receivePiece(ctx, m, n, from, record.Size, record.Sums, record); err == nil {
+		if c.body, err = s.receivePiece(ctx, m, n, from, record.Stored(), record.Sums, record); err == nil {
 			record.Place, record.Coding, record.Inline = c.body.place, c.body.coding, c.body.inline
 		}
 		return err
 	}
 	for i := range record.Parts {
 		p := &record.Parts[i]
-		b, err := s.receivePiece(ctx, m, n, io.LimitReader(from, p.Size), p.Size, p.Sums, record)
+		b, err := s.receivePiece(ctx, m, n, io.LimitReader(from, p.Stored()), p.Stored(), p.Sums, record)
 		if err != nil {
 			return err
 		}
@@ -305,8 +305,8 @@ func (s *Store) receiveFrozen(ctx context.Context, m *mountpath, n name, c *chan
 // receivePiece receives bytes that have known checksums.
 func (s *Store) receivePiece(ctx context.Context, m *mountpath, n name, from io.Reader, size int64, sums Sums, record *meta.Record) (*body, error) {
 	in := incoming{body: from, size: size, bucket: cluster.ChecksumNone, expect: sums}
-	if record.Composite && record.PartCount == 0 {
-		in.expect = nil // they are of checksums of parts
+	if record.Composite && record.PartCount == 0 || record.Encryption != nil {
+		in.expect = nil // they are of checksums of parts, or of other bytes than these: those of the key that is moved along
 	}
 	return s.receive(ctx, m, n, in, func(*body) *meta.Record { return record })
 }

@@ -47,6 +47,35 @@ type SumSource interface {
 // Pair is one name and value, of a content header, of user metadata or of custom properties.
 type Pair = meta.Pair
 
+// Encryption says how data are encrypted.
+type Encryption = meta.Encryption
+
+// The modes of encryption.
+const (
+	S3Mode       = meta.S3Mode
+	KMSMode      = meta.KMSMode
+	CustomerMode = meta.CustomerMode
+)
+
+// Encrypt says how the bytes of a write are encrypted.
+type Encrypt struct {
+	Encryption // without Sealed
+	// Seal seals the key that was made for the bytes of an object (part 0) or part, of which there are size.
+	Seal func(key []byte, part int, size int64) []byte
+}
+
+// UnlockPart stands for the part in the seal of the key of nothing: see meta.Encryption.
+const UnlockPart = -1
+
+// Keys opens the keys of encrypted data.
+type Keys interface {
+	// Check refuses who may not read data with this encryption; nil: they are not encrypted. It is asked before anything is told
+	// of an object, conditions included. parts says that the data keys are with parts, size is that of the object.
+	Check(e *Encryption, parts bool, size int64) error
+	// Open opens the key of an object (part 0) or part.
+	Open(e *Encryption, sealed []byte, part int, size int64) ([]byte, error)
+}
+
 // Metadata is what a client says of an object beside its bytes.
 type Metadata struct {
 	Headers []Pair // content headers as the client sent them, under their canonical names: "Content-Type"
@@ -70,6 +99,7 @@ type Info struct {
 	Composite  bool // the sums but the bucket's are checksums of the parts' checksums; the S3 form has "-N"
 	PartCount  int  // of an object that an upload made; else 0
 	Owner      cluster.AccessKeyID
+	Encryption *Encryption // nil: the bytes are not encrypted
 	Metadata
 }
 
@@ -80,6 +110,8 @@ type PartInfo struct {
 	ETag     string
 	Sums     Sums
 	Modified time.Time
+
+	Encryption *Encryption // of a part that was just written
 }
 
 // PutRequest asks for one object to be written.
@@ -95,7 +127,8 @@ type PutRequest struct {
 	Trailer SumSource              // more of them, known after the body; nil for none. A type in Want makes them cheap: name it there
 	If      Conditions             // judged under the key's lock against the visible object
 	// Base, when it is not zero, is the generation that Body was read from: KindConflict when another one is visible by then.
-	Base cluster.Generation
+	Base    cluster.Generation
+	Encrypt *Encrypt // nil: the bytes are stored as they come
 	Metadata
 }
 
@@ -111,6 +144,8 @@ type GetRequest struct {
 	// Part, when it is not 0, asks Open for one part of an object that an upload made, in place of Range. Parts are counted
 	// from 1 in their order; any other object is its own part 1. KindRange when there is no such part.
 	Part int
+
+	Keys Keys // nil: nothing is checked, and data that are encrypted cannot be opened
 
 	Accessed bool // of Stat: also when it was last read, which takes another look into the index
 }
@@ -146,6 +181,8 @@ type UpdateRequest struct {
 	Edit    func(*Metadata) // changes the metadata in place, under the key's lock; may be called more than once; nil for nothing
 
 	Lock *LockChange // nil: the lock stays
+
+	Keys Keys // nil: nothing is checked
 
 	KeepModified bool // S3's Last-Modified stays: tags are no part of the object
 }

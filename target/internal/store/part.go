@@ -46,7 +46,11 @@ func (s *Store) PutPart(ctx context.Context, r *PutPartRequest) (*PartInfo, erro
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.receive(ctx, m, n, r.incoming(upload.Want), func(b *body) *meta.Record {
+	in, err := r.incoming(upload)
+	if err != nil {
+		return nil, n.wrap(op, cluster.KindOther, err)
+	}
+	b, err := s.receive(ctx, m, n, in, func(b *body) *meta.Record {
 		b.fill(record)
 		return record
 	})
@@ -191,12 +195,22 @@ func (t *turn) putPartShared(record, before *meta.Record, b *body) (*PartInfo, e
 // whoever asks holds.
 func (t *turn) partHidden(ref meta.Ref) bool { return t.shard.prepared(t.id, ref.Generation) }
 
-// incoming is the part's body. It gets the checksums that the upload keeps, also when the request states none.
-func (r *PutPartRequest) incoming(upload []cluster.ChecksumType) incoming {
-	return incoming{
-		body: r.Body, size: r.Size, bucket: r.Bucket.Props.Checksum, want: slices.Concat(upload, r.Want), expect: r.Expect, trailer: r.Trailer,
-		unique: fmt.Sprintf("%s\x00%s\x00%d", r.Request, r.Upload, r.Number),
+// incoming is the part's body. It gets the checksums that the upload keeps, also when the request states none, and is encrypted
+// as the upload says.
+func (r *PutPartRequest) incoming(upload *meta.Record) (incoming, error) {
+	in := incoming{
+		body: r.Body, size: r.Size, bucket: r.Bucket.Props.Checksum, want: slices.Concat(upload.Want, r.Want), expect: r.Expect, trailer: r.Trailer,
+		unique: fmt.Sprintf("%s\x00%s\x00%d", r.Request, r.Upload, r.Number), part: r.Number,
 	}
+	if r.Encrypt == nil && upload.Encryption != nil {
+		return in, cluster.Fail("", "", cluster.KindInvalid, "the parts of the upload are encrypted")
+	}
+	if r.Encrypt == nil {
+		return in, nil
+	}
+	var err error
+	in.encrypt, err = r.Encrypt(upload.Encryption)
+	return in, err
 }
 
 func (s *Store) newPart(n name, r *PutPartRequest) *meta.Record {
@@ -213,7 +227,7 @@ func partOf(r *meta.Record, number uint32) *PartInfo {
 	if r == nil {
 		return nil
 	}
-	return &PartInfo{Number: int(number), Size: r.Size, ETag: r.ETag, Sums: r.Sums, Modified: r.Modified}
+	return &PartInfo{Number: int(number), Size: r.Size, ETag: r.ETag, Sums: r.Sums, Modified: r.Modified, Encryption: r.Encryption}
 }
 
 // Parts returns one page of an upload's parts.

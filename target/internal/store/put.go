@@ -98,7 +98,7 @@ func (s *Store) Repeated(call Call, bucket cluster.BucketEntry, key cluster.Obje
 func (r *PutRequest) incoming() incoming {
 	return incoming{
 		body: r.Body, size: r.Size, bucket: r.Bucket.Props.Checksum,
-		want: r.Want, expect: r.Expect, trailer: r.Trailer, unique: string(r.Request) + "\x00" + string(r.Key),
+		want: r.Want, expect: r.Expect, trailer: r.Trailer, unique: string(r.Request) + "\x00" + string(r.Key), encrypt: r.Encrypt,
 	}
 }
 
@@ -116,7 +116,7 @@ func (s *Store) newRecord(n name, r *PutRequest) *meta.Record {
 
 // fill notes in a record what the bytes tell.
 func (b *body) fill(r *meta.Record) {
-	r.Size, r.ETag, r.Sums, r.Place, r.Coding, r.Inline = b.size, b.etag, b.sums, b.place, b.coding, b.inline
+	r.Size, r.ETag, r.Sums, r.Place, r.Coding, r.Inline, r.Encryption = b.size, b.etag, b.sums, b.place, b.coding, b.inline, b.encryption
 }
 
 // follow continues the count of the object that a record replaces.

@@ -22,6 +22,9 @@ type incoming struct {
 	expect  Sums
 	trailer SumSource
 	unique  string // names this write for the ETag of bytes without a checksum
+
+	encrypt *Encrypt // nil: the bytes are stored as they come
+	part    int      // whose bytes they are; 0: of an object
 }
 
 // body is what was received: durable in its place, or in memory when it will lie in the record. Exactly one of discard and
@@ -34,8 +37,10 @@ type body struct {
 	place  disk.Place
 	inline []byte
 	coding *meta.Coding // of the bytes in place; nil: they lie whole
-	kept   bool
-	tokens map[cluster.NodeID]sent // the bytes at other holders
+
+	encryption *Encryption // of the bytes in place or inline
+	kept       bool
+	tokens     map[cluster.NodeID]sent // the bytes at other holders
 }
 
 // discard frees the bytes unless a commit took them over.
@@ -89,14 +94,16 @@ func (s *Store) receive(ctx context.Context, m *mountpath, n name, in incoming, 
 	if err := m.writeErr(); err != nil {
 		return nil, err
 	}
-	src := &source{ctx: ctx, body: in.body, hasher: newHasher(in.bucket, in.want, in.expect)}
+	src := &source{ctx: ctx, body: in.body, hasher: newHasher(in.hashed(), in.want, in.expect)}
 	b := &body{disk: m.disk}
+	seal := newEncrypter(in.encrypt)
+	defer seal.end()
 	var out *outlet
-	inline, err := s.receiveInline(m, src, in.size)
+	inline, err := s.receiveInline(m, src, in.size, seal.inlineMax(s.o.InlineMax))
 	if err == nil && inline == nil {
-		if out, err = s.outlet(ctx, m, n, src, in.size); err == nil {
+		if out, err = s.outlet(ctx, m, n, src, in.size, seal); err == nil {
 			defer out.abort()
-			err = out.take(src)
+			err = seal.copy(out.take, src)
 		}
 	}
 	switch {
@@ -107,8 +114,12 @@ func (s *Store) receive(ctx context.Context, m *mountpath, n name, in incoming, 
 	case in.size >= 0 && src.size != in.size:
 		return nil, cluster.Fail("", "", cluster.KindInvalid, fmt.Sprintf("the body has %d bytes, not %d as declared", src.size, in.size))
 	}
-	b.size, b.inline = src.size, inline
+	b.size = src.size
 	if err := b.check(src.hasher, in); err != nil {
+		return nil, err
+	}
+	b.encryption = seal.encryption(in.part, b.size)
+	if b.inline, err = seal.bytes(inline); err != nil {
 		return nil, err
 	}
 	if out == nil {
@@ -126,8 +137,7 @@ func (s *Store) receive(ctx context.Context, m *mountpath, n name, in incoming, 
 
 // receiveInline reads a body that lies in its record when it is small enough. It returns nil when it is not; what was read by
 // then is read again by the caller.
-func (s *Store) receiveInline(m *mountpath, src *source, size int64) ([]byte, error) {
-	limit := int64(s.o.InlineMax)
+func (s *Store) receiveInline(m *mountpath, src *source, size, limit int64) ([]byte, error) {
 	if size > limit || limit < 0 {
 		return nil, nil
 	}
@@ -163,11 +173,27 @@ func (b *body) check(h *hasher, in incoming) error {
 			return cluster.Fail("", "", cluster.KindChecksum, fmt.Sprintf("the body does not have the %s that its trailer states", t))
 		}
 	}
+	if in.secret() {
+		b.etag = Sums(nil).etag(b.size, in.unique)
+		b.sums = sums.only(func(t cluster.ChecksumType) bool { return slices.Contains(in.want, t) })
+		return nil
+	}
 	b.etag = sums.etag(b.size, in.unique)
 	b.sums = sums.only(func(t cluster.ChecksumType) bool {
 		return t == in.bucket || t == cluster.ChecksumMD5 || slices.Contains(in.want, t)
 	})
 	return nil
+}
+
+// secret reports whether neither ETag nor checksums that nobody asked for may tell what the bytes are.
+func (in *incoming) secret() bool { return in.encrypt != nil && in.encrypt.IsSecret() }
+
+// hashed is the checksum that is computed also when nobody asks for it.
+func (in *incoming) hashed() cluster.ChecksumType {
+	if in.secret() {
+		return cluster.ChecksumNone
+	}
+	return in.bucket
 }
 
 // source reads a body, counts and hashes it, and remembers why it ended.

@@ -84,7 +84,7 @@ func (s *several) upload(key string, parts int) []byte {
 	s.t.Helper()
 	ctx := context.Background()
 	p, call := s.at(key, "")
-	id, err := p.store.CreateUpload(ctx, &CreateUploadRequest{Call: call, Bucket: s.bucket, Key: cluster.ObjectKey(key)})
+	id, err := p.store.CreateUpload(ctx, &CreateUploadRequest{Call: call, Bucket: s.bucket, Key: cluster.ObjectKey(key), Encryption: s.encryption()})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -96,6 +96,7 @@ func (s *several) upload(key string, parts int) []byte {
 			_, call := s.at(key, "")
 			info, err := p.store.PutPart(ctx, &PutPartRequest{
 				Call: call, Bucket: s.bucket, Key: cluster.ObjectKey(key), Upload: id, Number: n, Body: bytes.NewReader(data), Size: int64(len(data)),
+				Encrypt: s.encryptPart,
 			})
 			if err != nil {
 				s.t.Fatal(err)

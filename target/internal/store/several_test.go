@@ -39,6 +39,7 @@ type several struct {
 	requests atomic.Uint64
 	dies     bool                       // a disk fails under an index, which leaves goroutines of its own until the process ends
 	also     func(*several, *rand.Rand) // what else disturb does; nil: nothing
+	encrypts bool                       // what is written is encrypted
 	held     bool                       // the leader decides nothing of itself
 }
 
@@ -761,6 +762,7 @@ func (s *several) tryPut(key string, data []byte, request cluster.RequestID) (*I
 	}
 	info, err := p.store.Put(context.Background(), &PutRequest{
 		Call: call, Bucket: s.bucket, Key: cluster.ObjectKey(key), Body: bytes.NewReader(data), Size: int64(len(data)),
+		Encrypt: s.encrypt(),
 	})
 	if err == nil && p.CheckLease() != nil {
 		return nil, errDown // nobody gets the answer of a process that has crashed
@@ -773,7 +775,7 @@ func (s *several) tryGet(key string) ([]byte, error) {
 	if p == nil {
 		return nil, errDown
 	}
-	o, err := p.store.Open(context.Background(), &GetRequest{Call: call, Bucket: s.bucket, Key: cluster.ObjectKey(key)})
+	o, err := p.store.Open(context.Background(), &GetRequest{Call: call, Bucket: s.bucket, Key: cluster.ObjectKey(key), Keys: testKeys{}})
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func (s *Store) coding(m *cluster.Map, bucket cluster.BucketID, small bool, shar
 type datum struct {
 	place  *disk.Place
 	coding **meta.Coding
-	size   int64
+	size   int64 // as they are stored
 }
 
 // datumCount is how many data a record may name, and datumOf is one of them.
@@ -79,10 +79,10 @@ func datumCount(r *meta.Record) int { return 1 + len(r.Parts) }
 
 func datumOf(r *meta.Record, i int) datum {
 	if i == 0 {
-		return datum{&r.Place, &r.Coding, r.Size}
+		return datum{&r.Place, &r.Coding, r.Stored()}
 	}
 	p := &r.Parts[i-1]
-	return datum{&p.Place, &p.Coding, p.Size}
+	return datum{&p.Place, &p.Coding, p.Stored()}
 }
 
 // datum is datumOf for a record whose parts may have to be read; without bytes when there is none of that number.

@@ -19,9 +19,10 @@ var shardSizes = []int{0, 150, 900, 1001, 1400, 2800, 2801, 30_000}
 // TestShards writes every sort of data, replaces, updates and deletes, and reads it, whole and in ranges, with each node down,
 // at whoever becomes owner then.
 func TestShards(t *testing.T) {
-	for _, layout := range []cluster.Layout{{Data: 2, Parity: 1}, {Data: 4, Parity: 2}, {Data: 1, Parity: 2}} {
-		t.Run(layout.String(), func(t *testing.T) {
+	for i, layout := range []cluster.Layout{{Data: 2, Parity: 1}, {Data: 4, Parity: 2}, {Data: 1, Parity: 2}, {Data: 2, Parity: 1}} {
+		t.Run(fmt.Sprint(layout, i), func(t *testing.T) {
 			s := newCoded(t, layout.Width(), layout.Data, layout.Parity, nil)
+			s.encrypts = i == 3
 			upload := s.writeAll()
 			s.checkAll(upload)
 			for i := range layout.Width() {
@@ -91,7 +92,7 @@ func (s *several) getRange(key string, offset, length int) []byte {
 			return nil, errDown
 		}
 		o, err := p.store.Open(context.Background(), &GetRequest{
-			Call: call, Bucket: s.bucket, Key: cluster.ObjectKey(key), Range: &Range{First: int64(offset), Last: int64(offset + length - 1)},
+			Call: call, Bucket: s.bucket, Key: cluster.ObjectKey(key), Range: &Range{First: int64(offset), Last: int64(offset + length - 1)}, Keys: testKeys{},
 		})
 		if err != nil {
 			return nil, err

@@ -196,13 +196,14 @@ type outlet struct {
 }
 
 // outlet begins to take in a body. abort must follow.
-func (s *Store) outlet(ctx context.Context, m *mountpath, n name, src *source, size int64) (o *outlet, err error) {
+func (s *Store) outlet(ctx context.Context, m *mountpath, n name, src *source, size int64, seal *encrypter) (o *outlet, err error) {
 	o = &outlet{}
 	if s.council != nil {
 		if o.coding, size, err = s.codingOf(n, src, size); err != nil {
 			return nil, err
 		}
 	}
+	size = seal.stored(size)
 	here := size
 	if c := o.coding; c != nil {
 		if o.code, err = s.codes.of(c); err != nil {

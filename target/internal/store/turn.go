@@ -228,7 +228,7 @@ func (t *turn) noteRequest(batch *meta.Batch, request cluster.RequestID, replace
 	kept.Upload, kept.Generation = cluster.UploadID(request), by
 	kept.Size, kept.ETag, kept.Counter = replaced.Size, replaced.ETag, replaced.Counter
 	kept.Modified, kept.Sums, kept.Composite = replaced.Modified, replaced.Sums, replaced.Composite
-	kept.Number, kept.Null, kept.Marker = replaced.Number, replaced.Null, replaced.Marker
+	kept.Number, kept.Null, kept.Marker, kept.Encryption = replaced.Number, replaced.Null, replaced.Marker, replaced.Encryption
 	if err := batch.Put(kept); err != nil {
 		return nil, t.wrap(err)
 	}

@@ -29,6 +29,8 @@ type CreateUploadRequest struct {
 	Owner     cluster.AccessKeyID
 	Want      []cluster.ChecksumType // checksums that its parts and the object keep
 	Composite bool                   // the object's are checksums of the parts' checksums, not of the whole object
+	// Encryption is how the parts are to be encrypted; nil: they are not.
+	Encryption *Encryption
 	Metadata
 }
 
@@ -40,6 +42,8 @@ type UploadInfo struct {
 	Initiated time.Time
 	Want      []cluster.ChecksumType
 	Composite bool
+
+	Encryption *Encryption
 	Metadata
 }
 
@@ -55,6 +59,8 @@ type PutPartRequest struct {
 	Want    []cluster.ChecksumType
 	Expect  Sums
 	Trailer SumSource
+	// Encrypt says how the bytes are encrypted, if they are, in an upload with this encryption. nil: they are not.
+	Encrypt func(upload *Encryption) (*Encrypt, error)
 }
 
 // PartsRequest asks for the parts of an upload, ordered by number.
@@ -91,6 +97,7 @@ type CompleteRequest struct {
 	Size   int64 // what the object must have; -1 when the client did not say
 	Expect Sums  // checksums that the object must have, in the upload's form
 	If     Conditions
+	Check  func(upload *UploadInfo) error // refuses who may not complete it; may be nil
 
 	SmallParts bool // parts may have any size, as in AIStore's native uploads; else MinPartSize holds
 }
@@ -126,7 +133,7 @@ func (s *Store) CreateUpload(ctx context.Context, r *CreateUploadRequest) (clust
 	record := &meta.Record{Ref: n.ref(meta.Upload)}
 	record.Modified = s.o.Now()
 	record.Upload = newUploadID(record.Modified)
-	record.Owner, record.Want, record.Composite = r.Owner, r.Want, r.Composite
+	record.Owner, record.Want, record.Composite, record.Encryption = r.Owner, r.Want, r.Composite, r.Encryption
 	describe(record, &r.Metadata)
 	t.id.upload = record.Upload
 	if err := t.commit(&change{put: []*meta.Record{record}}); err != nil {
@@ -230,7 +237,9 @@ func uploadOf(r *meta.Record) *UploadInfo {
 		Initiated: r.Modified,
 		Want:      r.Want,
 		Composite: r.Composite,
-		Metadata:  metadataOf(r),
+
+		Encryption: r.Encryption,
+		Metadata:   metadataOf(r),
 	}
 }
 
@@ -321,6 +330,11 @@ func (s *Store) Complete(ctx context.Context, r *CompleteRequest) (*Info, error)
 	if err != nil {
 		return t.completedBefore(r.Upload, current, err)
 	}
+	if r.Check != nil {
+		if err := r.Check(uploadOf(upload)); err != nil {
+			return nil, t.refuse(err)
+		}
+	}
 	if err := r.If.forWrite(op, n, stateOf(current)); err != nil {
 		return nil, t.refuse(err)
 	}
@@ -339,7 +353,7 @@ func (s *Store) Complete(ctx context.Context, r *CompleteRequest) (*Info, error)
 		return nil, err
 	}
 	end.Size, end.ETag, end.Counter, end.Sums, end.Composite = record.Size, record.ETag, record.Counter, record.Sums, record.Composite
-	end.Number, end.Null = record.Number, record.Null
+	end.Number, end.Null, end.Encryption = record.Number, record.Null, record.Encryption
 	if err := t.endUpload(c, end); err != nil {
 		return nil, err
 	}
@@ -390,10 +404,14 @@ func (t *turn) assemble(upload *meta.Record, parts []*meta.Record, r *CompleteRe
 			return nil, t.fail(cluster.KindPartTooSmall, fmt.Sprintf("part %d has %d bytes, fewer than %d", want.Number, part.Size, MinPartSize))
 		}
 		infos = append(infos, *partOf(part, part.Part))
-		record.Parts = append(record.Parts, meta.Part{
+		entry := meta.Part{
 			Number: want.Number, Size: part.Size, ETag: part.ETag, Modified: part.Modified,
 			Sums: part.Sums, Place: part.Place, Coding: part.Coding, Inline: part.Inline,
-		})
+		}
+		if part.Encryption != nil {
+			entry.Sealed = part.Encryption.Sealed
+		}
+		record.Parts = append(record.Parts, entry)
 		record.Size += part.Size
 	}
 	if r.Size >= 0 && record.Size != r.Size {
@@ -401,7 +419,7 @@ func (t *turn) assemble(upload *meta.Record, parts []*meta.Record, r *CompleteRe
 	}
 	record.PartCount = len(record.Parts)
 	record.ETag = compositeETag(infos)
-	record.Composite = upload.Composite
+	record.Composite, record.Encryption = upload.Composite, upload.Encryption
 	record.Sums = t.wholeSums(upload, infos)
 	if typ := Sums(record.Sums).differs(r.Expect); typ != "" {
 		return nil, t.fail(cluster.KindChecksum, fmt.Sprintf("the object does not have the %s that the request states", typ))
