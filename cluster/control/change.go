@@ -19,11 +19,12 @@ func (c *Control) CreateBucket(ctx context.Context, req cluster.RequestID, b clu
 	return c.changeBucket(ctx, op, b, state.Command{Request: req, CreateBucket: &state.CreateBucket{Bucket: b, Props: p, Creator: creator, Configs: configs}})
 }
 
-// SetBucketProps replaces the properties of a bucket; see CreateBucket. When they ask for another layout it returns when the
-// bucket has it; its objects are moved afterwards.
-func (c *Control) SetBucketProps(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps) (cluster.BucketEntry, error) {
+// SetBucketProps replaces the properties of a bucket; see CreateBucket. It is refused with KindConflict when they are not what
+// they were when the new ones were made of them. When they ask for another layout it returns when the bucket has it; its
+// objects are moved afterwards.
+func (c *Control) SetBucketProps(ctx context.Context, req cluster.RequestID, b cluster.Bucket, was, p cluster.BucketProps) (cluster.BucketEntry, error) {
 	const op = "control.SetBucketProps"
-	return c.changeBucket(ctx, op, b, state.Command{Request: req, SetBucketProps: &state.SetBucketProps{Bucket: b, Props: p}})
+	return c.changeBucket(ctx, op, b, state.Command{Request: req, SetBucketProps: &state.SetBucketProps{Bucket: b, Was: &was, Props: p}})
 }
 
 // SetBucketConfig replaces the document of a kind that configures a bucket; no value removes it. See CreateBucket.

@@ -325,7 +325,8 @@ func TestConversion(t *testing.T) {
 		create(t, s.leader(), "r0", b.Name)
 		before, _ := s.leader().running().control.View().Bucket(b)
 		set := func(n *simNode, req cluster.RequestID, replicas int) (cluster.BucketEntry, error) {
-			return n.running().control.SetBucketProps(t.Context(), req, b, cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: replicas})
+			was, _ := n.running().control.View().Bucket(b)
+			return n.running().control.SetBucketProps(t.Context(), req, b, was.Props, cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: replicas})
 		}
 		e, err := set(s.all()[1], "r1", 2)
 		if err != nil || e.Under != before.ID || e.ID.Sequence() <= before.ID.Sequence() || e.Props.Replicas != 2 || e.State != cluster.BucketActive {

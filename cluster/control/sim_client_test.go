@@ -59,7 +59,8 @@ func (c *simClient) request(ctx context.Context, p *simProcess) {
 		c.change(p, req, "delete "+b.String(), func() error { return p.control.DeleteBucket(ctx, req, b) })
 	case n < 16:
 		c.change(p, req, "props "+b.String(), func() error {
-			_, err := p.control.SetBucketProps(ctx, req, b, cluster.BucketProps{Checksum: cluster.ChecksumXXHash, Replicas: copies, Redirect: fmt.Sprint(c.random.IntN(1000))})
+			was, _ := p.control.View().Bucket(b)
+			_, err := p.control.SetBucketProps(ctx, req, b, was.Props, cluster.BucketProps{Checksum: cluster.ChecksumXXHash, Replicas: copies, Redirect: fmt.Sprint(c.random.IntN(1000))})
 			return err
 		})
 	case n < 18:

@@ -56,6 +56,9 @@ func (s *State) setBucketProps(c SetBucketProps, req cluster.RequestID) Result {
 	if refusal.Refused() {
 		return refusal
 	}
+	if c.Was != nil && *c.Was != old.Props {
+		return Refuse(cluster.KindConflict, c.Bucket.String(), "the bucket's properties have been changed meanwhile")
+	}
 	if err := c.Props.Validate(); err != nil {
 		return Refuse(cluster.KindInvalid, c.Bucket.String(), err.Error())
 	}

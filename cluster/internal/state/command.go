@@ -123,10 +123,12 @@ type (
 		Creator cluster.AccessKeyID     `json:"creator"`
 		Configs []*cluster.BucketConfig `json:"configs,omitempty"` // that it has from the beginning
 	}
-	// SetBucketProps replaces the properties of a bucket. With another layout it begins a conversion: see Convert.
+	// SetBucketProps replaces the properties of a bucket, unless they have changed since the new ones were made of them. With another
+	// layout it begins a conversion: see Convert.
 	SetBucketProps struct {
-		Bucket cluster.Bucket      `json:"bucket"`
-		Props  cluster.BucketProps `json:"props"`
+		Bucket cluster.Bucket       `json:"bucket"`
+		Was    *cluster.BucketProps `json:"was,omitempty"` // nil, of earlier versions: whatever they are
+		Props  cluster.BucketProps  `json:"props"`
 	}
 	// SetBucketConfig replaces one document that configures a bucket; a document without a value is none.
 	SetBucketConfig struct {

@@ -144,6 +144,9 @@ func (in *interpreter) run(words []string) string {
 		}
 	case "props":
 		c.SetBucketProps = &SetBucketProps{Bucket: in.bucket(arg), Props: props(arg)}
+		if was := arg["was"]; was != "" {
+			c.SetBucketProps.Was = &cluster.BucketProps{Checksum: cluster.ChecksumType(was), Replicas: 1}
+		}
 	case "config":
 		set := &SetBucketConfig{Bucket: in.bucket(arg), Config: &cluster.BucketConfig{Kind: arg["kind"]}}
 		if value, ok := arg["value"]; ok {

@@ -120,7 +120,7 @@ func (f *Front) nativeSetProps(ctx context.Context, r *nativeRequest, b cluster.
 	if err != nil {
 		return err
 	}
-	if _, err := f.o.Control.SetBucketProps(ctx, r.req.ID, b, props); err != nil {
+	if _, err := f.o.Control.SetBucketProps(ctx, r.req.ID, b, entry.Props, props); err != nil {
 		return err
 	}
 	r.rep.Status = http.StatusOK

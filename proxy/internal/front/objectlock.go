@@ -46,7 +46,7 @@ func (f *Front) putObjectLock(ctx context.Context, r *s3Request) error {
 	if props.Versioning != cluster.VersioningEnabled {
 		return s3.NewFault(op, s3.InvalidBucketState, "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration")
 	}
-	if _, err := f.o.Control.SetBucketProps(ctx, r.req.ID, bucket, props); err != nil {
+	if _, err := f.o.Control.SetBucketProps(ctx, r.req.ID, bucket, entry.Props, props); err != nil {
 		return err
 	}
 	r.rep.Status = http.StatusOK

@@ -36,7 +36,7 @@ func (f *Front) putVersioning(ctx context.Context, r *s3Request) error {
 	if props.Lock.Enabled && props.Versioning != cluster.VersioningEnabled {
 		return s3.NewFault(op, s3.InvalidBucketState, "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.")
 	}
-	if _, err := f.o.Control.SetBucketProps(ctx, r.req.ID, bucket, props); err != nil {
+	if _, err := f.o.Control.SetBucketProps(ctx, r.req.ID, bucket, entry.Props, props); err != nil {
 		return err
 	}
 	r.rep.Status = http.StatusOK
