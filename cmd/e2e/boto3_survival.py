@@ -2,14 +2,17 @@
 import collections
 import hashlib
 import os
+import random
 import sys
 import threading
 import time
 import traceback
 
 import boto3
+import botocore.exceptions
 
 bucket, endpoint = sys.argv[1], sys.argv[2]
+held = bucket + "-held"  # with versions that are under legal hold
 stop = threading.Event()
 failures = []
 slowest = collections.defaultdict(float)
@@ -17,10 +20,10 @@ counts = collections.Counter()
 lock = threading.Lock()
 
 
-def call(name, f, **kwargs):
+def call(name, f, Bucket=bucket, **kwargs):
     began = time.monotonic()
     try:
-        return f(Bucket=bucket, **kwargs)
+        return f(Bucket=Bucket, **kwargs)
     except Exception:
         with lock:
             failures.append("%s %s after %.2f s\n%s" % (name, kwargs.get("Key", ""), time.monotonic() - began, traceback.format_exc()))
@@ -32,9 +35,22 @@ def call(name, f, **kwargs):
             slowest[name] = max(slowest[name], time.monotonic() - began)
 
 
+def refused(s3):
+    """A delete that says whether it is refused because of a lock: any other error is one."""
+    def delete(**kwargs):
+        try:
+            s3.delete_object(**kwargs)
+        except botocore.exceptions.ClientError as e:
+            if e.response["Error"]["Code"] == "AccessDenied":
+                return True
+            raise
+        return False
+    return delete
+
+
 def work(i):
     s3 = boto3.session.Session().client("s3", endpoint_url=endpoint)
-    n = 0
+    n, locked = 0, []
     while not stop.is_set():
         n += 1
         key = "%s/%d/%d" % (os.getpid(), i, n % 20)
@@ -54,7 +70,19 @@ def work(i):
         call("delete_object", s3.delete_object, Key=key + "copy")
         gone = call("delete_objects", s3.delete_objects, Delete={"Objects": [{"Key": key + "parts"}]})
         assert "Errors" not in gone, gone
+        of = {"Bucket": held, "Key": "%d/%d" % (i, n % 20)}
+        version = call("put_object held", s3.put_object, Body=body, ObjectLockLegalHoldStatus="ON", **of)["VersionId"]
+        locked.append({"VersionId": version, **of})
+        of = random.choice(locked)
+        assert call("delete_object held", refused(s3), **of), of
+        assert call("head_object held", s3.head_object, **of)["ObjectLockLegalHoldStatus"] == "ON"
+        if n % 3 == 0:
+            locked.remove(of)
+            call("put_object_legal_hold", s3.put_object_legal_hold, LegalHold={"Status": "OFF"}, **of)
+            call("delete_object version", s3.delete_object, **of)
         time.sleep(0.02)
+    for of in locked:
+        assert call("delete_object held", refused(s3), **of), of
 
 
 def run(i):
@@ -66,6 +94,7 @@ def run(i):
         stop.set()
 
 
+boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket=held, ObjectLockEnabledForBucket=True)
 threads = [threading.Thread(target=run, args=(i,)) for i in range(6)]
 for t in threads:
     t.start()
