@@ -2,6 +2,7 @@ package front
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -54,6 +55,7 @@ func checksumKind(composite bool) string {
 
 // uploadPart serves UploadPart.
 func (f *Front) uploadPart(ctx context.Context, r *request) error {
+	const op = "target/front.uploadPart"
 	id, number, err := s3.UploadParams(r.call)
 	if err != nil {
 		return err
@@ -67,6 +69,10 @@ func (f *Front) uploadPart(ctx context.Context, r *request) error {
 		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: id, Number: number, Body: u.body, Size: u.body.Length(),
 		Want: u.want, Expect: u.expect, Trailer: u.trailer, Encrypt: f.partEncryption(ctx, r),
 	})
+	var other *store.OtherChecksum
+	if errors.As(err, &other) {
+		return s3.NewFault(op, s3.InvalidRequest, "Checksum Type mismatch occurred, expected checksum Type: "+string(other.Upload)+", actual checksum Type: "+string(other.Part))
+	}
 	if err != nil {
 		return err
 	}

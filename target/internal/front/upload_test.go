@@ -105,6 +105,7 @@ func TestMultipartChecksums(t *testing.T) {
 		e1 := b.part("k", id, 1, big, "x-amz-checksum-crc32", crc32Base64(big))
 		e2 := b.part("k", id, 2, "tail")
 		b.do("PUT", "/bucket/k?partNumber=2&uploadId="+id, "tail", "x-amz-checksum-crc32", crc32Base64("other")).want(t, 400, "BadDigest")
+		b.do("PUT", "/bucket/k?partNumber=2&uploadId="+id, "tail", "x-amz-checksum-crc32c", crc32Base64("tail")).want(t, 400, "InvalidRequest", "expected checksum Type: crc32, actual checksum Type: crc32c")
 		b.do("GET", "/bucket/k?uploadId="+id, "").want(t, 200, "<ChecksumAlgorithm>CRC32</ChecksumAlgorithm>", "<ChecksumType>"+kind, "<ChecksumCRC32>"+crc32Base64("tail"))
 		if kind == "COMPOSITE" {
 			b.complete("k", id, partSums(completeBody("1", e1, "2", e2), big)).want(t, 400, "<Code>InvalidRequest</Code>", "missing for part 2")

@@ -46,6 +46,9 @@ func (s *Store) PutPart(ctx context.Context, r *PutPartRequest) (*PartInfo, erro
 	if err != nil {
 		return nil, err
 	}
+	if err := otherChecksum(upload.Want, r.Want); err != nil {
+		return nil, n.wrap(op, cluster.KindInvalid, err)
+	}
 	in, err := r.incoming(upload)
 	if err != nil {
 		return nil, n.wrap(op, cluster.KindOther, err)
@@ -69,6 +72,24 @@ func (s *Store) PutPart(ctx context.Context, r *PutPartRequest) (*PartInfo, erro
 		return nil, err
 	}
 	return t.putPart(record, b)
+}
+
+// OtherChecksum is wrapped by KindInvalid: a part came with a checksum of another type than those of its upload.
+type OtherChecksum struct{ Upload, Part cluster.ChecksumType }
+
+// Error says which.
+func (o *OtherChecksum) Error() string {
+	return fmt.Sprintf("the upload has checksums of type %s, the part one of type %s", o.Upload, o.Part)
+}
+
+// otherChecksum returns an error when a part comes with a type that its upload, which has some, has not.
+func otherChecksum(upload, part []cluster.ChecksumType) error {
+	for _, t := range part {
+		if len(upload) > 0 && !slices.Contains(upload, t) {
+			return &OtherChecksum{upload[0], t}
+		}
+	}
+	return nil
 }
 
 // beginPart is begin for one part: parts of an upload are committed side by side, but not while the upload is being ended.
