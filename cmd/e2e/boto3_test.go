@@ -4,8 +4,11 @@ package e2e
 
 import (
 	_ "embed"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -71,6 +74,34 @@ func TestS3Configuration(t *testing.T) {
 			runBoto3(t, c, python, boto3Conditions, "conditions-"+name)
 			runBoto3(t, c, python, boto3Encryption, "encryption-"+name)
 		})
+	}
+	expiredByNow(t, c)
+}
+
+// expiredByNow asks for what lifecycle rules have removed, after the scripts: by the metrics of all nodes, and by their jobs.
+func expiredByNow(t *testing.T, c *testcluster.Cluster) {
+	t.Helper()
+	var all strings.Builder
+	for _, e := range c.Endpoints() {
+		rep, err := http.Get(e + "/-/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(&all, rep.Body); err != nil {
+			t.Fatal(err)
+		}
+		rep.Body.Close()
+	}
+	for _, kind := range []string{"current", "noncurrent", "marker", "upload"} {
+		if !regexp.MustCompile(`aisle_lifecycle_expired_total{kind="` + kind + `"} [1-9]`).MatchString(all.String()) {
+			t.Errorf("no node has counted anything of kind %s", kind)
+		}
+	}
+	if out, err := aisle(t, c, "start", "lifecycle"); err != nil || !strings.Contains(out, "3 targets") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, err := aisle(t, c, "show", "job", "lifecycle", "--all"); err != nil || !strings.Contains(out, "Finished") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 

@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -31,15 +30,15 @@ func (d *Disk) CheckIdentity() error {
 func (d *Disk) CheckWrites() error {
 	const op = "disk.CheckWrites"
 	path := d.fs.PathJoin(d.dir, healthName)
-	content := []byte(rand.Text())
-	if err := createFile(d.fs, path, content); err != nil {
+	content := rand.Text()
+	if err := createFile(d.fs, path, []byte(content)); err != nil {
 		if vfs.IsNoSpaceError(err) {
 			return nil
 		}
 		return refuse(op, d.dir, fmt.Errorf("it cannot be written: %w", err))
 	}
 	back, err := readFile(d.fs, path)
-	if err == nil && !bytes.Equal(back, content) {
+	if err == nil && string(back) != content {
 		err = errors.New("it reads other bytes than were written")
 	}
 	if err != nil {
