@@ -100,7 +100,7 @@ func expiredByNow(t *testing.T, c *testcluster.Cluster) {
 	if out, err := aisle(t, c, "start", "lifecycle"); err != nil || !strings.Contains(out, "3 targets") {
 		t.Errorf("%v: %s", err, out)
 	}
-	if out, err := aisle(t, c, "show", "job", "lifecycle", "--all"); err != nil || !strings.Contains(out, "Finished") {
+	if out, err := aisle(t, c, "show", "job", "lifecycle", "--all"); err != nil || !strings.Contains(out, "finished") {
 		t.Errorf("%v: %s", err, out)
 	}
 }
