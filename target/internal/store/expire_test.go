@@ -295,6 +295,46 @@ func TestExpireJudged(t *testing.T) {
 	}
 }
 
+// TestExpireLocked lets versions expire that are retained: they stay until they are not.
+func TestExpireLocked(t *testing.T) {
+	b, rules := newExpiryBed(t, vfs.NewMem(), 1)
+	defer b.close()
+	b.bucket.Props.Versioning = cluster.VersioningEnabled
+	r := b.putRequest("a", pattern(1, 100))
+	r.Lock = Lock{Mode: cluster.LockCompliance, Until: rules.time().Add(5 * testDay)}
+	locked, err := b.store.Put(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules.pass(time.Minute)
+	b.put("a", pattern(2, 100))
+	rules.set(b.bucket, lifecycle.Rule{ID: "all", Filter: prefixed(""), Expiration: expiresAfter(1), Noncurrent: &lifecycle.Noncurrent{Days: 1}})
+	there := func() bool {
+		q := b.getRequest("a")
+		q.Version = locked.VersionID
+		_, _, err := b.read(q)
+		if err != nil && !cluster.Is(err, cluster.KindVersionNotFound) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	for range 4 {
+		rules.pass(testDay)
+		b.store.expireNow(t)
+		if !there() {
+			t.Fatal("a version went that is retained")
+		}
+	}
+	if m := b.store.mounted()[0]; b.failures.Load() > 0 {
+		t.Errorf("%d failures on %s", b.failures.Load(), m.ID)
+	}
+	rules.pass(2 * testDay)
+	b.store.expireNow(t)
+	if there() {
+		t.Error("the version is still there")
+	}
+}
+
 // expiryModel is what a bucket with versions must be while they expire.
 type expiryModel struct {
 	*bed
