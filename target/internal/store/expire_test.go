@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -503,6 +504,69 @@ func (m *expiryModel) verify() {
 	}
 	if m.failures.Load() > 0 || m.corrupt.Load() > 0 {
 		m.t.Fatalf("%d failures, %d corruptions", m.failures.Load(), m.corrupt.Load())
+	}
+}
+
+// TestSeveralExpireFresh writes few keys while they expire, days pass, owners crash and slots move: what was written stays until it
+// is due, whatever had expired at its key before.
+func TestSeveralExpireFresh(t *testing.T) {
+	for seed := range uint64(2) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			rules := newTestRules()
+			s := newSeveral(t, 3, 3, func(o *Options) { o.Lifecycle, o.Now = rules, rules.time })
+			rules.set(s.bucket, lifecycle.Rule{ID: "r", Filter: prefixed(""), Expiration: expiresAfter(1)})
+			stop := make(chan struct{})
+			var work sync.WaitGroup
+			during := func(every time.Duration, do func()) {
+				work.Go(func() {
+					for {
+						select {
+						case <-stop:
+							return
+						case <-time.After(every):
+							do()
+						}
+					}
+				})
+			}
+			during(5*time.Millisecond, func() { rules.pass(4 * time.Hour) })
+			during(3*time.Millisecond, func() {
+				for _, p := range s.running() {
+					p.store.StartLifecycle()
+				}
+			})
+			var gone, kept atomic.Int64
+			for i := range versionKeys {
+				r, key := rand.New(rand.NewPCG(seed, uint64(i))), versionKeys[i]
+				during(time.Millisecond, func() {
+					before, data := rules.time(), pattern(r.IntN(1000), []int{10, 6000}[r.IntN(2)])
+					s.put(key, data)
+					for range r.IntN(10) {
+						got, err := s.tryGet(key)
+						due := before.Add(testDay - 1).Truncate(testDay).Add(testDay) // or later: it may have been written after before
+						switch {
+						case cluster.Is(err, cluster.KindObjectNotFound):
+							if now := rules.time(); now.Before(due) {
+								t.Errorf("%s, written after %s, is gone at %s", key, before, now)
+							}
+							gone.Add(1)
+							return
+						case err == nil && !bytes.Equal(got, data):
+							t.Errorf("%s has other bytes", key)
+						case err == nil:
+							kept.Add(1)
+						}
+						time.Sleep(time.Duration(r.IntN(20)) * time.Millisecond)
+					}
+				})
+			}
+			late := s.disturb(rand.New(rand.NewPCG(seed, 99)), 2*time.Second)
+			s.heal()
+			close(stop)
+			work.Wait()
+			late.Wait()
+			t.Logf("seen %d times, gone %d times", kept.Load(), gone.Load())
+		})
 	}
 }
 
