@@ -77,6 +77,8 @@ var operationActions = [operationEnd]policy.Action{
 	DeleteBucketOwnershipControls:              policy.PutBucketOwnershipControls,
 	GetBucketACL:                               policy.GetBucketACL,
 	PutBucketACL:                               policy.PutBucketACL,
+	GetBucketNotificationConfiguration:         policy.GetBucketNotification,
+	PutBucketNotificationConfiguration:         policy.PutBucketNotification,
 	GetBucketWebsite:                           policy.GetBucketWebsite,
 	PutBucketWebsite:                           policy.PutBucketWebsite,
 	DeleteBucketWebsite:                        policy.DeleteBucketWebsite,

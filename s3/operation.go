@@ -59,6 +59,8 @@ const (
 	DeleteBucketOwnershipControls
 	GetBucketACL
 	PutBucketACL
+	GetBucketNotificationConfiguration
+	PutBucketNotificationConfiguration
 	GetBucketWebsite
 	PutBucketWebsite
 	DeleteBucketWebsite
@@ -155,6 +157,8 @@ var operationNames = [...]string{
 	DeleteBucketOwnershipControls:              "DeleteBucketOwnershipControls",
 	GetBucketACL:                               "GetBucketAcl",
 	PutBucketACL:                               "PutBucketAcl",
+	GetBucketNotificationConfiguration:         "GetBucketNotificationConfiguration",
+	PutBucketNotificationConfiguration:         "PutBucketNotificationConfiguration",
 	GetBucketWebsite:                           "GetBucketWebsite",
 	PutBucketWebsite:                           "PutBucketWebsite",
 	DeleteBucketWebsite:                        "DeleteBucketWebsite",
@@ -191,7 +195,7 @@ func (o Operation) Writes() bool {
 		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, PutObjectTagging, DeleteObjectTagging,
 		PutBucketPolicy, DeleteBucketPolicy, PutPublicAccessBlock, DeletePublicAccessBlock, PutBucketOwnershipControls, DeleteBucketOwnershipControls,
 		PutBucketACL, PutObjectACL, PutBucketWebsite, DeleteBucketWebsite,
-		DeleteBucketReplication, PutObjectLockConfiguration, PutObjectRetention, PutObjectLegalHold, PutBucketEncryption, DeleteBucketEncryption:
+		DeleteBucketReplication, PutObjectLockConfiguration, PutObjectRetention, PutObjectLegalHold, PutBucketEncryption, DeleteBucketEncryption, PutBucketNotificationConfiguration:
 		return true
 	}
 	return false
@@ -267,7 +271,7 @@ var bucketResources = []resource{
 	{"metadataJournalTable", "METADATA_JOURNAL_TABLE", notBuilt("PUT")},
 	{"metadataTable", "METADATA_TABLE", notBuilt("GET", "POST", "DELETE")},
 	{"metrics", "METRICS", readOnly(ListBucketMetricsConfigurations)},
-	{"notification", "NOTIFICATION", notBuilt("GET", "PUT")},
+	{"notification", "NOTIFICATION", map[string]Operation{"GET": GetBucketNotificationConfiguration, "PUT": PutBucketNotificationConfiguration}},
 	{"object-lock", "OBJECT_LOCK", map[string]Operation{"GET": GetObjectLockConfiguration, "PUT": PutObjectLockConfiguration}},
 	{"ownershipControls", "OWNERSHIP_CONTROLS", map[string]Operation{
 		"GET": GetBucketOwnershipControls, "PUT": PutBucketOwnershipControls, "DELETE": DeleteBucketOwnershipControls,

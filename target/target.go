@@ -15,6 +15,7 @@ import (
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/target/internal/front"
+	"github.com/aisle-store/aisle/target/internal/outbox"
 	"github.com/aisle-store/aisle/target/internal/replica"
 	"github.com/aisle-store/aisle/target/internal/store"
 	"github.com/aisle-store/aisle/xact"
@@ -55,6 +56,7 @@ type Options struct {
 	Jobs      *xact.Registry       // where it reports its jobs; one of its own when nil
 	Pace      func() pace.Limits   // of what moves because somebody catches up; no limits when nil
 	Scrub     func() ScrubSettings // asked while it runs; nothing is verified by itself when nil
+	Notices   *NoticeOptions       // how events of buckets are told; nobody is told anything when nil
 
 	RetryWindow   time.Duration // how long the outcome of a write is remembered
 	CacheBytes    int64         // of blocks of the index in memory
@@ -63,6 +65,17 @@ type Options struct {
 	SegmentSize   int64         // of a segment file
 	HighWatermark int           // percent of a disk above which writes are refused
 }
+
+// NoticeOptions says how events of buckets are told.
+type NoticeOptions struct {
+	Sender outbox.Sender
+	Queue  func() int           // events that may wait for one destination
+	Keep   func() time.Duration // how long one may wait
+	Region string
+}
+
+// NoticeStats is what was told to one destination.
+type NoticeStats = outbox.Stats
 
 var _ control.Participant = (*Target)(nil)
 
@@ -74,6 +87,7 @@ type Target struct {
 	store   *store.Store
 	front   *front.Front
 	tickets *intra.Tickets
+	outbox  *outbox.Outbox // nil: nobody is told anything
 }
 
 // Format makes an empty mountpath at path, on the machine's file system when fs is nil. It refuses a path that holds
@@ -103,15 +117,32 @@ func Open(ctx context.Context, o Options) (*Target, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s, err := store.Open(ctx, o.storeOptions())
+	t := &Target{node: o.Node, control: o.Control, clock: o.Clock, tickets: o.Tickets}
+	storeOptions := o.storeOptions()
+	if o.Notices != nil { // what is committed after Open has returned is the first that may be told
+		storeOptions.Events.Noticed = func(ref store.NoticeRef, to string) { t.outbox.Add(ref, to) }
+		storeOptions.Events.Serves = func() { t.outbox.Look() }
+		storeOptions.ExpiryNotices = func(b cluster.BucketEntry, key cluster.ObjectKey) store.Notices { return t.front.ExpiryNotices(b, key) }
+	}
+	s, err := store.Open(ctx, storeOptions)
 	if err != nil {
 		return nil, cluster.E(op, string(o.Node.ID), cluster.KindOther, err)
 	}
-	f := front.New(front.Options{
-		Node: o.Node, Store: s, Control: o.Control, Peers: o.Peers, Tickets: o.Tickets, Now: o.Now, Jobs: o.Jobs,
+	t.store = s
+	var admits func(string) bool
+	if n := o.Notices; n != nil {
+		t.outbox = outbox.New(outbox.Options{
+			Store: s, Sender: n.Sender, Buckets: func() outbox.Buckets { return o.Control.Applied() }, Sure: o.Control.CheckLease,
+			Queue: n.Queue, Keep: n.Keep, Region: n.Region, Host: string(o.Node.ID), Now: o.Now, Logger: o.Logger,
+		})
+		admits = t.outbox.Admits
+	}
+	t.front = front.New(front.Options{
+		Admits: admits,
+		Node:   o.Node, Store: s, Control: o.Control, Peers: o.Peers, Tickets: o.Tickets, Now: o.Now, Jobs: o.Jobs,
 		Messages: &intra.Messenger{HTTP: o.Peers, Tickets: o.Tickets, Self: o.Node.ID},
 	})
-	return &Target{node: o.Node, control: o.Control, clock: o.Clock, store: s, front: f, tickets: o.Tickets}, nil
+	return t, nil
 }
 
 func (o *Options) storeOptions() store.Options {
@@ -146,7 +177,20 @@ func logged(l *slog.Logger) store.Events {
 
 // Close waits for the requests that run and closes the mountpaths. Nothing may be served any more: shut the listeners
 // and stop the control plane before.
-func (t *Target) Close() error { return t.store.Close() }
+func (t *Target) Close() error {
+	if t.outbox != nil {
+		t.outbox.Close()
+	}
+	return t.store.Close()
+}
+
+// Notices returns what was told to each destination.
+func (t *Target) Notices() []NoticeStats {
+	if t.outbox == nil {
+		return nil
+	}
+	return t.outbox.Stats()
+}
 
 // Attach takes a formatted mountpath into use, and begins to move objects onto it.
 func (t *Target) Attach(ctx context.Context, mp cluster.Mountpath) error {

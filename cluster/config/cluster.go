@@ -48,6 +48,12 @@ var (
 	LifecycleDay = duration(Setting{Name: "lifecycle.day", Scope: ScopeCluster, Default: "24h",
 		Help: "length of a day in which lifecycle rules count: days begin at its multiples since 1970 (UTC). Shorter than 24h to try rules out, and never with data that matter"},
 		time.Second, 24*time.Hour)
+	NotifyDestinations = shown(key(Setting{Name: "notify.destinations", Scope: ScopeCluster, Type: "list",
+		Help: "where events of buckets can be sent, NAME=URL each, separated by blanks; docs/operations.md has the forms of URLs"}, parseDestinations), showDestinations)
+	NotifyQueue = number(Setting{Name: "notify.queue", Scope: ScopeCluster, Default: "100000",
+		Help: "events that wait for one destination at one node; further ones are dropped and counted"}, 1, 10_000_000)
+	NotifyKeep = duration(Setting{Name: "notify.keep", Scope: ScopeCluster, Default: "24h",
+		Help: "how long an event is kept that its destination does not take; then it is dropped and counted"}, time.Second, 30*24*time.Hour)
 	MaxConnections = number(Setting{Name: "http.max-connections", Scope: ScopeCluster, Default: "16384", Restart: true,
 		Help: "connections that one node accepts from clients at the same time"}, 16, 1<<20)
 	HeaderMax = size(Setting{Name: "http.header-max", Scope: ScopeCluster, Default: "64KiB", Restart: true,
@@ -60,6 +66,12 @@ var (
 		Help: "least severe log lines that nodes write; debug includes a line for each request"},
 		"debug", "info", "warn", "error")
 )
+
+// shown has less than the whole value of a setting be told.
+func shown[T any](k Key[T], show func(string) string) Key[T] {
+	k.show = show
+	return k
+}
 
 // parseDomains reads domains, in lower case.
 func parseDomains(v string) ([]string, error) {

@@ -35,6 +35,7 @@ type Setting struct {
 	EnvOnly bool   // no flag and no line in a file: secrets do not belong into process lists
 	Repeat  bool   // may be given several times; several values in one string are separated by commas
 	check   func(string) error
+	show    func(string) string // what of a value is shown, when not all of it is; nil: all
 }
 
 // Env returns the environment variable of the setting: "AISLE_" and the name in capitals.

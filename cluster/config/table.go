@@ -24,6 +24,7 @@ func Cluster() []*Setting {
 		S3Redirect.Setting, S3Domain.Setting, WebsiteDomain.Setting, S3CustomerKeysInClear.Setting, MetricsPublic.Setting, NewBucketReplicas.Setting, RetryWindow.Setting,
 		InlineMax.Setting, SegmentMax.Setting, SegmentSize.Setting, HighWatermark.Setting,
 		RepairDelay.Setting, RebalanceMin.Setting, RebalanceMax.Setting, RebalanceParallel.Setting, ScrubRate.Setting, ScrubInterval.Setting, LifecycleDay.Setting,
+		NotifyDestinations.Setting, NotifyQueue.Setting, NotifyKeep.Setting,
 		MaxConnections.Setting, HeaderMax.Setting, IdleTimeout.Setting, StallTimeout.Setting, LogLevel.Setting,
 	}
 }
@@ -64,6 +65,9 @@ func Effective(set map[string]string) map[string]string {
 		all[s.Name] = s.Default
 		if v := set[s.Name]; v != "" {
 			all[s.Name] = v
+			if s.show != nil {
+				all[s.Name] = s.show(v)
+			}
 		}
 	}
 	return all

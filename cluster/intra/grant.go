@@ -70,6 +70,10 @@ type Grant struct {
 	Once        bool                `msg:"1"` // the client was sent to the owner: there is no other attempt under this request id
 	Incarnation cluster.Incarnation `msg:"I"` // of the owner, whose clock Began is by; 0: no reading of it is known
 	Began       time.Duration       `msg:"t"` // what the owner's clock had at least reached when the request came to the gateway
+
+	// Of a write to a bucket that tells others of its changes.
+	Remote string `msg:"a"` // the address of the client
+	Form   bool   `msg:"f"` // the object comes from a browser's form
 }
 
 // Payload is what the gateway learnt from the signature about the request's body. The owner verifies the body with it.

@@ -38,8 +38,8 @@ func (z Dialect) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Grant) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 21
-	o = append(o, 0xdc, 0x0, 0x15)
+	// array header, size 23
+	o = append(o, 0xdc, 0x0, 0x17)
 	o = msgp.AppendString(o, string(z.Request))
 	o = msgp.AppendString(o, string(z.Identity))
 	o = msgp.AppendBool(o, z.Root)
@@ -65,6 +65,8 @@ func (z *Grant) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.AppendBool(o, z.Once)
 	o = msgp.AppendUint64(o, uint64(z.Incarnation))
 	o = msgp.AppendDuration(o, z.Began)
+	o = msgp.AppendString(o, z.Remote)
+	o = msgp.AppendBool(o, z.Form)
 	return
 }
 
@@ -76,8 +78,8 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 21 {
-		err = msgp.ArrayError{Wanted: 21, Got: zb0001}
+	if zb0001 != 23 {
+		err = msgp.ArrayError{Wanted: 23, Got: zb0001}
 		return
 	}
 	{
@@ -237,13 +239,23 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Began")
 		return
 	}
+	z.Remote, bts, err = msgp.ReadStringBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Remote")
+		return
+	}
+	z.Form, bts, err = msgp.ReadBoolBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Form")
+		return
+	}
 	o = bts
 	return
 }
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Grant) Msgsize() (s int) {
-	s = 3 + msgp.StringPrefixSize + len(string(z.Request)) + msgp.StringPrefixSize + len(string(z.Identity)) + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Operation) + msgp.StringPrefixSize + len(bucketText(z.Bucket)) + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Key)) + msgp.Uint32Size + msgp.StringPrefixSize + len(string(z.Owner)) + msgp.Uint64Size + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Gateway)) + msgp.BoolSize + z.Payload.Msgsize() + msgp.TimeSize + msgp.BoolSize + msgp.Uint8Size + msgp.BoolSize + msgp.Uint64Size + msgp.DurationSize
+	s = 3 + msgp.StringPrefixSize + len(string(z.Request)) + msgp.StringPrefixSize + len(string(z.Identity)) + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Operation) + msgp.StringPrefixSize + len(bucketText(z.Bucket)) + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Key)) + msgp.Uint32Size + msgp.StringPrefixSize + len(string(z.Owner)) + msgp.Uint64Size + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Gateway)) + msgp.BoolSize + z.Payload.Msgsize() + msgp.TimeSize + msgp.BoolSize + msgp.Uint8Size + msgp.BoolSize + msgp.Uint64Size + msgp.DurationSize + msgp.StringPrefixSize + len(z.Remote) + msgp.BoolSize
 	return
 }
 

@@ -25,6 +25,7 @@ func full() *Registry {
 	})
 	reg.WatchJobs(func() []Jobs { return []Jobs{{Kind: "rebalance", Running: 1, Bytes: 4096}} })
 	reg.WatchExpired(func() []Expired { return []Expired{{Kind: "current", Count: 3}} })
+	reg.WatchNotices(func() []Notices { return []Notices{{Destination: "hook", Waiting: 3, Dropped: 1}} })
 	return reg
 }
 
@@ -51,6 +52,7 @@ func TestWrite(t *testing.T) {
 		`aisle_job_bytes_total{kind="rebalance"} 4096`,
 		`aisle_node_owned_slots 5461`,
 		`aisle_map_short_slots 12`,
+		`aisle_notify_waiting{destination="hook"} 3`,
 		`aisle_mountpath_serving{mountpath="mp1"} 1`,
 		`aisle_mountpath_serving{mountpath="mp2"} 0`,
 		`aisle_mountpath_capacity_bytes{mountpath="mp1"} 100`,

@@ -39,6 +39,9 @@ var boto3Conditions string
 //go:embed boto3_encryption.py
 var boto3Encryption string
 
+//go:embed boto3_notification.py
+var boto3Notification string
+
 //go:embed boto3_access.py
 var boto3Access string
 
@@ -64,6 +67,9 @@ func TestS3Configuration(t *testing.T) {
 	g := &gateways{t: t, cluster: c, client: newClient(c)}
 	g.setting(t, "s3.website-domain", "web.test")
 	g.setting(t, "lifecycle.day", "1s") // no other bucket has rules
+	h := newHook(t)
+	t.Setenv("HOOK", h.url)
+	g.setting(t, "notify.destinations", "hook="+h.url+" dead=http://127.0.0.1:1/")
 	for name, python := range pythons(t) {
 		t.Run(name, func(t *testing.T) {
 			runBoto3(t, c, python, boto3Config, "config-"+name)
@@ -73,9 +79,11 @@ func TestS3Configuration(t *testing.T) {
 			runBoto3(t, c, python, boto3Lock, "lock-"+name)
 			runBoto3(t, c, python, boto3Conditions, "conditions-"+name)
 			runBoto3(t, c, python, boto3Encryption, "encryption-"+name)
+			runBoto3(t, c, python, boto3Notification, "notification-"+name)
 		})
 	}
 	expiredByNow(t, c)
+	t.Run("killed owner", func(t *testing.T) { testKilledOwner(t, c, h) })
 }
 
 // expiredByNow asks for what lifecycle rules have removed, after the scripts: by the metrics of all nodes, and by their jobs.

@@ -11,6 +11,7 @@ func (n *node) watchState() {
 	if n.target != nil {
 		n.stats.WatchMountpaths(n.mountpathMetrics)
 		n.stats.WatchExpired(n.expiredMetrics)
+		n.stats.WatchNotices(n.noticeMetrics)
 	}
 }
 
@@ -70,6 +71,18 @@ func (n *node) mountpathMetrics() []stats.Mountpath {
 			Compactions: m.Index.Compactions, Stalls: m.Index.Stalls,
 			Verified: m.Verified, Damaged: m.Damaged, Repaired: m.Repaired,
 		})
+	}
+	return all
+}
+
+func (n *node) noticeMetrics() []stats.Notices {
+	t, err := n.target.get()
+	if err != nil {
+		return nil
+	}
+	var all []stats.Notices
+	for _, s := range t.Notices() {
+		all = append(all, stats.Notices{Destination: s.Destination, Waiting: s.Waiting, Sent: s.Sent, Failed: s.Failed, Dropped: s.Dropped})
 	}
 	return all
 }

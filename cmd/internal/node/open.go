@@ -21,6 +21,7 @@ import (
 	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/cluster/secret"
 	"github.com/aisle-store/aisle/cluster/stats"
+	"github.com/aisle-store/aisle/notify"
 	"github.com/aisle-store/aisle/proxy"
 	"github.com/aisle-store/aisle/target"
 	"github.com/aisle-store/aisle/xact"
@@ -52,6 +53,7 @@ type node struct {
 	tickets  *intra.Tickets
 	jobs     *xact.Registry
 	clocks   *intra.Clocks
+	notify   *notify.Sender
 	control  *control.Control
 	calls    *secret.Server
 	target   *lateTarget // nil on a node without that role
@@ -246,6 +248,11 @@ func (n *node) openControl(opened *closers) error {
 		n.client.Close()
 		return nil
 	})
+	n.notify = notify.NewSender(func() []config.Destination { return config.NotifyDestinations.Get(n.control.View().Setting) })
+	opened.add(func() error {
+		n.notify.Close()
+		return nil
+	})
 	n.calls = secret.NewServer(n.control.HandlePeer, n.log)
 	return nil
 }
@@ -261,9 +268,17 @@ func (n *node) openTarget(*closers) error {
 		RetryWindow: config.RetryWindow.Get(get), InlineMax: int(config.InlineMax.Get(get)), SegmentMax: config.SegmentMax.Get(get),
 		SegmentSize: config.SegmentSize.Get(get), HighWatermark: config.HighWatermark.Get(get),
 		CacheBytes: cmp.Or(n.options.Settings.MetadataCache, cacheFor(memoryLimit())),
+		Notices: &target.NoticeOptions{
+			Sender: n.notify, Region: region,
+			Queue: func() int { return config.NotifyQueue.Get(n.control.View().Setting) },
+			Keep:  func() time.Duration { return config.NotifyKeep.Get(n.control.View().Setting) },
+		},
 	}}
 	return nil
 }
+
+// region is what the nodes of a cluster say where a region is asked for.
+const region = "us-east-1"
 
 // paceLimits returns what the cluster settings say of rebalance now.
 func (n *node) paceLimits() pace.Limits {
@@ -284,7 +299,7 @@ func (n *node) openServers(*closers) error {
 	o := proxy.Options{
 		Self: n.self.ID, Control: n.control, Relay: n.client,
 		Remote:  &intra.Client{HTTP: n.client, Tickets: n.tickets, Self: n.self.ID, Clocks: n.clocks},
-		Tickets: n.tickets, Clocks: n.clocks, Metrics: n.stats.Write, State: n.ownState, Begin: n.begin, Region: "us-east-1", Now: time.Now, Logger: n.log,
+		Tickets: n.tickets, Clocks: n.clocks, Metrics: n.stats.Write, State: n.ownState, Begin: n.begin, Region: region, Notify: n.notify, Now: time.Now, Logger: n.log,
 	}
 	if n.target != nil {
 		o.Local = n.target

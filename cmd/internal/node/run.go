@@ -184,6 +184,7 @@ func (n *node) stop() error {
 	if n.target != nil {
 		err = errors.Join(err, n.target.close()) // the control plane called it until now
 	}
+	n.notify.Close()
 	err = errors.Join(err, n.state.close())
 	n.log.Info("the node has stopped", "error", err)
 	return err

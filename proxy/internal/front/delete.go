@@ -139,6 +139,7 @@ func (f *Front) callDelete(ctx context.Context, r *s3Request, p place, began tim
 	g := &intra.Grant{
 		Request: r.req.ID, Identity: r.key.ID, Root: r.key.Root, Dialect: intra.Node, Operation: "Delete", Bucket: p.bucket.Bucket,
 		BucketID: p.bucket.ID, Owner: owner, MapVersion: p.view.Map().Version, Gateway: f.o.Self, Write: true,
+		Remote: toldRemote(p.view, p.bucket.ID, r.req.Remote),
 	}
 	var reply *intra.DeleteReply
 	var err error

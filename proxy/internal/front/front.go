@@ -75,7 +75,8 @@ type Options struct {
 	Relay   Relay
 	Remote  Remote
 	Tickets Sealer
-	Clocks  *intra.Clocks                  // of the owners that this gateway relays to; its own is the one that Local goes by
+	Clocks  *intra.Clocks // of the owners that this gateway relays to; its own is the one that Local goes by
+	Notify  Notifier
 	Metrics func(w io.Writer) error        // the text exposition of the node's metrics
 	State   func(what string) (any, error) // of this node: what is api.WhatNodeStatus, api.WhatJobs or api.WhatScrub
 	// Begin begins work at this node; query gives a parameter of the request: api.QueryWhat is api.WhatScrub, api.WhatLifecycle or api.WhatMountpaths.

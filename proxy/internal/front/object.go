@@ -95,6 +95,9 @@ func (f *Front) object(ctx context.Context, g intra.Grant, req *httpd.Request, r
 		p, err := f.locate(ctx, g.Bucket, g.Key)
 		if err == nil {
 			g.BucketID, g.Slot, g.Owner, g.Epoch, g.MapVersion = p.bucket.ID, p.slot, p.owner, p.epoch, p.view.Map().Version
+			if g.Write {
+				g.Remote = toldRemote(p.view, p.bucket.ID, req.Remote)
+			}
 			err = f.send(ctx, p, &g, &way, req, rep)
 		}
 		if err == nil || !cluster.Is(err, cluster.KindUnavailable) || !req.Replayable() {

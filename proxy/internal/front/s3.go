@@ -19,6 +19,7 @@ type s3Request struct {
 	view *control.View
 	hide bool // that an object does not exist
 	lock intra.LockRights
+	form bool // it comes from a browser's form
 	req  *httpd.Request
 	rep  *httpd.Reply
 }
@@ -68,6 +69,8 @@ var s3Handlers = map[s3.Operation]s3Handler{
 	s3.GetBucketOwnershipControls:                 ownershipControls.get,
 	s3.PutBucketOwnershipControls:                 ownershipControls.put,
 	s3.DeleteBucketOwnershipControls:              ownershipControls.delete,
+	s3.GetBucketNotificationConfiguration:         bucketNotification.get,
+	s3.PutBucketNotificationConfiguration:         (*Front).putNotification,
 	s3.GetBucketWebsite:                           bucketWebsite.get,
 	s3.PutBucketWebsite:                           bucketWebsite.put,
 	s3.DeleteBucketWebsite:                        bucketWebsite.delete,
@@ -174,6 +177,7 @@ func (f *Front) s3Object(ctx context.Context, r *s3Request) error {
 		Key:       r.call.Key,
 		Write:     r.call.Op.Writes(),
 		Payload:   intra.Payload(p),
+		Form:      r.form,
 	}, r.req, r.rep)
 }
 

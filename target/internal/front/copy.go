@@ -98,7 +98,7 @@ func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.In
 	if itself && r.bucket.Props.Versioning == cluster.VersioningOff && q.sum == s3.NoAlgorithm && q.with == nil && q.key == nil && !q.dest.Match.IsSet() && !q.dest.NoneMatch.IsSet() {
 		info, err := f.o.Store.Update(ctx, &store.UpdateRequest{
 			Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, If: q.source,
-			Edit: q.describe, Keys: &r.keys,
+			Edit: q.describe, Keys: &r.keys, Owner: r.grant.Identity, Notices: f.notices(r.grant, r.bucket, r.grant.Key, s3.EventCopy, s3.NoEvent),
 		})
 		if name := store.ConditionOf(err); name != "" {
 			err = failedSource(name)
@@ -168,6 +168,7 @@ func (f *Front) copyOnce(ctx context.Context, r *request, q *copyRequest, itself
 func (f *Front) copyFrom(ctx context.Context, r *request, src *source, put store.PutRequest, sum s3.Algorithm) (*store.Info, error) {
 	put.Call, put.Bucket, put.Key, put.Owner = r.attempt(), r.bucket, r.grant.Key, r.grant.Identity
 	put.Body, put.Size = src.body, src.length
+	put.Notices = f.notices(r.grant, r.bucket, r.grant.Key, s3.EventCopy, s3.NoEvent)
 	if sum != s3.NoAlgorithm {
 		put.Want = append(put.Want, sum.Type())
 	} else {

@@ -62,7 +62,8 @@ type Options struct {
 	Tickets Sealer
 	Now     func() time.Time // the wall clock
 
-	Messages *intra.Messenger // to other nodes
+	Admits   func(destination string) bool // whether one more event may wait for it; nil: nobody is told anything
+	Messages *intra.Messenger              // to other nodes
 	Jobs     *xact.Registry
 }
 

@@ -25,7 +25,7 @@ func (f *Front) nativePut(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	info, err := f.put(ctx, r, store.Conditions{}, store.Metadata{Custom: custom}, expect...)
+	info, err := f.put(ctx, r, s3.EventPut, store.Conditions{}, store.Metadata{Custom: custom}, expect...)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,10 @@ func (f *Front) location(r *request) string {
 // nativeDelete serves DELETE of an object. An absent one is an error in this API.
 func (f *Front) nativeDelete(ctx context.Context, r *request) error {
 	const op = "target/front.nativeDelete"
-	result, err := f.o.Store.Delete(ctx, &store.DeleteRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key})
+	result, err := f.o.Store.Delete(ctx, &store.DeleteRequest{
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key,
+		Notices: f.notices(r.grant, r.bucket, r.grant.Key, s3.EventDelete, s3.EventDeleteMarker),
+	})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/intra"
+	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/target/internal/store"
 )
 
@@ -95,6 +96,7 @@ func (f *Front) deleteItem(ctx context.Context, g *intra.Grant, bucket cluster.B
 	request := &store.DeleteRequest{
 		Call: store.Call{Request: item.Request, Epoch: item.Epoch, Sent: sent(g)}, Bucket: bucket, Key: item.Key, Version: item.Version,
 		Owner: g.Identity, Bypass: item.Bypass,
+		Notices: f.notices(g, bucket, item.Key, s3.EventDelete, s3.EventDeleteMarker),
 	}
 	if item.IfMatch == "*" {
 		request.If.Match.Any = true

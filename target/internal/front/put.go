@@ -20,7 +20,11 @@ func (f *Front) putObject(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	info, err := f.put(ctx, r, conditions(cond), md)
+	event := s3.EventPut
+	if r.grant.Form {
+		event = s3.EventPost
+	}
+	info, err := f.put(ctx, r, event, conditions(cond), md)
 	if err != nil {
 		return err
 	}
@@ -35,7 +39,7 @@ func (f *Front) putObject(ctx context.Context, r *request) error {
 }
 
 // put streams the request's body into the store.
-func (f *Front) put(ctx context.Context, r *request, cond store.Conditions, md store.Metadata, expect ...store.Sum) (*store.Info, error) {
+func (f *Front) put(ctx context.Context, r *request, event s3.Event, cond store.Conditions, md store.Metadata, expect ...store.Sum) (*store.Info, error) {
 	with, err := f.encryption(ctx, r)
 	if err != nil {
 		return nil, err
@@ -48,6 +52,7 @@ func (f *Front) put(ctx context.Context, r *request, cond store.Conditions, md s
 	return f.o.Store.Put(ctx, &store.PutRequest{
 		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Body: u.body, Size: u.body.Length(), Owner: r.grant.Identity,
 		Want: u.want, Expect: append(u.expect, expect...), Trailer: u.trailer, If: cond, Metadata: md, Encrypt: with,
+		Notices: f.notices(r.grant, r.bucket, r.grant.Key, event, s3.NoEvent),
 	})
 }
 
@@ -59,8 +64,9 @@ func (f *Front) deleteObject(ctx context.Context, r *request) error {
 	}
 	result, err := f.o.Store.Delete(ctx, &store.DeleteRequest{
 		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version, Owner: r.grant.Identity,
-		If:     store.Conditions{Match: store.ETags(cond.Match), ModifiedAt: cond.ModifiedAt, Size: cond.Size},
-		Bypass: r.grant.Lock&intra.BypassRetention != 0,
+		If:      store.Conditions{Match: store.ETags(cond.Match), ModifiedAt: cond.ModifiedAt, Size: cond.Size},
+		Bypass:  r.grant.Lock&intra.BypassRetention != 0,
+		Notices: f.notices(r.grant, r.bucket, r.grant.Key, s3.EventDelete, s3.EventDeleteMarker),
 	})
 	if err != nil {
 		return err

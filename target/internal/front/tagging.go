@@ -33,19 +33,20 @@ func (f *Front) putTagging(ctx context.Context, r *request) error {
 		return err
 	}
 	r.rep.Status = http.StatusOK
-	return f.tag(ctx, r, pairs(tags))
+	return f.tag(ctx, r, s3.EventTagged, pairs(tags))
 }
 
 // deleteTagging serves DeleteObjectTagging.
 func (f *Front) deleteTagging(ctx context.Context, r *request) error {
 	r.rep.Status = http.StatusNoContent
-	return f.tag(ctx, r, nil)
+	return f.tag(ctx, r, s3.EventUntagged, nil)
 }
 
-func (f *Front) tag(ctx context.Context, r *request, tags []store.Pair) error {
+func (f *Front) tag(ctx context.Context, r *request, event s3.Event, tags []store.Pair) error {
 	info, err := f.o.Store.Update(ctx, &store.UpdateRequest{
 		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version, KeepModified: true,
-		Edit: func(md *store.Metadata) { md.Tags = tags },
+		Edit:  func(md *store.Metadata) { md.Tags = tags },
+		Owner: r.grant.Identity, Notices: f.notices(r.grant, r.bucket, r.grant.Key, event, s3.NoEvent),
 	})
 	if marker := store.MarkerOf(err); marker != nil {
 		return foundMarker(cluster.KindOf(err), marker)

@@ -158,6 +158,7 @@ func (f *Front) readComplete(r *request) (*store.CompleteRequest, error) {
 	complete := &store.CompleteRequest{
 		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: cluster.UploadID(r.call.Params.Get("uploadId")),
 		Parts: parts, Size: size, If: conditions(cond), Check: r.checkComplete,
+		Owner: r.grant.Identity, Notices: f.notices(r.grant, r.bucket, r.grant.Key, s3.EventComplete, s3.NoEvent),
 	}
 	if sum != nil {
 		complete.Expect = store.Sums{{Type: sum.Algorithm.Type(), Value: sum.Value}}

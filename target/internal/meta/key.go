@@ -24,6 +24,7 @@ const (
 	manifestKind        Kind = 0x13 // the parts of an object, when they are many
 	Replaced            Kind = 0x14 // a request whose visible record was replaced, kept for the gateways' retry window; Ref.Upload holds its id
 	NoncurrentTombstone Kind = 0x15 // a version that was not the current one is gone, or became it
+	Notice              Kind = 0x16 // somebody is to be told of a change; Ref.Upload holds the request's id and a number
 
 	Upload          Kind = 0x20 // a multipart upload in progress
 	UploadPart      Kind = 0x21 // a part of one
@@ -34,11 +35,11 @@ const (
 
 // bucketKinds are the kinds whose keys have a bucket behind the kind.
 var bucketKinds = [...]Kind{
-	Current, Noncurrent, Tombstone, manifestKind, Replaced, NoncurrentTombstone, Upload, UploadPart, UploadTombstone, accessTime,
+	Current, Noncurrent, Tombstone, manifestKind, Replaced, NoncurrentTombstone, Notice, Upload, UploadPart, UploadTombstone, accessTime,
 }
 
 // recordKinds are the kinds whose values are records.
-var recordKinds = [...]Kind{Current, Noncurrent, Tombstone, Replaced, NoncurrentTombstone, Upload, UploadPart, UploadTombstone}
+var recordKinds = [...]Kind{Current, Noncurrent, Tombstone, Replaced, NoncurrentTombstone, Notice, Upload, UploadPart, UploadTombstone}
 
 // RecordKinds returns the kinds whose values are records.
 func RecordKinds() []Kind { return recordKinds[:] }
@@ -49,7 +50,7 @@ type Ref struct {
 	Bucket     cluster.BucketID
 	Key        cluster.ObjectKey
 	Version    uint64           // of Noncurrent and its tombstones: Fields.KeyVersion; else 0
-	Upload     cluster.UploadID // of uploads, their tombstones and parts; of Replaced the request id
+	Upload     cluster.UploadID // of uploads, their tombstones and parts; of Replaced the request id, of Notice with a number
 	Part       uint32           // of parts
 	Generation cluster.Generation
 }
@@ -68,7 +69,7 @@ func (r Ref) Slot() cluster.Slot { return cluster.SlotOf(r.Bucket, r.Key) }
 
 // hasUpload reports whether keys of the kind name an upload, or a request in its place.
 func (k Kind) hasUpload() bool {
-	return k == Upload || k == UploadPart || k == UploadTombstone || k == Replaced
+	return k == Upload || k == UploadPart || k == UploadTombstone || k == Replaced || k == Notice
 }
 
 // isObject reports whether keys of the kind have a version.

@@ -45,7 +45,7 @@ func (t *turn) delete(r *DeleteRequest) (DeleteResult, error) {
 		t.remember(0, outcome{})
 		return DeleteResult{}, nil
 	}
-	c := &change{put: []*meta.Record{t.grave(meta.Tombstone)}, forget: true}
+	c := &change{put: []*meta.Record{t.grave(meta.Tombstone)}, forget: true, telling: telling{r.Notices, current, r.Owner}}
 	if err := t.supersede(c, current); err != nil {
 		return DeleteResult{}, err
 	}

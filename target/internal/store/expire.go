@@ -367,6 +367,9 @@ func (s *Store) expireVersion(b *Expiring, r *meta.Record, alone bool) (marked b
 	}
 	defer t.end()
 	q.Owner = q.Bucket.Creator
+	if s.o.ExpiryNotices != nil {
+		q.Notices = s.o.ExpiryNotices(q.Bucket, q.Key)
+	}
 	switch {
 	case r.Kind != meta.Current:
 		q.Version = versionID(r)

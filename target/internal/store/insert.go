@@ -20,7 +20,7 @@ import (
 // Frozen is everything that is known of a key under a frozen id.
 type Frozen struct {
 	newest   *meta.Record   // the object, with its parts, or its tombstone; nil: neither
-	replaced []*meta.Record // requests that made what was replaced since
+	replaced []*meta.Record // requests that made what was replaced since, and notices
 	object   *Object        // of an object; nil when it was decoded
 }
 
@@ -113,14 +113,16 @@ func (s *Store) newestOf(n name, m *mountpath) (*meta.Record, error) {
 	return record, err
 }
 
-// replacedOf returns the requests of a key that are kept because a gateway may repeat them.
+// replacedOf returns the requests of a key that are kept because a gateway may repeat them, and what is still to be told of it.
 func replacedOf(ctx context.Context, m *mountpath, n name) ([]*meta.Record, error) {
 	var all []*meta.Record
-	for r, err := range m.index.Scan(ctx, meta.Range{Kind: meta.Replaced, Bucket: n.bucket.ID, Key: n.key}).All() {
-		if err != nil {
-			return nil, err
+	for _, kind := range []meta.Kind{meta.Replaced, meta.Notice} {
+		for r, err := range m.index.Scan(ctx, meta.Range{Kind: kind, Bucket: n.bucket.ID, Key: n.key}).All() {
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, r)
 		}
-		all = append(all, r)
 	}
 	return all, nil
 }
@@ -161,7 +163,7 @@ func DecodeFrozen(data []byte) (*Frozen, error) {
 		switch r.Kind {
 		case meta.Current, meta.Tombstone:
 			f.newest = r
-		case meta.Replaced:
+		case meta.Replaced, meta.Notice:
 			f.replaced = append(f.replaced, r)
 		default:
 			return nil, fmt.Errorf("a record of kind %d is not of a frozen key", r.Kind)
@@ -269,7 +271,7 @@ func (r *InsertRequest) change(n name) (*change, error) {
 	}
 	c.put = []*meta.Record{record}
 	for _, old := range r.Frozen.replaced {
-		kept := &meta.Record{Ref: n.ref(meta.Replaced), Fields: old.Fields}
+		kept := &meta.Record{Ref: n.ref(old.Kind), Fields: old.Fields}
 		kept.Upload = old.Upload
 		c.beside = append(c.beside, kept)
 	}

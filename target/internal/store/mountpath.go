@@ -264,6 +264,18 @@ func (e Events) corrupt(mp cluster.MountpathID, bucket cluster.BucketID, key clu
 	}
 }
 
+func (e Events) noticed(ref NoticeRef, to string) {
+	if e.Noticed != nil {
+		e.Noticed(ref, to)
+	}
+}
+
+func (e Events) serves() {
+	if e.Serves != nil {
+		e.Serves()
+	}
+}
+
 func (e Events) background(mp cluster.MountpathID, task string, err error) {
 	if e.Background != nil {
 		e.Background(mp, task, err)

@@ -129,6 +129,7 @@ type PutRequest struct {
 	// Base, when it is not zero, is the generation that Body was read from: KindConflict when another one is visible by then.
 	Base    cluster.Generation
 	Encrypt *Encrypt // nil: the bytes are stored as they come
+	Notices Notices
 	Metadata
 }
 
@@ -159,9 +160,10 @@ type DeleteRequest struct {
 	Owner   cluster.AccessKeyID // of the marker
 	If      Conditions          // of the object that would be hidden, or of the version
 	// Base, when it is not zero, is the generation of the record that may go: KindConflict when there is another one by then.
-	Base   cluster.Generation
-	Alone  bool // the version may go only when it is the last one: else KindConflict
-	Bypass bool // the caller may, and wants to, remove a version whose retention is in governance mode
+	Base    cluster.Generation
+	Alone   bool // the version may go only when it is the last one: else KindConflict
+	Bypass  bool // the caller may, and wants to, remove a version whose retention is in governance mode
+	Notices Notices
 }
 
 // DeleteResult says what a delete found.
@@ -185,6 +187,9 @@ type UpdateRequest struct {
 	Keys Keys // nil: nothing is checked
 
 	KeepModified bool // S3's Last-Modified stays: tags are no part of the object
+
+	Owner   cluster.AccessKeyID // who asks
+	Notices Notices
 }
 
 // ListRequest asks for the entries of a bucket in the order of their keys' bytes.

@@ -66,7 +66,7 @@ func (t *turn) put(record *meta.Record, b *body, r *PutRequest) (*Info, error) {
 		return nil, t.refuse(err)
 	}
 	follow(record, current)
-	c := &change{put: []*meta.Record{record}, body: b}
+	c := &change{put: []*meta.Record{record}, body: b, telling: telling{r.Notices, record, r.Owner}}
 	if err := t.supersede(c, newest(current, tombstone)); err != nil {
 		return nil, err
 	}

@@ -106,6 +106,7 @@ func (r *rounds) reveal() error {
 	}
 	t.m.cleaner.add(r.change.cleanup(t.id, t.last, r.refs))
 	t.store.tell(r.state.Holders, Decision{Refs: r.refs})
+	t.store.announced(r.change)
 	return nil
 }
 

@@ -247,6 +247,7 @@ func (s *Store) settleNow(ctx context.Context, slots map[cluster.Slot]uint64) er
 		}
 	}
 	s.slots.hold(done, -1)
+	s.o.Events.serves()
 	return nil
 }
 

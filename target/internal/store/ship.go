@@ -24,7 +24,7 @@ const (
 
 // pulledKinds are the kinds of records that a holder must have. The ends of uploads come last: they take what is left of
 // parts with them.
-var pulledKinds = [...]meta.Kind{meta.Current, meta.Tombstone, meta.Noncurrent, meta.NoncurrentTombstone, meta.Replaced, meta.Upload, meta.UploadPart, meta.UploadTombstone}
+var pulledKinds = [...]meta.Kind{meta.Current, meta.Tombstone, meta.Noncurrent, meta.NoncurrentTombstone, meta.Replaced, meta.Upload, meta.UploadPart, meta.UploadTombstone, meta.Notice}
 
 // endangered reports whether one more loss would lose what is in a slot, though its layout can stand some.
 func endangered(l cluster.Layout, holders []cluster.Holder) bool {
@@ -233,7 +233,7 @@ func (s *Store) notShown(m *mountpath, ref meta.Ref) bool {
 		return s.uploadHidden(m, ref)
 	case meta.Replaced:
 		return false
-	case meta.Noncurrent, meta.NoncurrentTombstone, meta.UploadPart, meta.UploadTombstone:
+	case meta.Noncurrent, meta.NoncurrentTombstone, meta.UploadPart, meta.UploadTombstone, meta.Notice:
 		return s.shard(ref.Bucket, ref.Key).prepared(ident{bucket: ref.Bucket, key: ref.Key}, ref.Generation)
 	}
 	return s.objectHidden(m, ref)

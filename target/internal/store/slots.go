@@ -222,6 +222,9 @@ func (s *Store) Activate(ctx context.Context, m *cluster.Map) error {
 	s.serve(m, fresh, doubtful)
 	s.sweeper.again(s.o.Clock() + s.o.RetryWindow)
 	s.background.wake()
+	if len(fresh) > 0 {
+		s.o.Events.serves()
+	}
 	return nil
 }
 

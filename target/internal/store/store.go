@@ -57,8 +57,11 @@ type Options struct {
 	Disk        disk.Options         // sizes and watermarks of each disk; Identity and Events.Failed are set by the store
 	Index       meta.Options         // sizes of each index; Cache and Events are set by the store
 	Events      Events
-	Pace        func() pace.Limits // of catching up, asked for all the time; nil: no limits
-	Jobs        *xact.Registry     // where catching up is reported; one of its own when nil
+
+	ExpiryNotices func(bucket cluster.BucketEntry, key cluster.ObjectKey) Notices // what is told of a version that expires; nil: nothing
+
+	Pace func() pace.Limits // of catching up, asked for all the time; nil: no limits
+	Jobs *xact.Registry     // where catching up is reported; one of its own when nil
 
 	moving func(at string) // called in the middle of moves, by a test; nil: nothing
 }
@@ -113,6 +116,8 @@ type Events struct {
 	Repaired        func(mountpath cluster.MountpathID, bucket cluster.BucketID, key cluster.ObjectKey)
 	MountpathFailed func(mountpath cluster.MountpathID, err error)
 	Background      func(mountpath cluster.MountpathID, task string, err error) // a sweep, a free or a drop failed
+	Noticed         func(ref NoticeRef, to string)                              // a notice waits to be sent
+	Serves          func()                                                      // slots are served anew: there may be notices
 }
 
 // Store is the object store of one target. Its methods may be called at the same time.

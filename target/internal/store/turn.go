@@ -114,6 +114,7 @@ type change struct {
 	body     *body          // whose bytes the change takes over; nil for none
 	bodies   []*body        // the same, of each part of the record
 	beside   []*meta.Record // true whatever becomes of the change; they get the generation, too
+	telling  telling        // what somebody is told of it
 
 	from  []meta.Ref     // by record of put: whose bytes it names; a zero Ref, or none, for new bytes
 	parts []*meta.Record // by number: the first record names their bytes
@@ -124,6 +125,7 @@ type change struct {
 // one; check that nothing was lost meanwhile; make visible; let the cleaner remove what was replaced. commitShared does it
 // where there are others.
 func (t *turn) commit(c *change) error {
+	t.announce(c)
 	if t.isShared() {
 		return t.commitShared(c, nil)
 	}
@@ -151,6 +153,7 @@ func (t *turn) commit(c *change) error {
 	for _, r := range c.put {
 		t.store.bury(t.m, r)
 	}
+	t.store.announced(c)
 	return nil
 }
 
@@ -236,14 +239,17 @@ func (t *turn) noteRequest(batch *meta.Batch, request cluster.RequestID, replace
 	return kept, nil
 }
 
-// keepBeside puts records into the batch that are true whatever becomes of the change: replaced requests.
+// keepBeside puts records into the batch that are true whatever becomes of the change: replaced requests, and notices of earlier
+// changes.
 func (t *turn) keepBeside(batch *meta.Batch, beside []*meta.Record, g cluster.Generation) error {
 	for _, r := range beside {
 		r.Generation = g
 		if err := batch.Put(r); err != nil {
 			return t.wrap(err)
 		}
-		t.store.sweeper.expire(t.m, r.Ref, t.store.o.Clock()+t.store.o.RetryWindow)
+		if r.Kind == meta.Replaced {
+			t.store.sweeper.expire(t.m, r.Ref, t.store.o.Clock()+t.store.o.RetryWindow)
+		}
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func (s *Store) Update(_ context.Context, r *UpdateRequest) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.commit(&change{put: []*meta.Record{record}, replaces: current, from: []meta.Ref{current.Ref}}); err != nil {
+	if err := t.commit(&change{put: []*meta.Record{record}, replaces: current, from: []meta.Ref{current.Ref}, telling: telling{r.Notices, record, r.Owner}}); err != nil {
 		return nil, err
 	}
 	return infoOf(record), nil

@@ -100,6 +100,9 @@ type CompleteRequest struct {
 	Check  func(upload *UploadInfo) error // refuses who may not complete it; may be nil
 
 	SmallParts bool // parts may have any size, as in AIStore's native uploads; else MinPartSize holds
+
+	Owner   cluster.AccessKeyID // who completes it
+	Notices Notices
 }
 
 // AbortRequest asks for an upload to be dropped with all its parts.
@@ -348,7 +351,7 @@ func (s *Store) Complete(ctx context.Context, r *CompleteRequest) (*Info, error)
 	}
 	follow(record, current)
 	end := t.uploadTombstone(r.Upload)
-	c := &change{put: []*meta.Record{record, end}, remove: append(parts, upload), free: unused(parts, record), parts: parts}
+	c := &change{put: []*meta.Record{record, end}, remove: append(parts, upload), free: unused(parts, record), parts: parts, telling: telling{r.Notices, record, r.Owner}}
 	if err := t.supersede(c, before); err != nil {
 		return nil, err
 	}

@@ -181,7 +181,7 @@ func (t *turn) mark(r *DeleteRequest) (DeleteResult, error) {
 	}
 	marker := t.grave(meta.Tombstone)
 	marker.Marker, marker.Owner = true, r.Owner
-	c := &change{put: []*meta.Record{marker}, forget: true}
+	c := &change{put: []*meta.Record{marker}, forget: true, telling: telling{r.Notices, marker, r.Owner}}
 	if err := t.supersede(c, old); err != nil {
 		return DeleteResult{}, err
 	}
@@ -229,6 +229,7 @@ func (t *turn) deleteVersion(r *DeleteRequest) (DeleteResult, error) {
 	if err != nil || gone == nil {
 		return none, err
 	}
+	c.telling = telling{r.Notices, gone, r.Owner}
 	if err := t.commit(c); err != nil {
 		return none, err
 	}

@@ -1,0 +1,225 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/notify"
+	"github.com/aisle-store/aisle/s3"
+	"github.com/aisle-store/aisle/target/internal/store"
+)
+
+// fake is the store, the sender and the buckets of an outbox.
+type fake struct {
+	mu      sync.Mutex
+	kept    map[store.NoticeRef]*store.Told
+	sent    map[string][]string // keys, by destination
+	bodies  []string
+	down    map[string]error
+	lease   error
+	queue   int
+	counter uint64
+}
+
+func newFake() *fake {
+	return &fake{kept: make(map[store.NoticeRef]*store.Told), sent: make(map[string][]string), down: make(map[string]error), queue: 1000000}
+}
+
+func (f *fake) outbox(now func() time.Time) *Outbox {
+	return New(Options{
+		Store: f, Sender: f, Buckets: func() Buckets { return f }, Sure: f.sure, Queue: func() int { return f.queue },
+		Keep: func() time.Duration { return time.Hour }, Region: "us-east-1", Host: "n1", Now: now, Logger: slog.New(slog.DiscardHandler),
+	})
+}
+
+func (f *fake) sure() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lease
+}
+
+func (f *fake) Notices(_ context.Context, each func(store.NoticeRef, string) bool) error {
+	f.mu.Lock()
+	all := make(map[store.NoticeRef]string)
+	for ref, n := range f.kept {
+		all[ref] = n.To
+	}
+	f.mu.Unlock()
+	for ref, to := range all {
+		if !each(ref, to) {
+			break
+		}
+	}
+	return nil
+}
+
+func (f *fake) Notice(ref store.NoticeRef) (*store.Told, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.kept[ref], nil
+}
+
+func (f *fake) Noticed(_ context.Context, refs []store.NoticeRef) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, ref := range refs {
+		delete(f.kept, ref)
+	}
+	return nil
+}
+
+func (f *fake) Send(_ context.Context, to string, messages []notify.Message) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.down[to]; err != nil {
+		return 0, err
+	}
+	for _, m := range messages {
+		f.sent[to], f.bodies = append(f.sent[to], m.Key), append(f.bodies, string(m.Body))
+	}
+	return len(messages), nil
+}
+
+func (f *fake) BucketByID(id cluster.BucketID) (cluster.BucketEntry, bool) {
+	return cluster.BucketEntry{ID: id, Bucket: cluster.Native("b"), Creator: "owner", Props: cluster.BucketProps{Versioning: cluster.VersioningEnabled}}, id == 7
+}
+
+func (f *fake) BucketOver(cluster.BucketID) (cluster.BucketEntry, bool) {
+	return cluster.BucketEntry{}, false
+}
+
+// keep adds a notice as a commit does.
+func (f *fake) keep(b *Outbox, bucket cluster.BucketID, to string, at time.Time) store.NoticeRef {
+	f.mu.Lock()
+	f.counter++
+	ref := store.NoticeRef{Bucket: bucket, Key: cluster.ObjectKey(fmt.Sprintf("k%d", f.counter)), Generation: cluster.Generation{Epoch: 3, Counter: f.counter}}
+	f.kept[ref] = &store.Told{
+		Notice: store.Notice{To: to, Rule: "rule", Event: s3.EventPut.String(), Remote: "10.0.0.1"}, Ref: ref, Request: "r",
+		About: store.Info{Key: ref.Key, Size: 5, ETag: "e", VersionID: "v", Owner: "key", Modified: at},
+	}
+	f.mu.Unlock()
+	if b != nil {
+		b.Add(ref, to)
+	}
+	return ref
+}
+
+func (f *fake) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+func stats(b *Outbox, to string) Stats {
+	all := b.Stats()
+	i := slices.IndexFunc(all, func(s Stats) bool { return s.Destination == to })
+	if i < 0 {
+		return Stats{}
+	}
+	return all[i]
+}
+
+func TestOutbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		for range 2 * window { // from before a restart: more than are known at a time
+			f.keep(nil, 7, "hook", time.Now())
+		}
+		b := f.outbox(time.Now)
+		defer b.Close()
+		f.set(func() { f.lease = errors.New("no lease") })
+		b.Look()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(f.sent) > 0 {
+			t.Fatal("sent without a lease")
+		}
+		f.set(func() { f.lease = nil })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := len(f.sent["hook"]); n != 2*window || len(f.kept) > 0 {
+			t.Fatalf("%d were sent, %d are left", n, len(f.kept))
+		}
+
+		// one that is down keeps nobody else from being told
+		f.set(func() { f.down["dead"] = errors.New("down"); f.sent, f.bodies = make(map[string][]string), nil })
+		for range 3 {
+			f.keep(b, 7, "dead", time.Now())
+			f.keep(b, 7, "hook", time.Now())
+		}
+		f.keep(b, 8, "hook", time.Now()) // whose bucket is gone
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := len(f.sent["hook"]); n != 3 || len(f.kept) != 3 {
+			t.Fatalf("%d were sent, %d are left", n, len(f.kept))
+		}
+		if s := stats(b, "dead"); s.Waiting != 3 || s.Failed == 0 || s.Sent != 0 {
+			t.Fatalf("%+v", s)
+		}
+		time.Sleep(30 * time.Minute)
+		f.set(func() { delete(f.down, "dead") })
+		time.Sleep(retryLast + time.Second)
+		synctest.Wait()
+		if got := f.sent["dead"]; len(got) != 3 || !slices.IsSorted(got) || len(f.kept) > 0 {
+			t.Fatalf("%v, %d are left", got, len(f.kept))
+		}
+		var message struct {
+			Records []struct {
+				EventName string
+				S3        struct {
+					Object struct {
+						Key, ETag, VersionID, Sequencer string
+						Size                            int64
+					}
+				}
+			}
+		}
+		if err := json.Unmarshal([]byte(f.bodies[len(f.bodies)-1]), &message); err != nil {
+			t.Fatal(err)
+		}
+		if o := message.Records[0].S3.Object; o.Size != 5 || o.ETag != "e" || o.VersionID != "v" || len(o.Sequencer) != 32 || message.Records[0].EventName != "ObjectCreated:Put" {
+			t.Fatalf("%+v", message)
+		}
+	})
+}
+
+func TestDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.queue = 2
+		b := f.outbox(time.Now)
+		defer b.Close()
+		f.set(func() { f.down["dead"] = errors.New("down") })
+		for i := range 4 {
+			if admitted := b.Admits("dead"); admitted != (i < 2) {
+				t.Fatalf("%d: %v", i, admitted)
+			} else if admitted {
+				f.keep(b, 7, "dead", time.Now())
+			}
+		}
+		if s := stats(b, "dead"); s.Dropped != 2 || s.Waiting != 2 {
+			t.Fatalf("%+v", s)
+		}
+		time.Sleep(2 * time.Hour) // longer than they are kept
+		synctest.Wait()
+		if s := stats(b, "dead"); s.Dropped != 4 || s.Waiting != 0 || len(f.kept) > 0 {
+			t.Fatalf("%+v, %d are left", s, len(f.kept))
+		}
+		f.set(func() { f.down["dead"] = cluster.Fail("", "dead", cluster.KindNotFound, "no such destination") })
+		f.keep(b, 7, "dead", time.Now())
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if s := stats(b, "dead"); s.Dropped != 5 || len(f.kept) > 0 {
+			t.Fatalf("%+v, %d are left", s, len(f.kept))
+		}
+	})
+}
