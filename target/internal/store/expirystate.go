@@ -67,8 +67,8 @@ func (s *Store) expire(ctx context.Context, m *mountpath) {
 	if err := m.expirer.load(m.index); err != nil {
 		s.o.Events.background(m.ID, "lifecycle", err) // it begins anew
 	}
+	asked := false
 	for {
-		asked := false
 		select {
 		case <-ctx.Done():
 			return
@@ -81,10 +81,12 @@ func (s *Store) expire(ctx context.Context, m *mountpath) {
 		if m.err() != nil {
 			continue
 		}
-		if err := s.expireDue(ctx, m, asked); err != nil && ctx.Err() == nil && !errors.Is(err, xact.ErrStopped) {
+		err := s.expireDue(ctx, m, asked)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, xact.ErrStopped) {
 			s.o.Events.background(m.ID, "lifecycle", err)
 			m.expirer.after = s.o.Clock() + expiryRetry
 		}
+		asked = asked && errors.Is(err, xact.ErrStopped)
 	}
 }
 
@@ -92,7 +94,7 @@ func (s *Store) expire(ctx context.Context, m *mountpath) {
 func (s *Store) expireDue(ctx context.Context, m *mountpath, asked bool) error {
 	e, active := m.expirer, s.slots.active.Load()
 	if active == nil {
-		return nil
+		return xact.ErrStopped
 	}
 	if err := s.mayExpire(); err != nil {
 		return err
@@ -144,6 +146,11 @@ func (p *expiryPass) run(ctx context.Context) error {
 			return err
 		}
 		next, err := p.step(ctx, b, from)
+		if cluster.Is(err, cluster.KindCorrupt) { // the rest of the bucket waits until that is repaired, other buckets do not
+			s.o.Events.background(p.m.ID, "lifecycle", err)
+			p.missed.Store(true)
+			next, err = nil, nil
+		}
 		e.state.Missed = e.state.Missed || p.missed.Load()
 		if err != nil {
 			return errors.Join(err, s.mayExpire())
