@@ -53,17 +53,27 @@ func (s *Store) Open(_ context.Context, r *GetRequest) (*Object, error) {
 	}
 	err := o.find(op, r)
 	if err == nil && len(o.pieces) > 0 && *o.pieces[0].coding != nil {
-		// Not inside the gate, for it takes a round through the network. What the shards need to stay is done.
-		if err = o.open(&o.pieces[0]); err != nil {
-			err = s.readFailed(op, n, o.m, err)
-		}
+		err = o.openRemote(op)
 	}
 	if err != nil {
 		_ = o.Close()
 		return nil, err
 	}
-	o.m.index.Touch(n.bucket.ID, n.key, s.o.Now())
 	return o, nil
+}
+
+// openRemote opens the first piece of an object whose data lie in shards. It is not inside the readers' gate, for it takes a round
+// through the network; what the shards need to stay is done. But the mountpath must stay.
+func (o *Object) openRemote(op string) error {
+	inside, err := o.store.enter(o.store.operations, op, o.name)
+	if err != nil {
+		return err
+	}
+	defer o.store.operations.leave(inside)
+	if err := o.open(&o.pieces[0]); err != nil {
+		return o.store.readFailed(op, o.name, o.m, err)
+	}
+	return nil
 }
 
 // find finds the object, and sees to it that its bytes stay.
@@ -100,6 +110,7 @@ func (o *Object) find(op string, r *GetRequest) error {
 	if o.reading != nil {
 		s.found(o.reading, record.Generation)
 	}
+	o.m.index.Touch(n.bucket.ID, n.key, s.o.Now())
 	return nil
 }
 

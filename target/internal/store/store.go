@@ -138,7 +138,7 @@ type Store struct {
 	slots      slotTable
 	counter    atomic.Uint64 // of generations; never reused in this process, and each process has epochs of its own
 	history    history
-	operations *gate // those that receive a body
+	operations *gate // those that receive a body, or wait for shards
 	commits    *gate // from the check of the epoch until the change is visible
 	readers    *gate // from the first look at an index until the bytes are pinned
 	sweeper    sweeper
