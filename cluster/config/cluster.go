@@ -22,6 +22,8 @@ var (
 	NewBucketReplicas = key(Setting{Name: "bucket.replicas", Scope: ScopeCluster, Type: "auto|number", Default: auto,
 		Help: "copies of each object in a bucket that does not say so when it is made; auto is 2 once there are three targets, and 1 before"},
 		unless(auto, parseReplicas))
+	NewBucketEncryption = choice(Setting{Name: "bucket.encryption", Scope: ScopeCluster, Default: "none",
+		Help: "how objects are encrypted in buckets whose own configuration does not say it: not at all, or with keys of the cluster (SSE-S3); what is there stays as it is"}, "none", "AES256")
 	RetryWindow = duration(Setting{Name: "retry.window", Scope: ScopeCluster, Default: "15s", Restart: true,
 		Help: "how long the outcome of a write is remembered, so that a request repeated within the cluster is answered and not done twice"},
 		15*time.Second, time.Hour)

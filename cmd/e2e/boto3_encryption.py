@@ -151,6 +151,18 @@ for rule, want in (
         check(s3().put_object(**put), want)
         check(s3().get_object(Bucket=bucket, Key="x"), want)
 
+# versions, each with a key of its own
+s3().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+of = {"Bucket": bucket, "Key": "versions"}
+versions = [(s3().put_object(Body=name.encode(), **write, **of)["VersionId"], name.encode(), read, want)
+            for name, (write, read, want) in list(modes.items()) + [("other", (other, other, {"SSECustomerAlgorithm": "AES256"}))]]
+for version, body, read, want in versions:
+    got = s3().get_object(VersionId=version, **read, **of)
+    assert got["Body"].read() == body
+    check(got, want if body != b"plain" else {"ServerSideEncryption": "AES256"})  # as the bucket says
+refused(403, "AccessDenied", s3().get_object, VersionId=versions[3][0], **other, **of)
+s3().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+
 # a form of a browser
 form = s3().generate_presigned_post(bucket, "form", Fields={"x-amz-server-side-encryption": "aws:kms", "x-amz-server-side-encryption-aws-kms-key-id": key},
                                     Conditions=[["starts-with", "$x-amz-server-side-encryption", ""], ["starts-with", "$x-amz-server-side-encryption-aws-kms-key-id", ""]])

@@ -97,6 +97,9 @@ func testClients(t *testing.T, tls bool) {
 	}
 	for name, python := range pythons(t) {
 		t.Run(name, func(t *testing.T) { testBoto3(t, c, name, python) })
+		if tls {
+			t.Run("encryption-"+name, func(t *testing.T) { runBoto3(t, c, python, boto3Encryption, "encryption-"+name) })
+		}
 	}
 	t.Run("aws-sdk-go-v2", func(t *testing.T) { testGoSDK(t, c) })
 }

@@ -162,8 +162,6 @@ func (w *refusal) refusedHeaders() {
 		"X-Amz-Server-Side-Encryption": "aws:kms:dsse",
 		"X-Amz-Acl":                    "public-read",
 		"X-Amz-Grant-Read":             "id=1",
-		"X-Amz-Object-Lock-Mode":       "GOVERNANCE",
-		"X-Amz-Object-Lock-Legal-Hold": "ON",
 		"X-Amz-Write-Offset-Bytes":     "9",
 	} {
 		rep := w.send(http.MethodPut, w.key, "", map[string]string{name: value})

@@ -74,7 +74,7 @@ var s3Handlers = map[s3.Operation]s3Handler{
 	s3.GetBucketWebsite:                           bucketWebsite.get,
 	s3.PutBucketWebsite:                           bucketWebsite.put,
 	s3.DeleteBucketWebsite:                        bucketWebsite.delete,
-	s3.GetBucketEncryption:                        bucketEncryption.get,
+	s3.GetBucketEncryption:                        (*Front).getBucketEncryption,
 	s3.PutBucketEncryption:                        bucketEncryption.put,
 	s3.DeleteBucketEncryption:                     bucketEncryption.delete,
 	s3.GetBucketACL:                               (*Front).getBucketACL,

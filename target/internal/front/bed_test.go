@@ -38,7 +38,8 @@ type state struct {
 
 	beforeWrite func() // called when a store asks whether it may write
 
-	keys map[string]control.EncryptionKey
+	keys     map[string]control.EncryptionKey
+	settings map[string]string
 }
 
 // EncryptionKey has one version of each key.
@@ -107,7 +108,7 @@ func (s *state) Buckets() []cluster.BucketEntry { return s.buckets }
 
 func (s *state) BMDVersion() uint64 { return 1 }
 
-func (s *state) Setting(string) string { return "" }
+func (s *state) Setting(name string) string { return s.settings[name] }
 
 func (s *state) BucketOver(cluster.BucketID) (cluster.BucketEntry, bool) {
 	return cluster.BucketEntry{}, false

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/aisle-store/aisle/cluster"
+	clusterconfig "github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/target/internal/sse"
@@ -156,7 +157,7 @@ func (f *Front) encryption(ctx context.Context, r *request) (*store.Encrypt, err
 	return f.encrypt(ctx, r, *wanted)
 }
 
-// wanted is what the request says of encryption or, where it says nothing, its bucket. nil: nothing.
+// wanted is what the request says of encryption or, where it says nothing, its bucket or the cluster. nil: nothing.
 func (f *Front) wanted(r *request) (*store.Encryption, error) {
 	config, err := f.bucketEncryption(r)
 	if err != nil {
@@ -179,8 +180,12 @@ func (f *Front) wanted(r *request) (*store.Encryption, error) {
 	if asked.BucketKey != nil {
 		bucketKey = *asked.BucketKey
 	}
-	if asked.Method == "" && config != nil {
+	switch {
+	case asked.Method != "":
+	case config != nil && config.Method != "":
 		asked.Method, asked.KeyID = config.Method, config.KeyID
+	case clusterconfig.NewBucketEncryption.Get(f.o.Control.Applied().Setting) == s3.EncryptS3:
+		asked.Method = s3.EncryptS3
 	}
 	switch asked.Method {
 	case "":

@@ -244,6 +244,14 @@ func TestBucketEncryption(t *testing.T) {
 	b.do("GET", "/bucket/c", "", customer(sseHeader, 1)...).want(t, 200, "x")
 	b.do("PUT", "/bucket/b", "x").want(t, 200).wantHeaders(t, sseHeader, "")
 
+	// What the cluster says counts where neither request nor bucket does.
+	b.state.settings = map[string]string{"bucket.encryption": "AES256"}
+	b.do("PUT", "/bucket/b", "x").want(t, 200).wantHeaders(t, sseHeader, "AES256")
+	b.state.configs = nil
+	b.do("PUT", "/bucket/b", "x").want(t, 200).wantHeaders(t, sseHeader, "AES256")
+	b.do("PUT", "/bucket/b", "x", sseHeader, "aws:kms").want(t, 200).wantHeaders(t, sseHeader, "aws:kms")
+	b.state.settings = nil
+
 	// A key that is gone takes its objects with it.
 	set(`{"Method":"aws:kms","KeyID":"mine"}`)
 	b.do("PUT", "/bucket/a", "x").want(t, 200)

@@ -45,16 +45,12 @@ func (e *encrypter) stored(size int64) int64 {
 	return sse.Size(size)
 }
 
-// copy has take take in what a body gives. Whether the body came whole, the body itself must be asked.
-func (e *encrypter) copy(take func(io.Reader) error, body io.Reader) error {
+// reader gives what a body gives as it is stored. Whether the body came whole, the body itself must be asked.
+func (e *encrypter) reader(body io.Reader) (io.Reader, error) {
 	if e == nil {
-		return take(body)
+		return body, nil
 	}
-	encrypted, err := sse.Encrypt(body, e.key)
-	if err != nil {
-		return err
-	}
-	return take(encrypted)
+	return sse.Encrypt(body, e.key)
 }
 
 // bytes encrypts a body that lies in its record.

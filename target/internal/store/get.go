@@ -420,11 +420,13 @@ func (o *Object) openShards(p *piece) error {
 func (o *Object) Next() ([]byte, error) {
 	for len(o.pieces) > 0 {
 		p := &o.pieces[0]
-		next := o.stored
+		var b []byte
+		var err error
 		if p.sealed != nil {
-			next = o.decrypted
+			b, err = o.decrypted(p)
+		} else {
+			b, err = o.stored(p)
 		}
-		b, err := next(p)
 		if err == nil {
 			return b, nil
 		}

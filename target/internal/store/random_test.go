@@ -89,6 +89,7 @@ func (s *several) shuffleDisks(r *rand.Rand) {
 }
 
 func raceSeveral(s *several, seed uint64) []porcupine.Operation {
+	s.encrypts = seed%2 == 1
 	start := time.Now()
 	var mu sync.Mutex
 	var history []porcupine.Operation

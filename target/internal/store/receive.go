@@ -103,7 +103,10 @@ func (s *Store) receive(ctx context.Context, m *mountpath, n name, in incoming, 
 	if err == nil && inline == nil {
 		if out, err = s.outlet(ctx, m, n, src, in.size, seal); err == nil {
 			defer out.abort()
-			err = seal.copy(out.take, src)
+			var stored io.Reader
+			if stored, err = seal.reader(src); err == nil {
+				err = out.take(stored)
+			}
 		}
 	}
 	switch {

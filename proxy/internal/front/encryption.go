@@ -1,6 +1,7 @@
 package front
 
 import (
+	"context"
 	"encoding/base64"
 	"net/netip"
 
@@ -41,6 +42,15 @@ func (f *Front) sealCustomerKeys(r *s3Request) error {
 		r.req.Header.Set(name, base64.StdEncoding.EncodeToString(sealed))
 	}
 	return nil
+}
+
+// getBucketEncryption answers with what the bucket says or, where it says nothing, the cluster.
+func (f *Front) getBucketEncryption(ctx context.Context, r *s3Request) error {
+	kind := bucketEncryption
+	if config.NewBucketEncryption.Get(r.view.Setting) == s3.EncryptS3 {
+		kind.initial = &s3.BucketEncryption{Method: s3.EncryptS3}
+	}
+	return kind.get(f, ctx, r)
 }
 
 // isLoopback reports whether a connection comes from the machine itself.
