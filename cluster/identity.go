@@ -203,7 +203,12 @@ func (r *Role) ARN() string { return arn("role", r.Path, string(r.Name)) }
 
 // ARN returns the provider's ARN, which has no scheme.
 func (p *OIDCProvider) ARN() string {
-	return arn("oidc-provider", "/", strings.TrimPrefix(strings.TrimPrefix(p.URL, "https://"), "http://"))
+	return arn("oidc-provider", "/", p.Host())
+}
+
+// Host returns the URL without its scheme, as ARNs and condition keys have it.
+func (p *OIDCProvider) Host() string {
+	return strings.TrimPrefix(strings.TrimPrefix(p.URL, "https://"), "http://")
 }
 
 // RootARN is that of the root key.

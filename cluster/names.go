@@ -88,3 +88,14 @@ func (v VersionID) Valid() bool {
 	}
 	return len(v) == 16 && strings.Trim(string(v), "0123456789abcdef") == ""
 }
+
+// temporaryPrefix begins the ids of the access keys of sessions, and of no others.
+const (
+	temporaryPrefix = "ASIA"
+	temporaryLength = 20
+)
+
+// IsTemporary reports whether an access key is one of a session, which counts together with its token only.
+func (id AccessKeyID) IsTemporary() bool {
+	return len(id) == temporaryLength && strings.HasPrefix(string(id), temporaryPrefix)
+}

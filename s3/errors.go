@@ -44,6 +44,7 @@ const (
 	InvalidTag                        Code = "InvalidTag"
 	InvalidToken                      Code = "InvalidToken"
 	InvalidRedirectLocation           Code = "InvalidRedirectLocation"
+	ExpiredToken                      Code = "ExpiredToken"
 	InvalidURI                        Code = "InvalidURI"
 	KeyTooLong                        Code = "KeyTooLongError"
 	MalformedTrailer                  Code = "MalformedTrailerError"
@@ -79,6 +80,10 @@ const (
 	NoReplication                     Code = "ReplicationConfigurationNotFoundError"
 	NoBucketLock                      Code = "ObjectLockConfigurationNotFoundError"
 	NoObjectLock                      Code = "NoSuchObjectLockConfiguration"
+	MalformedACL                      Code = "MalformedACLError"
+	UnresolvableGrant                 Code = "UnresolvableGrantByEmailAddress"
+	UnexpectedContent                 Code = "UnexpectedContent"
+	MissingSecurityHeader             Code = "MissingSecurityHeader"
 	NotImplemented                    Code = "NotImplemented"
 	NotModified                       Code = "NotModified"
 	OperationAborted                  Code = "OperationAborted"
@@ -131,6 +136,7 @@ var codes = map[Code]codeInfo{
 	InvalidRequest:                    {400, cluster.KindInvalid, "Invalid Request"},
 	InvalidStorageClass:               {400, cluster.KindInvalid, "The storage class you specified is not valid"},
 	InvalidTag:                        {400, cluster.KindInvalid, "The tag provided was not a valid tag."},
+	ExpiredToken:                      {400, cluster.KindUnauthenticated, "The provided token has expired."},
 	InvalidToken:                      {400, cluster.KindUnauthenticated, "The provided token is malformed or otherwise invalid."},
 	InvalidRedirectLocation:           {400, cluster.KindInvalid, "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."},
 	InvalidURI:                        {400, cluster.KindInvalid, "Couldn't parse the specified URI."},
@@ -160,6 +166,10 @@ var codes = map[Code]codeInfo{
 	NoSuchPublicAccessBlock:           {404, cluster.KindNotFound, "The public access block configuration was not found"},
 	NoOwnershipControls:               {404, cluster.KindNotFound, "The bucket ownership controls were not found"},
 	ACLNotSupported:                   {400, cluster.KindInvalid, "The bucket does not allow ACLs"},
+	MalformedACL:                      {400, cluster.KindInvalid, "The XML you provided was not well-formed or did not validate against our published schema"},
+	UnresolvableGrant:                 {400, cluster.KindInvalid, "The e-mail address you provided does not match any account on record."},
+	UnexpectedContent:                 {400, cluster.KindInvalid, "This request does not support content"},
+	MissingSecurityHeader:             {400, cluster.KindInvalid, "Your request was missing a required header"},
 	InvalidACLWithOwnership:           {400, cluster.KindInvalid, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"},
 	NoSuchVersion:                     {404, cluster.KindVersionNotFound, "The specified version does not exist."},
 	IllegalVersioningConfiguration:    {400, cluster.KindInvalid, "The Versioning element must be specified"},

@@ -26,6 +26,7 @@ const (
 	EventExpiredMarker
 	EventTagged
 	EventUntagged
+	EventACL
 	eventEnd
 )
 
@@ -41,11 +42,12 @@ var eventNames = [eventEnd]string{
 	EventExpiredMarker: "LifecycleExpiration:DeleteMarkerCreated",
 	EventTagged:        "ObjectTagging:Put",
 	EventUntagged:      "ObjectTagging:Delete",
+	EventACL:           "ObjectAcl:Put",
 }
 
 // otherEvents can be asked for, and never happen here.
 var otherEvents = []string{
-	"IntelligentTiering", "LifecycleTransition", "ObjectAcl:Put", "ObjectRestore:*", "ObjectRestore:Completed", "ObjectRestore:Delete",
+	"IntelligentTiering", "LifecycleTransition", "ObjectRestore:*", "ObjectRestore:Completed", "ObjectRestore:Delete",
 	"ObjectRestore:Post", "ReducedRedundancyLostObject", "Replication:*", "Replication:OperationFailedReplication",
 	"Replication:OperationMissedThreshold", "Replication:OperationNotTracked", "Replication:OperationReplicatedAfterThreshold",
 }

@@ -15,7 +15,8 @@ import (
 // FormAuth is what the signature and the policy of a form establish.
 type FormAuth struct {
 	AccessKey cluster.AccessKeyID
-	min, max  int64 // of the file's length
+	Token     string // of the session that the key belongs to
+	min, max  int64  // of the file's length
 }
 
 // IsUnsigned reports whether nothing in a form claims to be signed: it is sent by nobody in particular.
@@ -42,8 +43,8 @@ func (v *Verifier) VerifyForm(f *Form, bucket cluster.BucketName, now time.Time)
 	if err != nil {
 		return FormAuth{}, cluster.E(op, string(id), cluster.KindOther, err)
 	}
-	if f.Get("x-amz-security-token") != "" {
-		return FormAuth{}, NewFault(op, InvalidToken, "")
+	if err := v.checkToken(id, f.Get(tokenHeader), now); err != nil {
+		return FormAuth{}, cluster.E(op, string(id), cluster.KindOther, err)
 	}
 	p, err := parseFormPolicy(policy)
 	if err != nil {
@@ -52,7 +53,7 @@ func (v *Verifier) VerifyForm(f *Form, bucket cluster.BucketName, now time.Time)
 	if err := p.check(f, bucket, now); err != nil {
 		return FormAuth{}, cluster.E(op, "", cluster.KindOther, err)
 	}
-	return FormAuth{AccessKey: id, min: p.min, max: p.max}, nil
+	return FormAuth{AccessKey: id, Token: f.Get(tokenHeader), min: p.min, max: p.max}, nil
 }
 
 // verifyPolicy checks the signature, of Version 4 or 2, over the policy as it was sent.

@@ -106,6 +106,7 @@ func FuzzXMLBodies(f *testing.F) {
 		"<?xml version='1.0'?><!-- c --><CreateBucketConfiguration xmlns='x'><LocationConstraint>e</LocationConstraint></CreateBucketConfiguration>",
 		"<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Days>30</Days></DefaultRetention></Rule></ObjectLockConfiguration>",
 		"<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2030-01-01T12:00:00Z</RetainUntilDate></Retention>", "<LegalHold><Status>ON</Status></LegalHold>",
+		"<AccessControlPolicy><Owner><ID>o</ID></Owner><AccessControlList><Grant><Grantee xmlns:xsi='x' xsi:type='Group'><URI>" + AllUsers + "</URI></Grantee><Permission>READ</Permission></Grant></AccessControlList></AccessControlPolicy>",
 		"<a><![CDATA[x]]></a>", "<a b='c' d=\"e\"/>",
 	} {
 		f.Add([]byte(seed))
@@ -120,6 +121,12 @@ func FuzzXMLBodies(f *testing.F) {
 		}
 		_, err = ParseComplete(doc)
 		classified(t, err)
+		acl, _, err := (&ACLContext{Known: func(string) bool { return true }}).parse(doc)
+		classified(t, err)
+		if err == nil {
+			acl.Allows(Read, Asker{Canonical: "c", Owner: "o"})
+			acl.XML(Owner{ID: "o"}, func(string) string { return "" })
+		}
 		_, err = ParseCreateBucket(doc)
 		classified(t, err)
 		_, err = ParseRetention(doc, exampleTime)

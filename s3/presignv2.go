@@ -47,15 +47,15 @@ func (v *Verifier) verifyV2(c *Call, now time.Time) (Auth, error) {
 	if !ok {
 		return Auth{}, NewFault(op, InvalidAccessKeyID, "", Field{"AWSAccessKeyId", string(id)})
 	}
-	if c.Get("x-amz-security-token") != "" {
-		return Auth{}, NewFault(op, InvalidToken, "")
+	if err := v.checkToken(id, c.Get(tokenHeader), now); err != nil {
+		return Auth{}, err
 	}
 	toSign := stringToSignV2(c, end, c.Path)
 	if !sameSignatureV2(secret, toSign, c.Params.Get("Signature")) && !sameSignatureV2(secret, stringToSignV2(c, end, withoutPrefix(c)), c.Params.Get("Signature")) {
 		return Auth{}, NewFault(op, SignatureDoesNotMatch, "", Field{"AWSAccessKeyId", string(id)}, Field{"StringToSign", toSign},
 			Field{"SignatureProvided", c.Params.Get("Signature")})
 	}
-	a := Auth{AccessKey: id, Presigned: true, Version2: true, Time: now}
+	a := Auth{AccessKey: id, Presigned: true, Version2: true, Time: now, Token: c.Get(tokenHeader)}
 	a.Payload, err = payloadOf(c, &claim{presigned: true, payload: modeUnsigned, date: now.UTC()})
 	return a, err
 }

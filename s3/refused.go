@@ -12,7 +12,6 @@ var refusedHeaders = []struct {
 	{"x-amz-object-annotation-directive", nil},
 	{"x-amz-object-if-match", nil},
 	{"x-amz-write-offset-bytes", nil},
-	{"x-amz-object-ownership", []string{"BucketOwnerEnforced"}},
 	{"x-amz-bucket-namespace", []string{"global"}},
 	{"x-amz-if-match-initiated-time", nil},
 }
@@ -34,7 +33,7 @@ var storageClasses = []string{
 func checkHeaders(c *Call) error {
 	const op = "s3.checkHeaders"
 	for name, value := range c.amzHeaders() {
-		if err := checkACLHeader(c, name, value); err != nil {
+		if err := checkACLHeader(name, value); err != nil {
 			return err
 		}
 		if name == "x-amz-expected-bucket-owner" {

@@ -30,6 +30,7 @@ type Auth struct {
 	Presigned bool
 	Version2  bool      // by Signature Version 2
 	Time      time.Time // when it was signed
+	Token     string    // of the session that AccessKey belongs to, which holds now; "" for any other key
 	Payload   Payload
 }
 
@@ -47,6 +48,8 @@ type Payload struct {
 type VerifierOptions struct {
 	// Secret returns the secret of an access key, and whether there is such a key.
 	Secret func(cluster.AccessKeyID) (string, bool)
+	// Session looks whether a token is that of the session with a temporary key, and holds now; nil when there are no sessions.
+	Session func(id cluster.AccessKeyID, token string, now time.Time) error
 	// Region, when set, is the only one accepted in credential scopes; empty accepts every region.
 	Region string
 	// Keys caches derived signing keys; nil makes a cache.
@@ -102,7 +105,7 @@ func (v *Verifier) Verify(c *Call, now time.Time) (Auth, error) {
 	if err := v.checkSignature(c, cl); err != nil {
 		return Auth{}, cluster.E(op, string(cl.accessKey), cluster.KindOther, err)
 	}
-	a := Auth{AccessKey: cl.accessKey, Presigned: cl.presigned, Time: cl.date}
+	a := Auth{AccessKey: cl.accessKey, Presigned: cl.presigned, Time: cl.date, Token: c.Get(tokenHeader)}
 	a.Payload, err = payloadOf(c, cl)
 	if err != nil {
 		return Auth{}, cluster.E(op, string(cl.accessKey), cluster.KindOther, err)
@@ -162,10 +165,27 @@ func (v *Verifier) checkClaim(c *Call, cl *claim, now time.Time) error {
 		return NewFault(op, RequestTimeTooSkewed, "", Field{"RequestTime", cl.date.Format(timeAmz)},
 			Field{"ServerTime", now.UTC().Format(time.RFC3339)}, Field{"MaxAllowedSkewMilliseconds", "900000"})
 	}
-	if c.Get("x-amz-security-token") != "" {
-		return NewFault(op, InvalidToken, "")
+	if err := v.checkToken(cl.accessKey, c.Get(tokenHeader), now); err != nil {
+		return err
 	}
 	return checkSignedHeaders(c, cl)
+}
+
+// tokenHeader has the token of a session, in the header or in the query of a presigned URL.
+const tokenHeader = "x-amz-security-token"
+
+// checkToken demands of a temporary key the token of its session, and of any other that there is none.
+func (v *Verifier) checkToken(id cluster.AccessKeyID, token string, now time.Time) error {
+	const op = "s3.Verifier.checkToken"
+	switch {
+	case !id.IsTemporary() && token == "":
+		return nil
+	case !id.IsTemporary() || v.o.Session == nil:
+		return NewFault(op, InvalidToken, "")
+	case token == "":
+		return NewFault(op, InvalidAccessKeyID, "", Field{"AWSAccessKeyId", string(id)})
+	}
+	return v.o.Session(id, token, now)
 }
 
 // checkPresignedTime refuses a URL before its time and after its end.

@@ -139,7 +139,7 @@ func Open(ctx context.Context, o Options) (*Target, error) {
 	}
 	t.front = front.New(front.Options{
 		Admits: admits,
-		Node:   o.Node, Store: s, Control: o.Control, Peers: o.Peers, Tickets: o.Tickets, Now: o.Now, Jobs: o.Jobs,
+		Node:   o.Node, Store: s, Control: o.Control, Peers: o.Peers, Tickets: o.Tickets, Now: o.Now, Jobs: o.Jobs, Logger: o.Logger,
 		Messages: &intra.Messenger{HTTP: o.Peers, Tickets: o.Tickets, Self: o.Node.ID},
 	})
 	return t, nil

@@ -43,7 +43,8 @@ func (p *plane) Buckets() []cluster.BucketEntry { return p.buckets }
 
 func (p *plane) BMDVersion() uint64 { return p.version }
 
-func (p *plane) Setting(string) string { return p.day }
+func (p *plane) Setting(string) string           { return p.day }
+func (p *plane) Identities() *cluster.Identities { return &cluster.Identities{} }
 
 func (p *plane) Applied() State                                 { return p }
 func (p *plane) CheckLease() error                              { return p.lease }

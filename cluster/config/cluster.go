@@ -17,6 +17,9 @@ var (
 		Help: "domains under which a bucket with a website configuration is a website, http://BUCKET.DOMAIN/; their DNS has to have *.DOMAIN"}, parseDomains)
 	S3CustomerKeysInClear = choice(Setting{Name: "s3.sse-c-in-clear", Scope: ScopeCluster, Default: "false",
 		Help: "whether keys of clients (SSE-C) are taken over plain http from other machines, where whoever listens has them"}, "true", "false")
+	S3Ownership = choice(Setting{Name: "s3.default-ownership", Scope: ScopeCluster, Default: "BucketOwnerEnforced",
+		Help: "who owns the objects of a bucket that does not say so when it is made by S3; with all but BucketOwnerEnforced, the bucket has access control lists"},
+		"BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 	MetricsPublic = choice(Setting{Name: "metrics.public", Scope: ScopeCluster, Default: "true",
 		Help: "whether `/-/metrics` is answered without a key; false demands a signature or a bearer token"}, "true", "false")
 	NewBucketReplicas = key(Setting{Name: "bucket.replicas", Scope: ScopeCluster, Type: "auto|number", Default: auto,

@@ -21,7 +21,7 @@ func Nodes() []*Setting {
 // Cluster returns the settings of the cluster, in the order of the documentation.
 func Cluster() []*Setting {
 	return []*Setting{
-		S3Redirect.Setting, S3Domain.Setting, WebsiteDomain.Setting, S3CustomerKeysInClear.Setting, MetricsPublic.Setting, NewBucketReplicas.Setting, NewBucketEncryption.Setting, RetryWindow.Setting,
+		S3Redirect.Setting, S3Domain.Setting, WebsiteDomain.Setting, S3Ownership.Setting, S3CustomerKeysInClear.Setting, MetricsPublic.Setting, NewBucketReplicas.Setting, NewBucketEncryption.Setting, RetryWindow.Setting,
 		InlineMax.Setting, SegmentMax.Setting, SegmentSize.Setting, HighWatermark.Setting,
 		RepairDelay.Setting, RebalanceMin.Setting, RebalanceMax.Setting, RebalanceParallel.Setting, ScrubRate.Setting, ScrubInterval.Setting, LifecycleDay.Setting,
 		NotifyDestinations.Setting, NotifyQueue.Setting, NotifyKeep.Setting,

@@ -43,7 +43,7 @@ func (m machine) Restore(data []byte) error {
 
 // newView returns the view of a state.
 func (c *Control) newView(s *state.State) *View {
-	return &View{state: s, open: c.openKey, unseal: c.unsealKey, clusterSealed: c.clusterSealed, next: make(chan struct{})}
+	return &View{state: s, open: c.openKey, derive: c.derive, unseal: c.unsealKey, clusterSealed: c.clusterSealed, next: make(chan struct{})}
 }
 
 // publish replaces the view, and only then lets leases count that name it.
@@ -61,6 +61,9 @@ func (c *Control) tell() {
 	default:
 	}
 }
+
+// derive returns what follows from the cluster key.
+func (c *Control) derive(label string) ([]byte, error) { return c.options.Keyring.Derive(label) }
 
 // openKey opens the sealed secret of an access key.
 func (c *Control) openKey(k state.Key) (Key, bool) {

@@ -63,7 +63,8 @@ type Keyring interface {
 	Import(key []byte) error // what Export gave; durable when it returns; refuses to replace another key
 	Seal(plain []byte) ([]byte, error)
 	Open(sealed []byte) ([]byte, error)
-	Sealed(sealed []byte) bool // the cluster key has sealed it
+	Sealed(sealed []byte) bool           // the cluster key has sealed it
+	Derive(label string) ([]byte, error) // 32 bytes that follow from the key
 }
 
 // Participant is what the control plane needs of the part of a node that serves slots. Fence and Activate are called by

@@ -465,7 +465,8 @@ func (k *simKeyring) Seal(plain []byte) ([]byte, error) {
 func (k *simKeyring) Open(sealed []byte) ([]byte, error) {
 	return bytes.Clone(sealed[len("sealed "):]), nil
 }
-func (k *simKeyring) Sealed(sealed []byte) bool { return bytes.HasPrefix(sealed, []byte("sealed ")) }
+func (k *simKeyring) Sealed(sealed []byte) bool           { return bytes.HasPrefix(sealed, []byte("sealed ")) }
+func (k *simKeyring) Derive(label string) ([]byte, error) { return []byte(label), nil }
 
 // simPeers carries calls through the network. Addresses are node ids. A call goes on at its destination when the caller
 // has given up, and may arrive twice.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"encoding/base64"
 	"maps"
 	"sync"
 	"time"
@@ -11,10 +12,11 @@ import (
 
 // View is everything a node has applied. It is immutable.
 type View struct {
-	state *state.State
-	open  func(state.Key) (Key, bool) // opens a sealed secret
-	keys  sync.Map                    // by cluster.AccessKeyID: the Key of each that was opened
-	next  chan struct{}               // closed when a later view is published
+	state  *state.State
+	open   func(state.Key) (Key, bool)        // opens a sealed secret
+	derive func(label string) ([]byte, error) // from the cluster key
+	keys   sync.Map                           // by cluster.AccessKeyID: the Key of each that was opened
+	next   chan struct{}                      // closed when a later view is published
 
 	unseal         func(name string, sealed []byte) ([EncryptionKeySize]byte, error) // opens an encryption key
 	clusterSealed  func(sealed []byte) bool                                          // the cluster key has sealed it
@@ -98,20 +100,32 @@ func (v *View) LastBucket() uint64 { return v.state.LastBucket }
 // BMDVersion returns the version of the bucket table.
 func (v *View) BMDVersion() uint64 { return v.state.BMDVersion }
 
-// Key returns an access key. Its secret is opened once in each view: every request asks for it twice.
+// Key returns an access key; also of any session that there could be, whose token has to be looked at. Its secret is opened once in each view: every request asks for it twice.
 func (v *View) Key(id cluster.AccessKeyID) (Key, bool) {
 	if opened, ok := v.keys.Load(id); ok {
 		return *opened.(*Key), true
 	}
 	sealed, ok := v.state.Key(id)
 	if !ok {
-		return Key{}, false
+		return v.temporary(id)
 	}
 	key, ok := v.open(sealed)
 	if ok {
 		v.keys.Store(key.ID, &key)
 	}
 	return key, ok
+}
+
+// temporary returns a key of a session. Its secret follows from the cluster key; whether there is such a session, its token says.
+func (v *View) temporary(id cluster.AccessKeyID) (Key, bool) {
+	if !id.IsTemporary() || v.derive == nil {
+		return Key{}, false
+	}
+	secret, err := v.derive("session key " + string(id))
+	if err != nil {
+		return Key{}, false
+	}
+	return Key{ID: id, Secret: base64.StdEncoding.EncodeToString(secret)[:40]}, true
 }
 
 // Keys returns the access keys, ordered by id, without their secrets.

@@ -38,6 +38,7 @@ type Call struct {
 	Owner    cluster.NodeID
 	Request  cluster.RequestID
 	Identity cluster.AccessKeyID
+	Holder   string // see Grant
 	Root     bool
 	Bucket   cluster.Bucket
 
@@ -93,7 +94,7 @@ func (c *Client) call(ctx context.Context, call Call, path string, g Grant, in m
 	if err != nil {
 		return cluster.E(op, call.Addr, cluster.KindInvalid, err)
 	}
-	g.Owner, g.Request, g.Identity, g.Root, g.Bucket = call.Owner, call.Request, call.Identity, call.Root, call.Bucket
+	g.Owner, g.Request, g.Identity, g.Root, g.Bucket, g.Holder = call.Owner, call.Request, call.Identity, call.Root, call.Bucket, call.Holder
 	for again := false; ; again = true {
 		sure := !g.Write || c.Clocks.Stamp(&g, call.Incarnation, call.Began)
 		err := c.attempt(ctx, op, call, path, &g, body, out)

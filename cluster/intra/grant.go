@@ -66,6 +66,13 @@ type Grant struct {
 	Lock       LockRights          `msg:"l"`
 	Redirect   string              `msg:"-"` // who is sent to the owner, if the key says it; the gateway's own
 
+	// Who owns what the request makes, by the id of the user or role. Of a read of an access control list: who owns the object,
+	// where lists do not count; and of a change of one: the canonical user id that has to be its owner's. Else "".
+	Holder   string `msg:"h"`
+	ACL      string `msg:"a"` // the access control list that the request gives to the object; "" is the one by default
+	Provisos []byte `msg:"P"` // what the owner still has to judge, as package s3 has it
+	Source   []byte `msg:"S"` // and of the object that a copy reads
+
 	// A write says how old it can be (docs/consistency.md, "Attempts of a request"), unless it is the only attempt.
 	Once        bool                `msg:"1"` // the client was sent to the owner: there is no other attempt under this request id
 	Incarnation cluster.Incarnation `msg:"I"` // of the owner, whose clock Began is by; 0: no reading of it is known

@@ -38,8 +38,8 @@ func (z Dialect) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Grant) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 23
-	o = append(o, 0xdc, 0x0, 0x17)
+	// array header, size 27
+	o = append(o, 0xdc, 0x0, 0x1b)
 	o = msgp.AppendString(o, string(z.Request))
 	o = msgp.AppendString(o, string(z.Identity))
 	o = msgp.AppendBool(o, z.Root)
@@ -62,6 +62,10 @@ func (z *Grant) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.AppendTime(o, z.Expires)
 	o = msgp.AppendBool(o, z.Hide)
 	o = msgp.AppendUint8(o, uint8(z.Lock))
+	o = msgp.AppendString(o, z.Holder)
+	o = msgp.AppendString(o, z.ACL)
+	o = msgp.AppendBytes(o, z.Provisos)
+	o = msgp.AppendBytes(o, z.Source)
 	o = msgp.AppendBool(o, z.Once)
 	o = msgp.AppendUint64(o, uint64(z.Incarnation))
 	o = msgp.AppendDuration(o, z.Began)
@@ -78,8 +82,8 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 23 {
-		err = msgp.ArrayError{Wanted: 23, Got: zb0001}
+	if zb0001 != 27 {
+		err = msgp.ArrayError{Wanted: 27, Got: zb0001}
 		return
 	}
 	{
@@ -220,6 +224,26 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		}
 		z.Lock = LockRights(zb0013)
 	}
+	z.Holder, bts, err = msgp.ReadStringBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Holder")
+		return
+	}
+	z.ACL, bts, err = msgp.ReadStringBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "ACL")
+		return
+	}
+	z.Provisos, bts, err = msgp.ReadBytesBytes(bts, z.Provisos)
+	if err != nil {
+		err = msgp.WrapError(err, "Provisos")
+		return
+	}
+	z.Source, bts, err = msgp.ReadBytesBytes(bts, z.Source)
+	if err != nil {
+		err = msgp.WrapError(err, "Source")
+		return
+	}
 	z.Once, bts, err = msgp.ReadBoolBytes(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Once")
@@ -255,7 +279,7 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Grant) Msgsize() (s int) {
-	s = 3 + msgp.StringPrefixSize + len(string(z.Request)) + msgp.StringPrefixSize + len(string(z.Identity)) + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Operation) + msgp.StringPrefixSize + len(bucketText(z.Bucket)) + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Key)) + msgp.Uint32Size + msgp.StringPrefixSize + len(string(z.Owner)) + msgp.Uint64Size + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Gateway)) + msgp.BoolSize + z.Payload.Msgsize() + msgp.TimeSize + msgp.BoolSize + msgp.Uint8Size + msgp.BoolSize + msgp.Uint64Size + msgp.DurationSize + msgp.StringPrefixSize + len(z.Remote) + msgp.BoolSize
+	s = 3 + msgp.StringPrefixSize + len(string(z.Request)) + msgp.StringPrefixSize + len(string(z.Identity)) + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Operation) + msgp.StringPrefixSize + len(bucketText(z.Bucket)) + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Key)) + msgp.Uint32Size + msgp.StringPrefixSize + len(string(z.Owner)) + msgp.Uint64Size + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Gateway)) + msgp.BoolSize + z.Payload.Msgsize() + msgp.TimeSize + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Holder) + msgp.StringPrefixSize + len(z.ACL) + msgp.BytesPrefixSize + len(z.Provisos) + msgp.BytesPrefixSize + len(z.Source) + msgp.BoolSize + msgp.Uint64Size + msgp.DurationSize + msgp.StringPrefixSize + len(z.Remote) + msgp.BoolSize
 	return
 }
 

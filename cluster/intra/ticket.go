@@ -47,11 +47,11 @@ type Tickets struct {
 // A ticket is base64url of: version (1 byte), HMAC-SHA256 (32), instance (8), sequence (8), the grant in msgpack. The
 // HMAC covers all the rest and the parts of the request that coverage lists.
 const (
-	ticketVersion = 3
+	ticketVersion = 5
 	macOffset     = 1
 	bodyOffset    = macOffset + sha256.Size
 	grantOffset   = bodyOffset + 16
-	maxTicket     = 8 << 10 // text; a key and an operation are far shorter
+	maxTicket     = 24 << 10 // text: a key, an access control list, and what is left to judge
 )
 
 // NewTickets returns the tickets of one node.

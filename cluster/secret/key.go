@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -117,6 +118,11 @@ func (k *Key) Open(envelope []byte, context string) ([]byte, error) {
 		return nil, cluster.Fail(op, "", cluster.KindCorrupt, "a sealed secret was changed, or belongs to something else")
 	}
 	return plain, nil
+}
+
+// Derive returns 32 bytes that follow from the key and a label, and tell nothing of either.
+func (k *Key) Derive(label string) ([]byte, error) {
+	return hkdf.Key(sha256.New, k.raw[:], nil, "aisle "+label, sha256.Size)
 }
 
 func (k *Key) head() []byte {

@@ -89,6 +89,15 @@ func (r *Keyring) Sealed(envelope []byte) bool {
 	return err == nil && key.sealed(envelope)
 }
 
+// Derive is Key.Derive.
+func (r *Keyring) Derive(label string) ([]byte, error) {
+	key, err := r.get("secret.Keyring.Derive")
+	if err != nil {
+		return nil, err
+	}
+	return key.Derive(label)
+}
+
 func (r *Keyring) get(op string) (*Key, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

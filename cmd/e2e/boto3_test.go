@@ -27,6 +27,12 @@ var boto3Versions string
 //go:embed boto3_website.py
 var boto3Website string
 
+//go:embed boto3_acl.py
+var boto3ACL string
+
+//go:embed boto3_sts.py
+var boto3STS string
+
 //go:embed boto3_lifecycle.py
 var boto3Lifecycle string
 
@@ -80,6 +86,8 @@ func TestS3Configuration(t *testing.T) {
 			runBoto3(t, c, python, boto3Conditions, "conditions-"+name)
 			runBoto3(t, c, python, boto3Encryption, "encryption-"+name)
 			runBoto3(t, c, python, boto3Notification, "notification-"+name)
+			runBoto3(t, c, python, boto3ACL, "acl-"+name)
+			runBoto3(t, c, python, boto3STS, "sts-"+name, startIssuer(t).url)
 		})
 	}
 	expiredByNow(t, c)
@@ -117,15 +125,16 @@ func testBoto3(t *testing.T, c *testcluster.Cluster, name, python string) {
 	runBoto3(t, c, python, boto3Session, "with-"+name)
 }
 
-// runBoto3 runs a script with a bucket's name and the cluster's endpoints.
-func runBoto3(t *testing.T, c *testcluster.Cluster, python, script, bucket string) {
+// runBoto3 runs a script with a bucket's name, the cluster's endpoints, and more arguments.
+func runBoto3(t *testing.T, c *testcluster.Cluster, python, script, bucket string, more ...string) {
 	t.Helper()
 	env := append(os.Environ(), "AWS_ACCESS_KEY_ID="+testcluster.AccessKey, "AWS_SECRET_ACCESS_KEY="+testcluster.SecretKey,
 		"AWS_DEFAULT_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true", "AISLE="+testcluster.Binary(t))
 	if c.CAFile != "" {
 		env = append(env, "AWS_CA_BUNDLE="+c.CAFile)
 	}
-	out, err := command(t, env, python, "-c", script, bucket, strings.Join(c.Endpoints(), ","))
+	args := append([]string{"-c", script, bucket, strings.Join(c.Endpoints(), ",")}, more...)
+	out, err := command(t, env, python, args...)
 	if err != nil {
 		t.Errorf("%s: %v\n%s", python, err, out)
 	}

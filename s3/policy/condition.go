@@ -25,7 +25,8 @@ type condition struct {
 	numbers  []float64
 	prefixes []netip.Prefix
 	fold     bool
-	dates    bool // numbers are seconds since 1970
+	dates    bool     // numbers are seconds since 1970
+	values   []string // as written, of keys that only the object's owner knows
 }
 
 // quantity says for how many of a key's values a condition must hold.
@@ -95,7 +96,7 @@ var operators = []operator{
 // keysOfS3 are the condition keys of S3; a name with a slash at its end is a family.
 var keysOfS3 = []string{
 	"s3:accesspointnetworkorigin", "s3:authtype", "s3:dataaccesspointaccount", "s3:dataaccesspointarn", "s3:delimiter",
-	"s3:if-match", "s3:if-none-match", "s3:inventoryaccessibleoptionalfields", "s3:jobsuspendedcause", "s3:locationconstraint", "s3:max-keys",
+	"s3:existingobjecttag/", "s3:if-match", "s3:if-none-match", "s3:inventoryaccessibleoptionalfields", "s3:jobsuspendedcause", "s3:locationconstraint", "s3:max-keys",
 	"s3:object-lock-legal-hold", "s3:object-lock-mode", "s3:object-lock-remaining-retention-days", "s3:object-lock-retain-until-date",
 	"s3:objectcreationoperation", "s3:prefix", "s3:requestobjecttag/", "s3:requestobjecttagkeys", "s3:resourceaccount", "s3:signatureage",
 	"s3:signatureversion", "s3:tlsversion", "s3:versionid", "s3:x-amz-acl", "s3:x-amz-content-sha256", "s3:x-amz-copy-source",
@@ -122,6 +123,7 @@ func (r *reader) conditions(s *statement, n *node) error {
 				return err
 			}
 			s.conditions = append(s.conditions, c)
+			s.ofObject = s.ofObject || c.values != nil
 		}
 	}
 	if r.o.Kind == Bucket {
@@ -156,6 +158,9 @@ func (r *reader) condition(name string, m member) (condition, error) {
 		return c, err
 	}
 	values, ok := m.value.scalars()
+	if OfObject(c.key) {
+		c.values = values
+	}
 	if !ok || len(values) == 0 && !strings.EqualFold(base, "Null") && m.value.kind != '[' {
 		return c, malformed("Invalid value of condition %s", m.name)
 	}
@@ -182,9 +187,6 @@ func (r *reader) checkKey(key string) error {
 	}
 	if vendor != "s3" {
 		return nil
-	}
-	if strings.HasPrefix(key, "s3:existingobjecttag/") {
-		return malformed("Conditions on the tags that an object has are not implemented: %s", key)
 	}
 	for _, known := range keysOfS3 {
 		if known == key || strings.HasSuffix(known, "/") && strings.HasPrefix(key, known) && len(key) > len(known) {

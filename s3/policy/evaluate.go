@@ -8,6 +8,11 @@ type Request struct {
 	Action    Action
 	Resource  string  // an ARN; of OnService "*"
 	Context   Context // condition keys and variables
+
+	// Defer says that the object's tags are not known here: statements that depend on them decide nothing, and are put into
+	// Deferred.
+	Defer    bool
+	Deferred []Clause
 }
 
 // Verdict is what a policy says of a request.
@@ -25,6 +30,10 @@ func (p *Policy) Evaluate(r *Request) (Verdict, int) {
 	for i := range p.statements {
 		s := &p.statements[i]
 		if verdict == Allowed && s.effect == Allow || !s.applies(r) {
+			continue
+		}
+		if s.ofObject && r.Defer {
+			r.Deferred = append(r.Deferred, s.clause(p.Statement(i), r.Context))
 			continue
 		}
 		if s.effect == Deny {
@@ -58,7 +67,7 @@ func (s *statement) applies(r *Request) bool {
 		return false
 	}
 	for i := range s.conditions {
-		if !s.conditions[i].holds(r.Context) {
+		if c := &s.conditions[i]; (!r.Defer || c.values == nil) && !c.holds(r.Context) {
 			return false
 		}
 	}

@@ -25,6 +25,8 @@ type statement struct {
 	resources  []pattern
 	notIn      bool // resources are those that it is not about
 	conditions []condition
+	ofObject   bool // a condition is about the tags that the object has
+	variables  bool // ${...} are variables
 }
 
 // Options are how a document is read.
@@ -164,6 +166,7 @@ func (r *reader) statement(n *node) (statement, error) {
 			return s, malformed("Unknown field %s", m.name)
 		}
 	}
+	s.variables = r.version == version2012
 	if effect == "" {
 		return s, malformed("Missing required field Effect")
 	}

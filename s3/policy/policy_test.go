@@ -222,7 +222,6 @@ func TestMalformed(t *testing.T) {
 	user(`{"Effect":"Allow","Action":"s3:*","Resource":"bucket"}`, "ARN format")
 	user(`{"Effect":"Allow","Action":"s3:*","NotAction":"s3:*","Resource":"*"}`, "both")
 	user(`{"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"NumericEquals":{"s3:max-keys":"x"}}}`, "Invalid value")
-	user(`{"Effect":"Deny","Action":"s3:*","Resource":"*","Condition":{"StringEquals":{"s3:ExistingObjectTag/k":"v"}}}`, "not implemented")
 	user(`{"Sid":"a b","Effect":"Allow","Action":"s3:*","Resource":"*"}`, "alpha-numeric")
 	user(`[{"Sid":"a","Effect":"Allow","Action":"s3:*","Resource":"*"},{"Sid":"a","Effect":"Allow","Action":"s3:*","Resource":"*"}]`, "unique")
 	f(Options{Kind: Trust}, `{"Statement":{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole","Resource":"*"}}`, "prohibited field Resource")
@@ -292,6 +291,8 @@ func FuzzParse(f *testing.F) {
 		`{"Statement":{"Effect":"Deny","NotPrincipal":"*","NotAction":"*","NotResource":"*","Condition":{"ForAllValues:StringNotLikeIfExists":{"s3:prefix":["a*",1,true]},"Null":{"aws:x":false}}}}`,
 		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"DateLessThan":{"aws:CurrentTime":"2026-01-01"},"IpAddress":{"aws:SourceIp":"::/0"},"ArnLike":{"aws:PrincipalArn":"arn:*:*:*:*:*"},"NumericEquals":{"s3:max-keys":1e3},"BinaryEquals":{"a:b":"AA=="}}}]}`,
 		`{"Statement":[{"Effect":"Allow","Principal":{"Federated":"x"},"Action":"sts:AssumeRoleWithWebIdentity"}]}`,
+		`{"Statement":[{"Effect":"Allow","Principal":{"Federated":"x"},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringLike":{"h:1/p:sub":"a*"}}}]}`,
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"ForAnyValue:StringLikeIfExists":{"s3:ExistingObjectTag/a b":["${aws:username, 'x'}*","a"]},"Null":{"s3:ExistingObjectTag/x":"true"},"StringEquals":{"s3:prefix":"a"}}},{"Effect":"Deny","Action":"s3:Get*","Resource":"*","Condition":{"ArnNotLike":{"s3:existingobjecttag/c":"arn:*"}}}]}`,
 	} {
 		f.Add([]byte(doc), "b/k", "a")
 	}
@@ -309,10 +310,32 @@ func FuzzParse(f *testing.F) {
 			if (verdict == Silent) != (p.Statement(by) == "") {
 				t.Fatalf("verdict %v by %d", verdict, by)
 			}
+			if got := inTwo(p, r, value); got != verdict {
+				t.Fatalf("verdict %v, in two steps %v: %s", verdict, got, doc)
+			}
 			p.Public()
 			p.Principals()
 		}
 	})
+}
+
+// inTwo evaluates a policy as a gateway and the owner of an object do, whose tags all have one value.
+func inTwo(p *Policy, r *Request, value string) Verdict {
+	first := *r
+	first.Defer = true
+	verdict, _ := p.Evaluate(&first)
+	for _, effect := range []Effect{Deny, Allow} {
+		for _, c := range first.Deferred {
+			holds := c.Effect == effect && c.Holds(func(string) (string, bool) { return value, true })
+			switch {
+			case holds && effect == Deny:
+				return Denied
+			case holds && verdict == Silent:
+				verdict = Allowed
+			}
+		}
+	}
+	return verdict
 }
 
 // FuzzPattern compares the matcher with the plainest one.

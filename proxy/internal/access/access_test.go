@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/s3/policy"
 )
 
@@ -72,7 +73,8 @@ func TestDecide(t *testing.T) {
 	f(bob, policy.PutObject, "/k", open, false, "no statement of any policy allows it")
 	f(bob, policy.PutObject, "/in/k", open, true, "statement 1 of the policy of the bucket allows it")
 	f(bob, policy.PutObject, "/in/closed", open, false, "statement closed of the policy of the bucket denies it")
-	f(bob, policy.PutObject, "/k", Resource{Grant: true}, true, "the access control list allows it")
+	everybody := &ACL{List: &s3.ACL{Grants: []s3.ACLGrant{{Grantee: s3.AllUsers, Permission: s3.Write}}}}
+	f(bob, policy.PutObject, "/k", Resource{ACL: everybody}, true, "the access control list allows it")
 	f(Anonymous(), policy.PutObject, "/in/k", open, true, "statement 1 of the policy of the bucket allows it")
 	f(Anonymous(), policy.GetObject, "/in/k", open, false, "no statement of any policy allows it")
 	f(Root(), policy.GetObject, "/k", open, true, "the root key may do everything")

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/s3/policy"
@@ -15,6 +16,10 @@ type Book struct {
 	identities *cluster.Identities
 	subjects   sync.Map // by ARN: *Subject
 	compiled   sync.Map // by ARN of a managed policy: *policy.Policy
+	sessions   struct {
+		sync.Mutex
+		of map[cluster.AccessKeyID]*Subject
+	}
 }
 
 // NewBook returns the book of some identities.
@@ -30,6 +35,12 @@ type Subject struct {
 	Type      string // aws:PrincipalType: Account, User, AssumedRole or Anonymous
 	Principal policy.Principal
 	User      cluster.UserName // "" unless it is a user
+	OwnerID   string           // under which what it makes is owned: the id of the user or role; "" without a key
+
+	// Of sessions.
+	Issued         time.Time
+	SourceIdentity string
+	Web            map[string][]string // condition keys of the web identity, in lower case
 
 	policies []named
 	session  []named // what a session may at most, when it has policies of its own
@@ -43,7 +54,7 @@ type named struct {
 
 // Root returns the subject of the root key, which may do everything that no bucket policy denies.
 func Root() *Subject {
-	return &Subject{Name: "root", ID: cluster.Account, Type: "Account", Principal: policy.Principal{
+	return &Subject{Name: "root", ID: cluster.Account, Type: "Account", OwnerID: cluster.Account, Principal: policy.Principal{
 		ARN: cluster.RootARN, Account: cluster.Account, Canonical: cluster.CanonicalID(cluster.Account), Root: true,
 	}}
 }
@@ -61,7 +72,7 @@ func (b *Book) User(name cluster.UserName) (*Subject, bool) {
 		return s.(*Subject), true
 	}
 	s := &Subject{
-		Name: string(u.Name), ID: u.ID, Type: "User", User: u.Name,
+		Name: string(u.Name), ID: u.ID, Type: "User", User: u.Name, OwnerID: u.ID,
 		Principal: policy.Principal{ARN: u.ARN(), Account: cluster.Account, Canonical: cluster.CanonicalID(u.ID)},
 	}
 	s.policies = b.rights(&u.Rights, "user "+string(u.Name))
@@ -81,9 +92,9 @@ func (b *Book) Session(name cluster.RoleName, session string, policies []string)
 		return nil, false
 	}
 	s := &Subject{
-		Name: string(r.Name), ID: r.ID + ":" + session, Type: "AssumedRole",
+		Name: string(r.Name), ID: r.ID + ":" + session, Type: "AssumedRole", OwnerID: r.ID,
 		Principal: policy.Principal{
-			ARN: r.ARN(), Session: "arn:aws:sts::" + cluster.Account + ":assumed-role/" + string(r.Name) + "/" + session,
+			ARN: r.ARN(), Session: SessionARN(r.Name, session),
 			Account: cluster.Account, Canonical: cluster.CanonicalID(r.ID),
 		},
 	}
@@ -92,6 +103,11 @@ func (b *Book) Session(name cluster.RoleName, session string, policies []string)
 		s.session = append(s.session, named{"of the session", parsed(document)})
 	}
 	return s, true
+}
+
+// SessionARN returns the ARN of a role's session.
+func SessionARN(role cluster.RoleName, session string) string {
+	return "arn:aws:sts::" + cluster.Account + ":assumed-role/" + string(role) + "/" + session
 }
 
 // rights compiles the policies of a user, group or role.

@@ -1,8 +1,10 @@
 package access
 
 import (
+	"slices"
 	"strings"
 
+	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/s3/policy"
 )
 
@@ -17,6 +19,7 @@ func (s *Subject) ARN() string {
 // Decision is what became of a request, and why.
 type Decision struct {
 	Allowed bool
+	Rest    *s3.Proviso // what the owner of the object has to decide, when Allowed says that it depends on the object
 	source  source
 	by      named
 	at      int // the statement, or -1
@@ -37,12 +40,13 @@ const (
 type Resource struct {
 	Policy *policy.Policy // nil when it has none
 	Owner  bool           // the policy is to be changed by the root key, whatever it says
-	Grant  bool           // an ACL allows the request
+	ACL    *ACL           // nil where there are no access control lists
 }
 
 // Decide judges a request: a statement that denies it counts more than any that allows it, and without one that does it is
 // denied. What a bucket's policy allows needs no policy of who asks; what a session may is bounded by its own policies. The
-// root key may do all that no bucket's policy denies.
+// root key may do all that no bucket's policy denies. Where r.Defer is set and the decision depends on the object, Rest is the
+// part of it that is left.
 func (s *Subject) Decide(r *policy.Request, bucket Resource) Decision {
 	r.Principal = s.Principal
 	allowed := Decision{at: -1}
@@ -51,46 +55,81 @@ func (s *Subject) Decide(r *policy.Request, bucket Resource) Decision {
 			allowed = Decision{Allowed: true, source: src, by: p, at: at}
 		}
 	}
+	var rest []policy.Clause
 	if p := bucket.Policy; p != nil && !(s.Principal.Root && bucket.Owner) {
-		switch verdict, at := p.Evaluate(r); verdict {
+		ofBucket := named{"of the bucket", p}
+		switch verdict, at := ofBucket.evaluate(r, &rest); verdict {
 		case policy.Denied:
-			return Decision{source: byBucket, by: named{"of the bucket", p}, at: at}
+			return Decision{source: byBucket, by: ofBucket, at: at}
 		case policy.Allowed:
-			found(byBucket, named{"of the bucket", p}, at)
+			found(byBucket, ofBucket, at)
 		}
 	}
 	for _, p := range s.policies {
-		switch verdict, at := p.policy.Evaluate(r); verdict {
+		switch verdict, at := p.evaluate(r, &rest); verdict {
 		case policy.Denied:
 			return Decision{source: byIdentity, by: p, at: at}
 		case policy.Allowed:
 			found(byIdentity, p, at)
 		}
 	}
-	if s.Principal.Root {
-		return Decision{Allowed: true, source: byRoot, at: -1}
+	if s.Principal.Root && !allowed.Allowed {
+		allowed = Decision{Allowed: true, source: byRoot, at: -1}
 	}
-	if bucket.Grant {
+	if bucket.ACL.grants(s, r.Action) {
 		found(byGrant, named{}, -1)
 	}
-	if len(s.session) > 0 && allowed.Allowed {
-		return s.bounded(r, allowed)
-	}
-	return allowed
+	return s.bounded(r, allowed, rest, bucket.ACL)
 }
 
-// bounded judges a request by the policies of a session, one of which has to allow it too.
-func (s *Subject) bounded(r *policy.Request, allowed Decision) Decision {
-	bound := Decision{source: bySession, at: -1}
+// bounded judges a request by the policies of a session, one of which has to allow it too, and finds out whether anything is
+// left to decide.
+func (s *Subject) bounded(r *policy.Request, allowed Decision, rest []policy.Clause, acl *ACL) Decision {
+	permission := s3.NoPermission
+	if r.Defer && acl != nil && !allowed.Allowed {
+		permission = objectPermissions[r.Action]
+	}
+	grantable := slices.ContainsFunc(rest, func(c policy.Clause) bool { return c.Effect == policy.Allow })
+	if !allowed.Allowed && !grantable && permission == s3.NoPermission {
+		return allowed
+	}
+	bound, bounds := Decision{source: bySession, at: -1}, []policy.Clause(nil)
+	bound.Allowed = len(s.session) == 0
 	for _, p := range s.session {
-		switch verdict, at := p.policy.Evaluate(r); verdict {
+		switch verdict, at := p.evaluate(r, &bounds); verdict {
 		case policy.Denied:
 			return Decision{source: bySession, by: p, at: at}
 		case policy.Allowed:
-			bound = allowed
+			bound.Allowed = true
 		}
 	}
-	return bound
+	if !bound.Allowed && !slices.ContainsFunc(bounds, func(c policy.Clause) bool { return c.Effect == policy.Allow }) {
+		return bound
+	}
+	denies := func(c policy.Clause) bool { return c.Effect == policy.Deny }
+	if allowed.Allowed && bound.Allowed && !slices.ContainsFunc(rest, denies) && !slices.ContainsFunc(bounds, denies) {
+		return allowed
+	}
+	left := allowed
+	left.Allowed, left.Rest = true, &s3.Proviso{
+		Action: r.Action.String(), Resource: r.Resource, Principal: s.ARN(), Allowed: allowed.Allowed, Unbounded: bound.Allowed,
+		Clauses: rest, Bounds: bounds, Permission: permission, Canonical: s.Principal.Canonical, Reason: allowed.Reason(r.Action.String()),
+	}
+	if acl != nil {
+		left.Rest.IgnorePublic = acl.IgnorePublic
+	}
+	return left
+}
+
+// evaluate asks a policy, and collects what it leaves to the owner of the object.
+func (n *named) evaluate(r *policy.Request, rest *[]policy.Clause) (policy.Verdict, int) {
+	r.Deferred = nil
+	verdict, at := n.policy.Evaluate(r)
+	for _, c := range r.Deferred {
+		c.Policy = n.label
+		*rest = append(*rest, c)
+	}
+	return verdict, at
 }
 
 // Why says what decided, for the log: which statement of which policy, or that none allows the request.

@@ -18,6 +18,10 @@ const (
 	ValidationError         Code = "ValidationError"
 	MalformedPolicyDocument Code = "MalformedPolicyDocument"
 	UnmodifiableEntity      Code = "UnmodifiableEntity"
+	PackedPolicyTooLarge    Code = "PackedPolicyTooLarge"
+	InvalidIdentityToken    Code = "InvalidIdentityToken"
+	ExpiredIdentityToken    Code = "ExpiredTokenException"
+	IDPCommunicationError   Code = "IDPCommunicationError"
 )
 
 var codeKinds = map[Code]cluster.Kind{
@@ -29,6 +33,10 @@ var codeKinds = map[Code]cluster.Kind{
 	ValidationError:         cluster.KindInvalid,
 	MalformedPolicyDocument: cluster.KindInvalid,
 	UnmodifiableEntity:      cluster.KindInvalid,
+	PackedPolicyTooLarge:    cluster.KindInvalid,
+	InvalidIdentityToken:    cluster.KindInvalid,
+	ExpiredIdentityToken:    cluster.KindInvalid,
+	IDPCommunicationError:   cluster.KindInvalid,
 }
 
 // Fault is a refusal of a change of identities. It travels as the cause of a *cluster.Error.
@@ -43,6 +51,9 @@ func (f *Fault) Error() string { return f.Message }
 func fail(code Code, message string) error {
 	return cluster.E("access.Edit", "", codeKinds[code], &Fault{code, message})
 }
+
+// Refuse returns a refusal.
+func Refuse(code Code, message string) error { return fail(code, message) }
 
 // FaultOf returns the refusal in an error.
 func FaultOf(err error) (*Fault, bool) {

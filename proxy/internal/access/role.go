@@ -61,15 +61,34 @@ func (e *Edit) SetTrust(name cluster.RoleName, trust string) error {
 	return nil
 }
 
-// DeleteRole removes a role without policies.
-func (e *Edit) DeleteRole(name cluster.RoleName) error {
+// DeleteRole removes a role; with all, also one that has policies. Its sessions end.
+func (e *Edit) DeleteRole(name cluster.RoleName, all bool) error {
 	r, err := e.Role(name)
 	if err != nil {
 		return err
 	}
-	if len(r.Attached)+len(r.Inline) > 0 {
+	if !all && len(r.Attached)+len(r.Inline) > 0 {
 		return fail(DeleteConflict, "Cannot delete entity, must detach all policies first.")
 	}
 	e.do(cluster.IdentityChange{Roles: []cluster.RoleName{r.Name}})
+	return nil
+}
+
+// UpdateRole changes what a role says of itself; nil and 0 leave it.
+func (e *Edit) UpdateRole(name cluster.RoleName, description *string, seconds int) error {
+	r, err := e.Role(name)
+	if err != nil {
+		return err
+	}
+	if description != nil {
+		r.Description = *description
+	}
+	if seconds != 0 {
+		if seconds < DefaultSession || seconds > MaxSession {
+			return fail(ValidationError, "MaxSessionDuration must be between 3600 and 43200 seconds")
+		}
+		r.MaxSeconds = seconds
+	}
+	e.putRole(r)
 	return nil
 }

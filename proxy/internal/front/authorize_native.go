@@ -11,6 +11,7 @@ import (
 	"github.com/aisle-store/aisle/cluster/control"
 	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/proxy/internal/access"
+	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/s3/policy"
 )
 
@@ -80,17 +81,30 @@ func (f *Front) authorizeNativeObject(ctx context.Context, r *nativeRequest, g *
 	if err != nil {
 		return err
 	}
-	if err := f.allow(&r.judged, nativeObjectActions[g.Operation], g.Bucket.Name, g.Key, res); err != nil {
+	g.Holder = r.who.OwnerID
+	var provisos, source []s3.Proviso
+	if g.Write {
+		err = f.allow(&r.judged, nativeObjectActions[g.Operation], g.Bucket.Name, g.Key, res)
+	} else {
+		err = f.allowObject(&r.judged, nativeObjectActions[g.Operation], g.Bucket.Name, g.Key, res, &provisos)
+	}
+	if err != nil {
 		return err
 	}
 	g.Hide = !g.Write && f.hides(&r.judged, g.Bucket.Name, res)
-	if g.Operation != nativeCopy {
-		return nil
+	if g.Operation == nativeCopy {
+		if res, err = f.resource(ctx, &r.judged, r.view, in.Name, false); err != nil {
+			return err
+		}
+		if err := f.allowObject(&r.judged, policy.GetObject, in.Name, key, res, &source); err != nil {
+			return err
+		}
 	}
-	if res, err = f.resource(ctx, &r.judged, r.view, in.Name, false); err != nil {
+	if g.Provisos, err = s3.EncodeProvisos(provisos); err != nil {
 		return err
 	}
-	return f.allow(&r.judged, policy.GetObject, in.Name, key, res)
+	g.Source, err = s3.EncodeProvisos(source)
+	return err
 }
 
 // visible returns the buckets that the caller may see: all, or those that it may list. Who sees none and may make none is
@@ -111,6 +125,7 @@ func (f *Front) visible(j *judged, view *control.View) ([]cluster.BucketEntry, e
 		if err != nil {
 			return nil, err
 		}
+		res.ACL = nil // what others opened to everybody is not listed
 		if f.mayNot(j, policy.ListBucket, resourceARN(policy.ListBucket, e.Bucket.Name, ""), res) == nil {
 			some = append(some, e)
 		}

@@ -12,9 +12,6 @@ import (
 	"github.com/aisle-store/aisle/s3"
 )
 
-// owner is how an identity shows in S3's XML.
-func owner(id cluster.AccessKeyID) s3.Owner { return s3.Owner{ID: string(id), DisplayName: string(id)} }
-
 // smallBody reads and verifies the whole body of a request that configures something.
 func (f *Front) smallBody(r *s3Request, limit int64) ([]byte, error) {
 	return f.decodeSmall(r, r.req.Body, limit)
@@ -52,7 +49,7 @@ func (f *Front) listBuckets(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
-	list := s3.BucketList{Owner: owner(r.key.ID), Region: f.o.Region, Prefix: params.Prefix}
+	list := s3.BucketList{Owner: f.ownerNamed(view, r.who.OwnerID), Region: f.o.Region, Prefix: params.Prefix}
 	buckets, err := f.visible(&r.judged, view)
 	if err != nil {
 		return err
@@ -99,13 +96,18 @@ func (f *Front) createBucket(ctx context.Context, r *s3Request) error {
 		}
 		configs = append(configs, &cluster.BucketConfig{Kind: bucketTagging.name, Value: tags})
 	}
+	lists, err := f.newBucketLists(r)
+	if err != nil {
+		return err
+	}
+	configs = append(configs, lists...)
 	props := config.DefaultProps()
 	props.Checksum = cluster.ChecksumMD5
 	if locked {
 		props.Versioning, props.Lock.Enabled = cluster.VersioningEnabled, true
 	}
 	if _, err := f.o.Control.CreateBucket(ctx, r.req.ID, cluster.Native(r.call.Bucket), props, r.key.ID, configs...); err != nil {
-		return err
+		return f.bucketExists(r, err)
 	}
 	r.rep.Status = http.StatusOK
 	r.rep.SetHeader("Location", "/"+string(r.call.Bucket))

@@ -20,10 +20,6 @@ var (
 		name: "public-access-block", parse: parsed(s3.ParsePublicAccessBlock), decode: s3.DecodePublicAccessBlock, status: http.StatusOK,
 		missing: s3.NoSuchPublicAccessBlock,
 	}
-	ownershipControls = documentKind{
-		name: "ownership-controls", parse: parsed(s3.ParseOwnershipControls), decode: s3.DecodeOwnershipControls, status: http.StatusOK,
-		initial: &s3.OwnershipControls{Ownership: s3.BucketOwnerEnforced},
-	}
 )
 
 // ofPolicy are the operations on a bucket's policy: the root key may do them whatever the policy says, or a policy that
@@ -34,16 +30,21 @@ var ofPolicy = map[s3.Operation]bool{s3.GetBucketPolicy: true, s3.PutBucketPolic
 // for those without a key while the bucket is restricted.
 func (f *Front) bucketResource(j *judged, view *control.View, entry cluster.BucketEntry) (access.Resource, error) {
 	const op = "proxy/front.bucketResource"
+	var res access.Resource
+	var err error
+	if res.ACL, err = f.bucketList(view, entry); err != nil {
+		return res, err
+	}
 	config, ok := view.BucketConfig(entry.ID, policyKind)
 	if !ok {
-		return access.Resource{}, nil
+		return res, nil
 	}
 	name := entry.Bucket.Name
 	p, err := config.Parsed(func(value []byte) (any, error) { return parsePolicy(value, name) })
 	if err != nil {
 		return access.Resource{}, cluster.E(op, entry.Bucket.String(), cluster.KindOther, err)
 	}
-	res := access.Resource{Policy: p.(*policy.Policy)}
+	res.Policy = p.(*policy.Policy)
 	if j.who != f.anonymous {
 		return res, nil
 	}
@@ -156,7 +157,7 @@ func (f *Front) deleteBucketPolicy(ctx context.Context, r *s3Request) error {
 
 func (f *Front) bucketPolicyStatus(ctx context.Context, r *s3Request) error {
 	const op = "proxy/front.bucketPolicyStatus"
-	_, entry, value, err := f.bucketPolicy(ctx, r)
+	view, entry, value, err := f.bucketPolicy(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -168,23 +169,11 @@ func (f *Front) bucketPolicyStatus(ctx context.Context, r *s3Request) error {
 		}
 		public = p.Public()
 	}
+	if list, err := f.bucketList(view, entry); err != nil {
+		return err
+	} else if list != nil && !list.IgnorePublic {
+		public = public || list.List.Public()
+	}
 	r.xml(s3.PolicyStatusXML(public))
 	return nil
-}
-
-// getBucketACL answers with the one list that there is: the owner may do everything, and policies say what others may.
-func (f *Front) getBucketACL(ctx context.Context, r *s3Request) error {
-	_, entry, err := f.bucket(ctx, cluster.Native(r.call.Bucket))
-	if err != nil {
-		return err
-	}
-	r.xml(s3.ACLXML(owner(entry.Creator)))
-	return nil
-}
-
-func (f *Front) putBucketACL(ctx context.Context, r *s3Request) error {
-	if _, _, err := f.bucket(ctx, cluster.Native(r.call.Bucket)); err != nil {
-		return err
-	}
-	return s3.NewFault("proxy/front.putBucketACL", s3.ACLNotSupported, "")
 }

@@ -28,8 +28,15 @@ func (f *Front) book(view *control.View) *access.Book {
 }
 
 // caller finds who has a key whose signature holds.
-func (f *Front) caller(view *control.View, id cluster.AccessKeyID) (caller, error) {
+// token is that of a session, whose signature holds with it, or "".
+func (f *Front) caller(view *control.View, id cluster.AccessKeyID, token string) (caller, error) {
 	const op = "proxy/front.caller"
+	if id.IsTemporary() && token != "" {
+		if by, ok := f.sessionCaller(view, id, token); ok {
+			return by, nil
+		}
+		return caller{}, s3.NewFault(op, s3.InvalidToken, "")
+	}
 	key, ok := view.Key(id)
 	if ok && key.Root {
 		return caller{key, f.root}, nil
@@ -55,6 +62,22 @@ func (f *Front) allow(j *judged, action policy.Action, bucket cluster.BucketName
 		return nil
 	}
 	return f.allowOn(j, action, resourceARN(action, bucket, key), res)
+}
+
+// allowObject is allow for an action on an object whose owner judges what depends on the object: that is added to rest.
+func (f *Front) allowObject(j *judged, action policy.Action, bucket cluster.BucketName, key cluster.ObjectKey, res access.Resource, rest *[]s3.Proviso) error {
+	if j.who == f.root && res.Policy == nil {
+		return nil
+	}
+	resource := resourceARN(action, bucket, key)
+	d := j.who.Decide(&policy.Request{Action: action, Resource: resource, Context: &j.context, Defer: true}, res)
+	if !d.Allowed {
+		return f.denied(j, action, resource, &d)
+	}
+	if d.Rest != nil {
+		*rest = append(*rest, *d.Rest)
+	}
+	return nil
 }
 
 func (f *Front) allowOn(j *judged, action policy.Action, resource string, res access.Resource) error {
@@ -108,18 +131,18 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
-	if err := r.checkOwner(r.call.ExpectedOwner); err != nil {
+	if err := f.checkOwner(&r.judged, r.view, r.call.ExpectedOwner); err != nil {
 		return err
 	}
 	res.Owner = r.who == f.root && ofPolicy[r.call.Op]
 	unread := f.readLockBody(r)
-	if err := f.allow(&r.judged, r.call.Action(), r.call.Bucket, r.call.Key, res); err != nil {
+	if err := f.allowed(r, r.call.Action(), r.call.Bucket, r.call.Key, res); err != nil {
 		return err
 	}
 	if unread != nil {
 		return unread
 	}
-	r.hide = !r.call.Op.Writes() && r.call.Op.OnObject() && f.hides(&r.judged, r.call.Bucket, res)
+	r.hide = (!r.call.Op.Writes() || ofObject[r.call.Op]) && r.call.Op.OnObject() && f.hides(&r.judged, r.call.Bucket, res)
 	needs, err := r.call.Needs()
 	if err != nil {
 		return err
@@ -134,11 +157,14 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 			}
 		}
 		if n.Source {
-			if err := r.checkOwner(r.call.Get("x-amz-source-expected-bucket-owner")); err != nil {
+			if err := f.checkOwner(&r.judged, r.view, r.call.Get("x-amz-source-expected-bucket-owner")); err != nil {
 				return err
 			}
+			err = f.allowObject(&r.judged, n.Action, n.Bucket, n.Key, of, &r.source)
+		} else {
+			err = f.allowed(r, n.Action, n.Bucket, n.Key, of)
 		}
-		if err := f.allow(&r.judged, n.Action, n.Bucket, n.Key, of); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -147,12 +173,29 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 
 // checkOwner refuses a request about a bucket that is not whose the client takes it for. All buckets are of one account; their
 // owners show by their keys, too.
-func (j *judged) checkOwner(expected string) error {
+func (f *Front) checkOwner(j *judged, view *control.View, expected string) error {
 	b := &j.context.bucket
 	if expected == "" || b.ID == 0 || expected == cluster.Account || expected == string(b.Creator) || expected == string(b.Owner) {
 		return nil
 	}
+	if expected == f.bucketOwner(view, *b).Canonical {
+		return nil
+	}
 	return s3.NewFault("proxy/front.checkOwner", s3.AccessDenied, "")
+}
+
+// ofObject are the operations that the owner of the object judges as far as they depend on it.
+var ofObject = map[s3.Operation]bool{
+	s3.GetObject: true, s3.HeadObject: true, s3.GetObjectAttributes: true, s3.GetObjectACL: true, s3.PutObjectACL: true,
+	s3.GetObjectTagging: true, s3.PutObjectTagging: true, s3.DeleteObjectTagging: true,
+}
+
+// allowed judges one action that a request needs on its bucket or object.
+func (f *Front) allowed(r *s3Request, action policy.Action, bucket cluster.BucketName, key cluster.ObjectKey, res access.Resource) error {
+	if ofObject[r.call.Op] {
+		return f.allowObject(&r.judged, action, bucket, key, res, &r.provisos)
+	}
+	return f.allow(&r.judged, action, bucket, key, res)
 }
 
 // resource finds what a bucket adds to the decision about a request. That a bucket does not exist is told to everybody, as on

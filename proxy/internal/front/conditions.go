@@ -22,12 +22,19 @@ type conditions struct {
 	bucket cluster.BucketEntry // the last one that was judged
 	region string
 	now    time.Time
-	list   *url.Values    // parameters of a list by the native API, by their names in S3
-	lock   *s3.ObjectLock // of a request whose body is the lock of an object
+	list   *url.Values         // parameters of a list by the native API, by their names in S3
+	lock   *s3.ObjectLock      // of a request whose body is the lock of an object
+	sts    map[string][]string // condition keys of a request to become a role
 }
 
 // Lookup implements policy.Context.
 func (c *conditions) Lookup(key string) []string {
+	if v, ok := c.who.Web[key]; ok {
+		return v
+	}
+	if v, ok := c.sts[key]; ok {
+		return v
+	}
 	vendor, name, _ := strings.Cut(key, ":")
 	switch vendor {
 	case "aws":
@@ -79,6 +86,13 @@ func (c *conditions) global(name string) string {
 		return c.who.ID
 	case "principaltype":
 		return c.who.Type
+	case "sourceidentity":
+		return c.who.SourceIdentity
+	case "tokenissuetime":
+		if c.who.Issued.IsZero() {
+			return ""
+		}
+		return c.who.Issued.UTC().Format(time.RFC3339)
 	case "principalarn":
 		return c.who.Principal.ARN
 	case "principalaccount":

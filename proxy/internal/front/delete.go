@@ -41,7 +41,7 @@ func (f *Front) authorizeDeletes(ctx context.Context, r *s3Request, items []s3.D
 	if err != nil {
 		return err
 	}
-	if err := r.checkOwner(r.call.ExpectedOwner); err != nil {
+	if err := f.checkOwner(&r.judged, r.view, r.call.ExpectedOwner); err != nil {
 		return err
 	}
 	bypass, err := s3.AsksForBypass(r.call)
@@ -139,7 +139,7 @@ func (f *Front) callDelete(ctx context.Context, r *s3Request, p place, began tim
 	g := &intra.Grant{
 		Request: r.req.ID, Identity: r.key.ID, Root: r.key.Root, Dialect: intra.Node, Operation: "Delete", Bucket: p.bucket.Bucket,
 		BucketID: p.bucket.ID, Owner: owner, MapVersion: p.view.Map().Version, Gateway: f.o.Self, Write: true,
-		Remote: toldRemote(p.view, p.bucket.ID, r.req.Remote),
+		Holder: r.who.OwnerID, Remote: toldRemote(p.view, p.bucket.ID, r.req.Remote),
 	}
 	var reply *intra.DeleteReply
 	var err error

@@ -32,7 +32,7 @@ func (f *Front) postObject(ctx context.Context, r *s3Request) error {
 	}
 	by := caller{who: f.anonymous}
 	if !anonymous {
-		if by, err = f.caller(view, auth.AccessKey); err != nil {
+		if by, err = f.caller(view, auth.AccessKey, auth.Token); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/proxy/internal/access"
+	"github.com/aisle-store/aisle/proxy/internal/oidc"
 	"github.com/aisle-store/aisle/s3"
 )
 
@@ -37,6 +38,7 @@ type Control interface {
 	ChangeIdentities(ctx context.Context, req cluster.RequestID, change cluster.IdentityChange, keys []control.Key, removed []cluster.AccessKeyID) error
 	Status(ctx context.Context) (control.Status, error)
 	Seal(plain []byte) ([]byte, error) // for the nodes of the cluster
+	Open(sealed []byte) ([]byte, error)
 	AddEncryptionKey(ctx context.Context, req cluster.RequestID, name string) error
 	RotateEncryptionKey(ctx context.Context, req cluster.RequestID, name string) error
 	ResealEncryptionKey(ctx context.Context, req cluster.RequestID, name string) error
@@ -94,6 +96,9 @@ type Front struct {
 	root       *access.Subject
 	anonymous  *access.Subject
 	identities atomic.Pointer[access.Book] // as last seen
+	owners     cluster.OwnersCache
+	sessions   sessions
+	issuers    Issuers
 }
 
 // domains are the names under which buckets are hosts, as the settings s3.domain and s3.website-domain last read.
@@ -104,9 +109,9 @@ type domains struct {
 
 // New returns the front of a gateway.
 func New(o Options) *Front {
-	f := &Front{o: o, root: access.Root(), anonymous: access.Anonymous()}
+	f := &Front{o: o, root: access.Root(), anonymous: access.Anonymous(), issuers: new(oidc.Verifier)}
 	f.domains.Store(new(domains))
-	f.verifier = s3.NewVerifier(s3.VerifierOptions{Secret: f.secret})
+	f.verifier = s3.NewVerifier(s3.VerifierOptions{Secret: f.secret, Session: f.checkSession})
 	return f
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/control"
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/proxy/internal/access"
 	"github.com/aisle-store/aisle/s3"
@@ -25,11 +26,38 @@ func queryService(req *httpd.Request) string {
 	if req.Method != http.MethodPost || req.Path != "/" {
 		return ""
 	}
+	if unsigned(req) {
+		return "sts"
+	}
 	if service := s3.SignedFor(req.Header.Get("Authorization")); service == "iam" || service == "sts" {
 		return service
 	}
 	return ""
 }
+
+// unsigned reports whether a request can be for the one action that is not signed.
+func unsigned(req *httpd.Request) bool {
+	kind, _, _ := strings.Cut(req.Header.Get("Content-Type"), ";")
+	return req.Method == http.MethodPost && req.Path == "/" && req.Query == "" && req.Header.Get("Authorization") == "" &&
+		strings.TrimSpace(kind) == "application/x-www-form-urlencoded"
+}
+
+// answerUnsigned answers a request without a signature.
+func (f *Front) answerUnsigned(ctx context.Context, q *query) (func(*queryXML), error) {
+	if q.action != webIdentityAction {
+		return nil, cluster.E("proxy/front.answerUnsigned", "", cluster.KindUnauthenticated, errNoSignature)
+	}
+	view, err := f.o.Control.Current()
+	if err != nil {
+		return nil, err
+	}
+	q.view, q.caller = view, caller{who: f.anonymous}
+	q.context = conditions{who: q.who, req: q.req, region: f.o.Region, now: f.o.Now()}
+	return f.assumeRoleWithWebIdentity(ctx, q)
+}
+
+// errNoSignature refuses what has to be signed.
+var errNoSignature = s3.NewFault("", s3.AccessDenied, "Request is missing Authentication Token")
 
 // query is a request to the query API of IAM or STS.
 type query struct {
@@ -37,6 +65,7 @@ type query struct {
 	service string
 	action  string
 	form    url.Values
+	view    *control.View
 	req     *httpd.Request
 }
 
@@ -68,6 +97,13 @@ func (f *Front) answerQuery(ctx context.Context, q *query, rep *httpd.Reply) (fu
 	if len(body) > maxQueryBody {
 		return nil, cluster.Fail(op, "", cluster.KindTooLarge, "the request is too large")
 	}
+	if q.form, err = url.ParseQuery(string(body)); err != nil {
+		return nil, cluster.E(op, "", cluster.KindInvalid, err)
+	}
+	q.action = q.form.Get("Action")
+	if unsigned(q.req) {
+		return f.answerUnsigned(ctx, q)
+	}
 	sum := sha256.Sum256(body)
 	call := &s3.Call{Request: seen(q.req), Service: q.service, BodySHA: hex.EncodeToString(sum[:])}
 	var auth s3.Auth
@@ -82,33 +118,40 @@ func (f *Front) answerQuery(ctx context.Context, q *query, rep *httpd.Reply) (fu
 	if err != nil {
 		return nil, err
 	}
-	if q.caller, err = f.caller(view, auth.AccessKey); err != nil {
+	if q.caller, err = f.caller(view, auth.AccessKey, auth.Token); err != nil {
 		return nil, err
 	}
+	q.view = view
 	q.context = conditions{who: q.who, req: q.req, auth: auth, region: f.o.Region, now: f.o.Now()}
-	if q.form, err = url.ParseQuery(string(body)); err != nil {
-		return nil, cluster.E(op, "", cluster.KindInvalid, err)
-	}
-	q.action = q.form.Get("Action")
-	if q.service == "sts" && q.action == "GetCallerIdentity" {
-		return func(w *queryXML) {
-			w.text("Arn", q.who.ARN())
-			w.text("UserId", q.who.ID)
-			w.text("Account", cluster.Account)
-		}, nil
-	}
 	return f.runQuery(ctx, q)
 }
 
 // runQuery carries an action of IAM out.
 func (f *Front) runQuery(ctx context.Context, q *query) (func(*queryXML), error) {
 	const op = "proxy/front.runQuery"
+	if run, ok := stsActions[q.action]; ok && q.service == "sts" {
+		return run(f, ctx, q)
+	}
 	run, ok := queryActions[q.action]
+	if !ok {
+		run, ok = roleActions[q.action]
+	}
 	if q.service != "iam" || !ok {
 		return nil, cluster.Fail(op, q.action, cluster.KindNotImplemented, "Could not find operation "+q.action+" for version "+q.form.Get("Version"))
 	}
 	if q.form.Get("UserName") == "" && q.who.User != "" && ofSelf[q.action] {
 		q.form.Set("UserName", string(q.who.User))
+	}
+	// What is judged and what is changed must be the same: a name that the action does not take counts for neither.
+	switch {
+	case strings.Contains(q.action, "Role"):
+		q.form.Del("UserName")
+		q.form.Del("GroupName")
+	case strings.Contains(q.action, "Group"):
+		q.form.Del("RoleName")
+	default:
+		q.form.Del("RoleName")
+		q.form.Del("GroupName")
 	}
 	resource := "arn:aws:iam::" + cluster.Account + ":"
 	switch {
@@ -116,6 +159,10 @@ func (f *Front) runQuery(ctx context.Context, q *query) (func(*queryXML), error)
 		resource += "user/" + q.form.Get("UserName")
 	case q.form.Get("GroupName") != "":
 		resource += "group/" + q.form.Get("GroupName")
+	case q.form.Get("RoleName") != "":
+		resource += "role/" + q.form.Get("RoleName")
+	case q.form.Get("OpenIDConnectProviderArn") != "":
+		resource = q.form.Get("OpenIDConnectProviderArn")
 	case q.form.Get("PolicyArn") != "":
 		resource = q.form.Get("PolicyArn")
 	default:

@@ -154,7 +154,9 @@ func keyOf(e *access.Edit, p url.Values) (cluster.AccessKeyID, error) {
 }
 
 // whose returns whose policies a request is about.
-func whose(p url.Values) access.Whose { return access.Whose{User: userName(p), Group: groupName(p)} }
+func whose(p url.Values) access.Whose {
+	return access.Whose{User: userName(p), Group: groupName(p), Role: roleName(p)}
+}
 
 func putInline(e *access.Edit, p url.Values) (func(*queryXML), error) {
 	return nil, e.PutInline(whose(p), p.Get("PolicyName"), p.Get("PolicyDocument"))
@@ -163,7 +165,7 @@ func putInline(e *access.Edit, p url.Values) (func(*queryXML), error) {
 func getInline(e *access.Edit, p url.Values) (func(*queryXML), error) {
 	document, err := e.Inline(whose(p), p.Get("PolicyName"))
 	return func(w *queryXML) {
-		for _, name := range []string{"UserName", "GroupName"} {
+		for _, name := range []string{"UserName", "GroupName", "RoleName"} {
 			if p.Get(name) != "" {
 				w.text(name, p.Get(name))
 			}

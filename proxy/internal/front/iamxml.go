@@ -70,7 +70,10 @@ func (w *queryXML) failure(q *query, err error) int {
 		if status == 0 {
 			status = http.StatusBadRequest
 		}
-	} else if s3.CodeOf(err) == s3.InvalidAccessKeyID {
+	} else if s3.CodeOf(err) == s3.ExpiredToken {
+		code, message, status = "ExpiredToken", "The security token included in the request is expired", http.StatusForbidden
+	} else if s3.CodeOf(err) == s3.InvalidAccessKeyID || s3.CodeOf(err) == s3.InvalidToken {
+		status = http.StatusForbidden
 		code, message = "InvalidClientTokenId", "The security token included in the request is invalid."
 	} else if cluster.Is(err, cluster.KindNotImplemented) {
 		code, status = "InvalidAction", http.StatusBadRequest

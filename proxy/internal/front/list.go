@@ -27,7 +27,7 @@ func (f *Front) listObjects(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
-	reply := s3.ListPage{Params: params, Entries: page.Entries, Truncated: page.More, Owner: owner}
+	reply := s3.ListPage{Params: params, Entries: page.Entries, Truncated: page.More, Owner: f.ownersIn(r)}
 	r.xml(reply.XML())
 	return nil
 }
@@ -44,7 +44,7 @@ func (f *Front) listUploads(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
-	reply := s3.UploadPage{Params: params, Entries: page.Entries, Truncated: page.More, Owner: owner}
+	reply := s3.UploadPage{Params: params, Entries: page.Entries, Truncated: page.More, Owner: f.ownersIn(r)}
 	r.xml(reply.XML())
 	return nil
 }
@@ -117,7 +117,7 @@ func (f *Front) source(p place, g *intra.Grant) list.Source {
 func (f *Front) callTo(p place, g *intra.Grant) (intra.Call, bool) {
 	node, ok := p.view.Map().Node(g.Owner)
 	return intra.Call{
-		Addr: node.IntraAddr, Owner: g.Owner, Request: g.Request, Identity: g.Identity, Root: g.Root, Bucket: g.Bucket,
+		Addr: node.IntraAddr, Owner: g.Owner, Request: g.Request, Identity: g.Identity, Root: g.Root, Bucket: g.Bucket, Holder: g.Holder,
 		Incarnation: node.Incarnation,
 	}, ok
 }

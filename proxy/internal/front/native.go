@@ -96,7 +96,7 @@ func (f *Front) authenticate(r *nativeRequest) error {
 	if r.view, err = f.o.Control.Current(); err != nil {
 		return err
 	}
-	if r.caller, err = f.caller(r.view, id); err != nil {
+	if r.caller, err = f.caller(r.view, id, r.auth.Token); err != nil {
 		return cluster.Fail(op, "", cluster.KindUnauthenticated, "there is no such access key")
 	}
 	r.rep.Identity = r.key.ID

@@ -20,8 +20,10 @@ type s3Request struct {
 	hide bool // that an object does not exist
 	lock intra.LockRights
 	form bool // it comes from a browser's form
-	req  *httpd.Request
-	rep  *httpd.Reply
+	// What the owner of the object has to judge, and that of the object that is copied.
+	provisos, source []s3.Proviso
+	req              *httpd.Request
+	rep              *httpd.Reply
 }
 
 // s3Handler answers an operation that is not about one object.
@@ -66,9 +68,9 @@ var s3Handlers = map[s3.Operation]s3Handler{
 	s3.GetPublicAccessBlock:                       publicAccess.get,
 	s3.PutPublicAccessBlock:                       publicAccess.put,
 	s3.DeletePublicAccessBlock:                    publicAccess.delete,
-	s3.GetBucketOwnershipControls:                 ownershipControls.get,
-	s3.PutBucketOwnershipControls:                 ownershipControls.put,
-	s3.DeleteBucketOwnershipControls:              ownershipControls.delete,
+	s3.GetBucketOwnershipControls:                 (*Front).getOwnership,
+	s3.PutBucketOwnershipControls:                 (*Front).putOwnership,
+	s3.DeleteBucketOwnershipControls:              (*Front).deleteOwnership,
 	s3.GetBucketNotificationConfiguration:         bucketNotification.get,
 	s3.PutBucketNotificationConfiguration:         (*Front).putNotification,
 	s3.GetBucketWebsite:                           bucketWebsite.get,
@@ -123,7 +125,7 @@ func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Repl
 	}
 	by := caller{who: f.anonymous}
 	if !anonymous {
-		if by, err = f.caller(view, auth.AccessKey); err != nil {
+		if by, err = f.caller(view, auth.AccessKey, auth.Token); err != nil {
 			return err
 		}
 	}
@@ -165,7 +167,15 @@ func (f *Front) s3Object(ctx context.Context, r *s3Request) error {
 	if !p.SignedChunks() {
 		p.Seed, p.Scope, p.Date = "", "", "" // nobody asks for them, and the ticket is shorter
 	}
-	return f.object(ctx, intra.Grant{
+	provisos, err := s3.EncodeProvisos(r.provisos)
+	if err != nil {
+		return err
+	}
+	source, err := s3.EncodeProvisos(r.source)
+	if err != nil {
+		return err
+	}
+	g := intra.Grant{
 		Identity:  r.key.ID,
 		Root:      r.key.Root,
 		Hide:      r.hide,
@@ -178,7 +188,13 @@ func (f *Front) s3Object(ctx context.Context, r *s3Request) error {
 		Write:     r.call.Op.Writes(),
 		Payload:   intra.Payload(p),
 		Form:      r.form,
-	}, r.req, r.rep)
+		Provisos:  provisos,
+		Source:    source,
+	}
+	if done, err := f.own(ctx, r, &g); done || err != nil {
+		return err
+	}
+	return f.object(ctx, g, r.req, r.rep)
 }
 
 // writeS3Error answers with S3's XML. Replies to HEAD have the status only, as AWS's do.

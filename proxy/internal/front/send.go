@@ -30,7 +30,9 @@ func (f *Front) send(ctx context.Context, p place, g *intra.Grant, way *passage,
 		way.sent = true
 		return f.call(ctx, owner, g, way.began, req, rep)
 	}
-	if !way.sent && redirects(config.S3Redirect.Get(p.view.Setting), p.bucket.Props.Redirect, g, owner, req) {
+	// What a bucket's policies and lists say is nobody's business, and does not fit into every URL.
+	secret := g.ACL != "" || len(g.Provisos)+len(g.Source) > 0
+	if !way.sent && !secret && redirects(config.S3Redirect.Get(p.view.Setting), p.bucket.Props.Redirect, g, owner, req) {
 		g.Once = true
 		rep.Status = http.StatusTemporaryRedirect
 		rep.SetHeader("Location", intra.Redirect(owner.PublicURL, f.o.Tickets.Seal(g, req), req))

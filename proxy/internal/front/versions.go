@@ -55,7 +55,7 @@ func (f *Front) listVersions(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
-	reply := s3.VersionPage{Params: params, Entries: page.Entries, Truncated: page.More, Owner: owner}
+	reply := s3.VersionPage{Params: params, Entries: page.Entries, Truncated: page.More, Owner: f.ownersIn(r)}
 	r.xml(reply.XML())
 	return nil
 }

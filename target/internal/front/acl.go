@@ -2,34 +2,77 @@ package front
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 
+	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/target/internal/store"
 )
 
-// getACL serves GetObjectAcl: the owner of the bucket owns its objects, and may do everything.
+// getACL serves GetObjectAcl. Where lists do not count, the bucket's owner owns the object and may do everything.
 func (f *Front) getACL(ctx context.Context, r *request) error {
-	read := &store.GetRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version}
-	if _, err := f.o.Store.Stat(ctx, read); err != nil {
+	read := &store.GetRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version, Judge: r.judge}
+	info, err := f.o.Store.Stat(ctx, read)
+	if err != nil {
 		return f.notRead(ctx, r, read, err)
 	}
-	owner := string(r.bucket.Creator)
+	list := s3.DecodeACL(info.ACL)
+	if r.grant.Holder != "" {
+		list = s3.OwnerACL()
+	}
+	r.setVersion(info)
 	r.rep.Status = http.StatusOK
-	r.rep.Bytes(s3.ContentTypeXML, s3.ACLXML(s3.Owner{ID: owner, DisplayName: owner}))
+	r.rep.Bytes(s3.ContentTypeXML, list.XML(f.owner(r, info.Owner), f.nameOf))
 	return nil
 }
 
-// putACL serves PutObjectAcl: what says no more than what is so anyway is taken, the rest is refused, also for an object that
-// does not exist.
-func (f *Front) putACL(_ context.Context, r *request) error {
-	body, err := f.smallBody(r)
-	if err != nil {
+// nameOf returns the name of a grantee.
+func (f *Front) nameOf(canonical string) string {
+	o, _ := f.owners.Of(f.o.Control.Applied().Identities()).ByCanonical(canonical)
+	return o.Name
+}
+
+// putACL serves PutObjectAcl. The gateway has read the list.
+func (f *Front) putACL(ctx context.Context, r *request) error {
+	r.rep.Status = http.StatusOK
+	return f.edit(ctx, r, s3.EventACL, r.judgeOwner, func(md *store.Metadata) { md.ACL = r.grant.ACL })
+}
+
+// judgeOwner is judge, for a change of a list that names the object's owner.
+func (r *request) judgeOwner(info *store.Info) error {
+	if err := r.judge(info); err != nil {
 		return err
 	}
-	if !s3.GrantsOwnerOnly(body, string(r.bucket.Creator)) {
-		return s3.NewFault("target/front.putACL", s3.ACLNotSupported, "")
+	if want := r.grant.Holder; want != "" && want != r.front.recorded(info.Owner).Canonical {
+		return s3.NewFault("target/front.judgeOwner", s3.AccessDenied, "")
 	}
-	r.rep.Status = http.StatusOK
+	return nil
+}
+
+// judge decides what the gateway left to the owner of the object.
+func (r *request) judge(info *store.Info) error { return r.judgeBy(r.grant.Provisos, info) }
+
+// judgeSource is judge, for the object that a copy reads.
+func (r *request) judgeSource(info *store.Info) error { return r.judgeBy(r.grant.Source, info) }
+
+func (r *request) judgeBy(encoded []byte, info *store.Info) error {
+	const op = "target/front.judge"
+	if len(encoded) == 0 {
+		return nil
+	}
+	list, err := s3.DecodeProvisos(encoded)
+	if err != nil {
+		return cluster.E(op, r.subject(), cluster.KindDenied, err)
+	}
+	object := s3.ProvisoObject{Owner: r.front.recorded(info.Owner).Canonical, ACL: s3.DecodeACL(info.ACL), Tags: toFields(info.Tags)}
+	for i := range list {
+		if allowed, why := list[i].Judge(&object); !allowed {
+			r.front.o.Logger.LogAttrs(context.Background(), slog.LevelInfo, "denied",
+				slog.String("request", string(r.grant.Request)), slog.String("identity", string(r.grant.Identity)), slog.String("principal", list[i].Principal),
+				slog.String("action", list[i].Action), slog.String("resource", list[i].Resource), slog.String("why", why))
+			return list[i].Denied()
+		}
+	}
 	return nil
 }

@@ -89,6 +89,8 @@ func (s *state) loseLease(err error) {
 
 func (s *state) Map() *cluster.Map { return s.m }
 
+func (s *state) Identities() *cluster.Identities { return &cluster.Identities{} }
+
 func (s *state) Bucket(b cluster.Bucket) (cluster.BucketEntry, bool) {
 	i := slices.IndexFunc(s.buckets, func(e cluster.BucketEntry) bool { return e.Bucket == b })
 	if i < 0 {

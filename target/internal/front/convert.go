@@ -3,7 +3,6 @@ package front
 import (
 	"strconv"
 
-	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/target/internal/store"
@@ -146,6 +145,3 @@ func setObjectHeaders(r *request, info *store.Info) {
 		rep.SetHeader(h.Name, h.Value)
 	}
 }
-
-// owner is how an identity shows in S3's XML.
-func owner(id cluster.AccessKeyID) s3.Owner { return s3.Owner{ID: string(id), DisplayName: string(id)} }

@@ -98,7 +98,8 @@ func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.In
 	if itself && r.bucket.Props.Versioning == cluster.VersioningOff && q.sum == s3.NoAlgorithm && q.with == nil && q.key == nil && !q.dest.Match.IsSet() && !q.dest.NoneMatch.IsSet() {
 		info, err := f.o.Store.Update(ctx, &store.UpdateRequest{
 			Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, If: q.source,
-			Edit: q.describe, Keys: &r.keys, Owner: r.grant.Identity, Notices: f.notices(r.grant, r.bucket, r.grant.Key, s3.EventCopy, s3.NoEvent),
+			Judge: r.judgeSource, Edit: func(md *store.Metadata) { q.describe(md, r.grant.ACL) }, Keys: &r.keys,
+			Owner: r.holder(), Notices: f.notices(r.grant, r.bucket, r.grant.Key, s3.EventCopy, s3.NoEvent),
 		})
 		if name := store.ConditionOf(err); name != "" {
 			err = failedSource(name)
@@ -108,10 +109,10 @@ func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.In
 	return f.copyWhole(ctx, r, q, itself)
 }
 
-// describe puts what the request says of the copy in the place of what is known of the source. A lock, and where a website sends browsers,
-// are never copied.
-func (q *copyRequest) describe(md *store.Metadata) {
-	md.Lock = q.md.Lock
+// describe puts what the request says of the copy in the place of what is known of the source. A lock, an access control list, and
+// where a website sends browsers, are never copied.
+func (q *copyRequest) describe(md *store.Metadata, acl string) {
+	md.Lock, md.ACL = q.md.Lock, acl
 	if q.replace {
 		md.Headers, md.User = q.md.Headers, q.md.User
 	} else {
@@ -156,7 +157,7 @@ func (f *Front) copyOnce(ctx context.Context, r *request, q *copyRequest, itself
 		return f.o.Store.Repeated(r.attempt(), r.bucket, r.grant.Key, err)
 	}
 	put := store.PutRequest{Metadata: src.info.Metadata, If: q.dest, Encrypt: q.with}
-	q.describe(&put.Metadata)
+	q.describe(&put.Metadata, r.grant.ACL)
 	if itself {
 		put.Base = src.info.Generation
 	}
@@ -166,7 +167,7 @@ func (f *Front) copyOnce(ctx context.Context, r *request, q *copyRequest, itself
 // copyFrom writes the bytes of a source as a new object: put has its metadata and conditions. It keeps the kinds of additional
 // checksums that the source has, unless another one is asked for.
 func (f *Front) copyFrom(ctx context.Context, r *request, src *source, put store.PutRequest, sum s3.Algorithm) (*store.Info, error) {
-	put.Call, put.Bucket, put.Key, put.Owner = r.attempt(), r.bucket, r.grant.Key, r.grant.Identity
+	put.Call, put.Bucket, put.Key, put.Owner = r.attempt(), r.bucket, r.grant.Key, r.holder()
 	put.Body, put.Size = src.body, src.length
 	put.Notices = f.notices(r.grant, r.bucket, r.grant.Key, s3.EventCopy, s3.NoEvent)
 	if sum != s3.NoAlgorithm {

@@ -6,6 +6,7 @@ package front
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -32,6 +33,7 @@ type State interface {
 	BMDVersion() uint64         // changes with the buckets and their documents
 	Setting(name string) string // of the cluster; "" when it was never set
 	EncryptionKey(name string, number uint64) (control.EncryptionKey, error)
+	Identities() *cluster.Identities
 }
 
 // Control is what the owner asks of the control plane.
@@ -65,6 +67,7 @@ type Options struct {
 	Admits   func(destination string) bool // whether one more event may wait for it; nil: nobody is told anything
 	Messages *intra.Messenger              // to other nodes
 	Jobs     *xact.Registry
+	Logger   *slog.Logger // of denials; nil means silence
 }
 
 // Front serves the requests that this node's slots are asked.
@@ -72,10 +75,16 @@ type Front struct {
 	o      Options
 	keys   *s3.SigningKeys
 	movers movers
+	owners cluster.OwnersCache
 }
 
 // New returns a front.
-func New(o Options) *Front { return &Front{o: o, keys: s3.NewSigningKeys()} }
+func New(o Options) *Front {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Front{o: o, keys: s3.NewSigningKeys()}
+}
 
 // request is one granted request on its way through a handler.
 type request struct {
@@ -86,6 +95,7 @@ type request struct {
 	keys    objectKeys        // of the object that the request is about
 	req     *httpd.Request
 	rep     *httpd.Reply
+	front   *Front
 }
 
 // attempt names this try of the request for the store.
@@ -142,7 +152,7 @@ var nativeHandlers = map[string]handler{
 // compared with what this node has applied.
 func (f *Front) ServeObject(ctx context.Context, g *intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "target/front.ServeObject"
-	r := &request{grant: g, req: req, rep: rep}
+	r := &request{grant: g, req: req, rep: rep, front: f}
 	rep.Identity = g.Identity
 	if err := f.serve(ctx, r); err != nil {
 		if g.Hide && cluster.Is(err, cluster.KindObjectNotFound) {

@@ -14,7 +14,7 @@ import (
 func (r *request) read() *store.GetRequest {
 	return &store.GetRequest{
 		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version,
-		If: conditions(s3.ReadConditions(r.call)), Range: byteRange(s3.ParseRange(r.req.Header.Get("Range"))), Keys: &r.keys,
+		Judge: r.judge, If: conditions(s3.ReadConditions(r.call)), Range: byteRange(s3.ParseRange(r.req.Header.Get("Range"))), Keys: &r.keys,
 	}
 }
 

@@ -95,7 +95,7 @@ func (f *Front) deleteItem(ctx context.Context, g *intra.Grant, bucket cluster.B
 	}
 	request := &store.DeleteRequest{
 		Call: store.Call{Request: item.Request, Epoch: item.Epoch, Sent: sent(g)}, Bucket: bucket, Key: item.Key, Version: item.Version,
-		Owner: g.Identity, Bypass: item.Bypass,
+		Owner: holder(g), Bypass: item.Bypass,
 		Notices: f.notices(g, bucket, item.Key, s3.EventDelete, s3.EventDeleteMarker),
 	}
 	if item.IfMatch == "*" {

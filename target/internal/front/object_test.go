@@ -293,7 +293,6 @@ func TestUnknownSubResources(t *testing.T) {
 	b.do("GET", "/bucket/k?versionId=null", "").want(t, 200, "precious")
 	b.do("GET", "/bucket/k?acl", "").want(t, 200)
 	b.do("GET", "/bucket/none?acl", "").want(t, 404, "NoSuchKey")
-	b.do("PUT", "/bucket/k?acl", "<xml/>").want(t, 400, "AccessControlListNotSupported")
 	b.do("GET", "/bucket/k?attributes", "").want(t, 400, "InvalidArgument")
 	b.do("GET", "/bucket/k?tagging", "").want(t, 200, "<TagSet></TagSet>")
 	b.do("GET", "/bucket/none?tagging", "").want(t, 404, "NoSuchKey")

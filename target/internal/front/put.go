@@ -20,6 +20,7 @@ func (f *Front) putObject(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
+	md.ACL = r.grant.ACL
 	event := s3.EventPut
 	if r.grant.Form {
 		event = s3.EventPost
@@ -50,7 +51,7 @@ func (f *Front) put(ctx context.Context, r *request, event s3.Event, cond store.
 	}
 	defer u.body.Close()
 	return f.o.Store.Put(ctx, &store.PutRequest{
-		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Body: u.body, Size: u.body.Length(), Owner: r.grant.Identity,
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Body: u.body, Size: u.body.Length(), Owner: r.holder(),
 		Want: u.want, Expect: append(u.expect, expect...), Trailer: u.trailer, If: cond, Metadata: md, Encrypt: with,
 		Notices: f.notices(r.grant, r.bucket, r.grant.Key, event, s3.NoEvent),
 	})
@@ -63,7 +64,7 @@ func (f *Front) deleteObject(ctx context.Context, r *request) error {
 		return err
 	}
 	result, err := f.o.Store.Delete(ctx, &store.DeleteRequest{
-		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version, Owner: r.grant.Identity,
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version, Owner: r.holder(),
 		If:      store.Conditions{Match: store.ETags(cond.Match), ModifiedAt: cond.ModifiedAt, Size: cond.Size},
 		Bypass:  r.grant.Lock&intra.BypassRetention != 0,
 		Notices: f.notices(r.grant, r.bucket, r.grant.Key, s3.EventDelete, s3.EventDeleteMarker),

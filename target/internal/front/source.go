@@ -56,7 +56,8 @@ func (f *Front) openSource(ctx context.Context, r *request, bucket cluster.Bucke
 	node, epoch := state.Map().Owner(slot)
 	read := &store.GetRequest{
 		Call: store.Call{Request: r.grant.Request, Epoch: epoch}, Bucket: entry, Key: key, Version: version, If: cond, Range: part,
-		Keys: &objectKeys{state: state, bucket: bucket, key: key, customer: customer},
+		Keys:  &objectKeys{state: state, bucket: bucket, key: key, customer: customer},
+		Judge: r.judgeSource,
 	}
 	var src *source
 	var err error
@@ -132,7 +133,7 @@ func (f *Front) openRemote(ctx context.Context, r *request, m *cluster.Map, slot
 	grant := &intra.Grant{
 		Request: r.grant.Request, Identity: r.grant.Identity, Root: r.grant.Root, Dialect: intra.Node, Operation: operationRead,
 		Bucket: read.Bucket.Bucket, BucketID: read.Bucket.ID, Key: read.Key, Slot: slot, Owner: owner, Epoch: read.Epoch,
-		MapVersion: m.Version, Gateway: f.o.Node.ID,
+		MapVersion: m.Version, Gateway: f.o.Node.ID, Provisos: r.grant.Source,
 	}
 	secret, err := f.customerHeaders(customer)
 	if err != nil {
@@ -200,7 +201,7 @@ func readHeaders(read *store.GetRequest) []string {
 // ServeRead answers another node's read of a copy's source.
 func (f *Front) ServeRead(ctx context.Context, g *intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "target/front.ServeRead"
-	r := &request{grant: g, req: req, rep: rep}
+	r := &request{grant: g, req: req, rep: rep, front: f}
 	rep.Operation, rep.Identity = "node.Read", g.Identity
 	if g.Dialect != intra.Node || g.Operation != operationRead || req.Method != http.MethodGet {
 		return cluster.Fail(op, r.subject(), cluster.KindDenied, "the request is not the one that was granted")

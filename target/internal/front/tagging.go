@@ -11,7 +11,7 @@ import (
 
 // getTagging serves GetObjectTagging.
 func (f *Front) getTagging(ctx context.Context, r *request) error {
-	read := &store.GetRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version}
+	read := &store.GetRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version, Judge: r.judge}
 	info, err := f.o.Store.Stat(ctx, read)
 	if err != nil {
 		return f.notRead(ctx, r, read, err)
@@ -43,10 +43,14 @@ func (f *Front) deleteTagging(ctx context.Context, r *request) error {
 }
 
 func (f *Front) tag(ctx context.Context, r *request, event s3.Event, tags []store.Pair) error {
+	return f.edit(ctx, r, event, r.judge, func(md *store.Metadata) { md.Tags = tags })
+}
+
+// edit changes what the object or version has beside its bytes, and tells which one it was.
+func (f *Front) edit(ctx context.Context, r *request, event s3.Event, judge func(*store.Info) error, edit func(*store.Metadata)) error {
 	info, err := f.o.Store.Update(ctx, &store.UpdateRequest{
-		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version, KeepModified: true,
-		Edit:  func(md *store.Metadata) { md.Tags = tags },
-		Owner: r.grant.Identity, Notices: f.notices(r.grant, r.bucket, r.grant.Key, event, s3.NoEvent),
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version, KeepModified: true, Judge: judge, Edit: edit,
+		Owner: r.holder(), Notices: f.notices(r.grant, r.bucket, r.grant.Key, event, s3.NoEvent),
 	})
 	if marker := store.MarkerOf(err); marker != nil {
 		return foundMarker(cluster.KindOf(err), marker)

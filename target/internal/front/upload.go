@@ -27,8 +27,9 @@ func (f *Front) createUpload(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
+	md.ACL = r.grant.ACL
 	create := &store.CreateUploadRequest{
-		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Owner: r.grant.Identity, Composite: composite, Metadata: md, Encryption: with,
+		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Owner: r.holder(), Composite: composite, Metadata: md, Encryption: with,
 	}
 	if algorithm != s3.NoAlgorithm {
 		create.Want = []cluster.ChecksumType{algorithm.Type()}
@@ -96,7 +97,7 @@ func (f *Front) listParts(ctx context.Context, r *request) error {
 		return err
 	}
 	page := s3.PartPage{
-		Bucket: r.call.Bucket, Key: r.call.Key, Params: params, Owner: owner(result.Upload.Owner), Truncated: result.More,
+		Bucket: r.call.Bucket, Key: r.call.Key, Params: params, Owner: f.owner(r, result.Upload.Owner), Truncated: result.More,
 	}
 	if params.Limit() == 0 {
 		result.Parts, page.Truncated = nil, false

@@ -43,9 +43,10 @@ type Fields struct {
 	Sums        []Sum                  `msg:"k,omitempty"`
 	Composite   bool                   `msg:"kc,omitempty"` // the sums are of the parts' sums, not of the whole object
 	Want        []cluster.ChecksumType `msg:"kw,omitempty"` // of an upload: the sums that its parts and the object get
-	Owner       cluster.AccessKeyID    `msg:"o,omitempty"`
-	Headers     []Pair                 `msg:"h,omitempty"` // content headers, as "Content-Type"
-	Metadata    []Pair                 `msg:"u,omitempty"` // x-amz-meta-*, without that prefix
+	Owner       cluster.AccessKeyID    `msg:"o,omitempty"`  // who wrote it: the id of a user or role; in old records an access key
+	ACL         string                 `msg:"a,omitempty"`  // access control list, as package s3 writes it; "": the one by default
+	Headers     []Pair                 `msg:"h,omitempty"`  // content headers, as "Content-Type"
+	Metadata    []Pair                 `msg:"u,omitempty"`  // x-amz-meta-*, without that prefix
 	Tags        []Pair                 `msg:"t,omitempty"`
 	Custom      []Pair                 `msg:"x,omitempty"`  // AIStore's custom properties
 	Request     cluster.RequestID      `msg:"r,omitempty"`  // that made this generation

@@ -625,6 +625,12 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 				}
 				z.Owner = cluster.AccessKeyID(zb0009)
 			}
+		case "a":
+			z.ACL, err = dc.ReadString()
+			if err != nil {
+				err = msgp.WrapError(err, "ACL")
+				return
+			}
 		case "h":
 			var zb0010 uint32
 			zb0010, err = dc.ReadArrayHeader()
@@ -894,8 +900,8 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 // EncodeMsg implements msgp.Encodable
 func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 	// check for omitted fields
-	zb0001Len := uint32(26)
-	var zb0001Mask uint32 /* 26 bits */
+	zb0001Len := uint32(27)
+	var zb0001Mask uint32 /* 27 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -957,45 +963,49 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 		zb0001Len--
 		zb0001Mask |= 0x4000
 	}
-	if z.Headers == nil {
+	if z.ACL == "" {
 		zb0001Len--
 		zb0001Mask |= 0x8000
 	}
-	if z.Metadata == nil {
+	if z.Headers == nil {
 		zb0001Len--
 		zb0001Mask |= 0x10000
 	}
-	if z.Tags == nil {
+	if z.Metadata == nil {
 		zb0001Len--
 		zb0001Mask |= 0x20000
 	}
-	if z.Custom == nil {
+	if z.Tags == nil {
 		zb0001Len--
 		zb0001Mask |= 0x40000
 	}
-	if z.Request == "" {
+	if z.Custom == nil {
 		zb0001Len--
 		zb0001Mask |= 0x80000
 	}
-	if z.Coding == nil {
+	if z.Request == "" {
 		zb0001Len--
-		zb0001Mask |= 0x200000
+		zb0001Mask |= 0x100000
 	}
-	if z.Parts == nil {
+	if z.Coding == nil {
 		zb0001Len--
 		zb0001Mask |= 0x400000
 	}
-	if z.PartCount == 0 {
+	if z.Parts == nil {
 		zb0001Len--
 		zb0001Mask |= 0x800000
 	}
-	if z.HasManifest == false {
+	if z.PartCount == 0 {
 		zb0001Len--
 		zb0001Mask |= 0x1000000
 	}
-	if z.Encryption == nil {
+	if z.HasManifest == false {
 		zb0001Len--
 		zb0001Mask |= 0x2000000
+	}
+	if z.Encryption == nil {
+		zb0001Len--
+		zb0001Mask |= 0x4000000
 	}
 	// variable map header, size zb0001Len
 	err = en.WriteMapHeader(zb0001Len)
@@ -1218,6 +1228,18 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 			}
 		}
 		if (zb0001Mask & 0x8000) == 0 { // if not omitted
+			// write "a"
+			err = en.Append(0xa1, 0x61)
+			if err != nil {
+				return
+			}
+			err = en.WriteString(z.ACL)
+			if err != nil {
+				err = msgp.WrapError(err, "ACL")
+				return
+			}
+		}
+		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// write "h"
 			err = en.Append(0xa1, 0x68)
 			if err != nil {
@@ -1250,7 +1272,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x10000) == 0 { // if not omitted
+		if (zb0001Mask & 0x20000) == 0 { // if not omitted
 			// write "u"
 			err = en.Append(0xa1, 0x75)
 			if err != nil {
@@ -1283,7 +1305,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x20000) == 0 { // if not omitted
+		if (zb0001Mask & 0x40000) == 0 { // if not omitted
 			// write "t"
 			err = en.Append(0xa1, 0x74)
 			if err != nil {
@@ -1316,7 +1338,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x40000) == 0 { // if not omitted
+		if (zb0001Mask & 0x80000) == 0 { // if not omitted
 			// write "x"
 			err = en.Append(0xa1, 0x78)
 			if err != nil {
@@ -1349,7 +1371,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x80000) == 0 { // if not omitted
+		if (zb0001Mask & 0x100000) == 0 { // if not omitted
 			// write "r"
 			err = en.Append(0xa1, 0x72)
 			if err != nil {
@@ -1371,7 +1393,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 			err = msgp.WrapError(err, "Place")
 			return
 		}
-		if (zb0001Mask & 0x200000) == 0 { // if not omitted
+		if (zb0001Mask & 0x400000) == 0 { // if not omitted
 			// write "ec"
 			err = en.Append(0xa2, 0x65, 0x63)
 			if err != nil {
@@ -1390,7 +1412,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x400000) == 0 { // if not omitted
+		if (zb0001Mask & 0x800000) == 0 { // if not omitted
 			// write "n"
 			err = en.Append(0xa1, 0x6e)
 			if err != nil {
@@ -1413,7 +1435,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x800000) == 0 { // if not omitted
+		if (zb0001Mask & 0x1000000) == 0 { // if not omitted
 			// write "nc"
 			err = en.Append(0xa2, 0x6e, 0x63)
 			if err != nil {
@@ -1425,7 +1447,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x1000000) == 0 { // if not omitted
+		if (zb0001Mask & 0x2000000) == 0 { // if not omitted
 			// write "nm"
 			err = en.Append(0xa2, 0x6e, 0x6d)
 			if err != nil {
@@ -1437,7 +1459,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x2000000) == 0 { // if not omitted
+		if (zb0001Mask & 0x4000000) == 0 { // if not omitted
 			// write "en"
 			err = en.Append(0xa2, 0x65, 0x6e)
 			if err != nil {
@@ -1464,8 +1486,8 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(26)
-	var zb0001Mask uint32 /* 26 bits */
+	zb0001Len := uint32(27)
+	var zb0001Mask uint32 /* 27 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -1527,45 +1549,49 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 		zb0001Len--
 		zb0001Mask |= 0x4000
 	}
-	if z.Headers == nil {
+	if z.ACL == "" {
 		zb0001Len--
 		zb0001Mask |= 0x8000
 	}
-	if z.Metadata == nil {
+	if z.Headers == nil {
 		zb0001Len--
 		zb0001Mask |= 0x10000
 	}
-	if z.Tags == nil {
+	if z.Metadata == nil {
 		zb0001Len--
 		zb0001Mask |= 0x20000
 	}
-	if z.Custom == nil {
+	if z.Tags == nil {
 		zb0001Len--
 		zb0001Mask |= 0x40000
 	}
-	if z.Request == "" {
+	if z.Custom == nil {
 		zb0001Len--
 		zb0001Mask |= 0x80000
 	}
-	if z.Coding == nil {
+	if z.Request == "" {
 		zb0001Len--
-		zb0001Mask |= 0x200000
+		zb0001Mask |= 0x100000
 	}
-	if z.Parts == nil {
+	if z.Coding == nil {
 		zb0001Len--
 		zb0001Mask |= 0x400000
 	}
-	if z.PartCount == 0 {
+	if z.Parts == nil {
 		zb0001Len--
 		zb0001Mask |= 0x800000
 	}
-	if z.HasManifest == false {
+	if z.PartCount == 0 {
 		zb0001Len--
 		zb0001Mask |= 0x1000000
 	}
-	if z.Encryption == nil {
+	if z.HasManifest == false {
 		zb0001Len--
 		zb0001Mask |= 0x2000000
+	}
+	if z.Encryption == nil {
+		zb0001Len--
+		zb0001Mask |= 0x4000000
 	}
 	// variable map header, size zb0001Len
 	o = msgp.AppendMapHeader(o, zb0001Len)
@@ -1663,6 +1689,11 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			o = msgp.AppendString(o, string(z.Owner))
 		}
 		if (zb0001Mask & 0x8000) == 0 { // if not omitted
+			// string "a"
+			o = append(o, 0xa1, 0x61)
+			o = msgp.AppendString(o, z.ACL)
+		}
+		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// string "h"
 			o = append(o, 0xa1, 0x68)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Headers)))
@@ -1676,7 +1707,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Headers[za0003].Value)
 			}
 		}
-		if (zb0001Mask & 0x10000) == 0 { // if not omitted
+		if (zb0001Mask & 0x20000) == 0 { // if not omitted
 			// string "u"
 			o = append(o, 0xa1, 0x75)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Metadata)))
@@ -1690,7 +1721,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Metadata[za0004].Value)
 			}
 		}
-		if (zb0001Mask & 0x20000) == 0 { // if not omitted
+		if (zb0001Mask & 0x40000) == 0 { // if not omitted
 			// string "t"
 			o = append(o, 0xa1, 0x74)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Tags)))
@@ -1704,7 +1735,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Tags[za0005].Value)
 			}
 		}
-		if (zb0001Mask & 0x40000) == 0 { // if not omitted
+		if (zb0001Mask & 0x80000) == 0 { // if not omitted
 			// string "x"
 			o = append(o, 0xa1, 0x78)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Custom)))
@@ -1718,7 +1749,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Custom[za0006].Value)
 			}
 		}
-		if (zb0001Mask & 0x80000) == 0 { // if not omitted
+		if (zb0001Mask & 0x100000) == 0 { // if not omitted
 			// string "r"
 			o = append(o, 0xa1, 0x72)
 			o = msgp.AppendString(o, string(z.Request))
@@ -1730,7 +1761,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			err = msgp.WrapError(err, "Place")
 			return
 		}
-		if (zb0001Mask & 0x200000) == 0 { // if not omitted
+		if (zb0001Mask & 0x400000) == 0 { // if not omitted
 			// string "ec"
 			o = append(o, 0xa2, 0x65, 0x63)
 			if z.Coding == nil {
@@ -1743,7 +1774,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x400000) == 0 { // if not omitted
+		if (zb0001Mask & 0x800000) == 0 { // if not omitted
 			// string "n"
 			o = append(o, 0xa1, 0x6e)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Parts)))
@@ -1758,17 +1789,17 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x800000) == 0 { // if not omitted
+		if (zb0001Mask & 0x1000000) == 0 { // if not omitted
 			// string "nc"
 			o = append(o, 0xa2, 0x6e, 0x63)
 			o = msgp.AppendInt(o, z.PartCount)
 		}
-		if (zb0001Mask & 0x1000000) == 0 { // if not omitted
+		if (zb0001Mask & 0x2000000) == 0 { // if not omitted
 			// string "nm"
 			o = append(o, 0xa2, 0x6e, 0x6d)
 			o = msgp.AppendBool(o, z.HasManifest)
 		}
-		if (zb0001Mask & 0x2000000) == 0 { // if not omitted
+		if (zb0001Mask & 0x4000000) == 0 { // if not omitted
 			// string "en"
 			o = append(o, 0xa2, 0x65, 0x6e)
 			if z.Encryption == nil {
@@ -1981,6 +2012,12 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 				z.Owner = cluster.AccessKeyID(zb0010)
+			}
+		case "a":
+			z.ACL, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ACL")
+				return
 			}
 		case "h":
 			var zb0011 uint32
@@ -2241,7 +2278,7 @@ func (z *Fields) Msgsize() (s int) {
 	for za0002 := range z.Want {
 		s += msgp.StringPrefixSize + len(string(z.Want[za0002]))
 	}
-	s += 2 + msgp.StringPrefixSize + len(string(z.Owner)) + 2 + msgp.ArrayHeaderSize
+	s += 2 + msgp.StringPrefixSize + len(string(z.Owner)) + 2 + msgp.StringPrefixSize + len(z.ACL) + 2 + msgp.ArrayHeaderSize
 	for za0003 := range z.Headers {
 		s += 1 + msgp.StringPrefixSize + len(z.Headers[za0003].Name) + msgp.StringPrefixSize + len(z.Headers[za0003].Value)
 	}

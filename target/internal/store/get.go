@@ -177,6 +177,11 @@ func (s *Store) find(op string, n name, m *mountpath, get getter, r *GetRequest)
 	if record != nil && record.Marker {
 		return nil, s.foundMarker(op, n, r, record)
 	}
+	if record != nil && r.Judge != nil {
+		if err := r.Judge(infoOf(record)); err != nil {
+			return nil, err
+		}
+	}
 	if record != nil && r.Keys != nil {
 		if err := r.Keys.Check(record.Encryption, record.PartCount > 0, record.Size); err != nil {
 			return nil, err

@@ -83,6 +83,7 @@ type Metadata struct {
 	Custom  []Pair // AIStore's custom properties
 	Tags    []Pair // S3's, in the order in which they came
 	Lock    Lock   // of a version that is made; Update changes it by UpdateRequest.Lock only
+	ACL     string // the access control list, as package s3 writes it; "": the one by default
 }
 
 // Info is what is known of a visible object.
@@ -147,6 +148,8 @@ type GetRequest struct {
 	Part int
 
 	Keys Keys // nil: nothing is checked, and data that are encrypted cannot be opened
+	// Judge, when it is not nil, may refuse the request by the object as it is, before conditions say anything of it.
+	Judge func(*Info) error
 
 	Accessed bool // of Stat: also when it was last read, which takes another look into the index
 }
@@ -180,7 +183,8 @@ type UpdateRequest struct {
 	Key     cluster.ObjectKey
 	Version cluster.VersionID // when set: of this version
 	If      Conditions
-	Edit    func(*Metadata) // changes the metadata in place, under the key's lock; may be called more than once; nil for nothing
+	Judge   func(*Info) error // when it is not nil: may refuse the request by the object as it is, under the key's lock
+	Edit    func(*Metadata)   // changes the metadata in place, under the key's lock; may be called more than once; nil for nothing
 
 	Lock *LockChange // nil: the lock stays
 

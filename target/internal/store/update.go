@@ -32,6 +32,11 @@ func (s *Store) Update(_ context.Context, r *UpdateRequest) (*Info, error) {
 	if err := t.writable(); err != nil {
 		return nil, err
 	}
+	if current != nil && r.Judge != nil {
+		if err := r.Judge(infoOf(current)); err != nil {
+			return nil, t.refuse(err)
+		}
+	}
 	if current != nil && r.Keys != nil {
 		if err := r.Keys.Check(current.Encryption, current.PartCount > 0, current.Size); err != nil {
 			return nil, t.refuse(err)
