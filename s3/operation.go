@@ -366,6 +366,7 @@ var operationParams = map[Operation][]string{
 	ListObjectVersions:                {"delimiter", "encoding-type", "key-marker", "max-keys", "prefix", "version-id-marker"},
 	UploadPart:                        {"partNumber"},
 	UploadPartCopy:                    {"partNumber"},
+	GetBucketLifecycleConfiguration:   {"withUpdatedAt"}, // of mc: MinIO's own question, which it can do without an answer to
 	ListBucketAnalyticsConfigurations: {"continuation-token"},
 	ListBucketIntelligentTieringConfigurations: {"continuation-token"},
 	ListBucketInventoryConfigurations:          {"continuation-token"},

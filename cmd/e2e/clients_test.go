@@ -36,6 +36,8 @@ type tool struct {
 	copy    string
 	remove  string
 	presign string // prints a URL somewhere
+	expire  string // has what begins with logs/ expire after 400 days
+	rules   string // prints that rule
 }
 
 // tools returns every client program to test. Missing ones fail the test: `make clients` installs them.
@@ -63,6 +65,7 @@ func tools(t *testing.T, c *testcluster.Cluster) []tool {
 		make: "mb s3://{b}", put: "put --no-progress {f} s3://{b}/{k}", get: "get --no-progress --force s3://{b}/{k} {f}",
 		list: "ls --recursive s3://{b}", up: "sync --no-progress {d}/ s3://{b}/{k}/", down: "sync --no-progress s3://{b}/{k}/ {d}/",
 		copy: "cp s3://{b}/{k} s3://{b}/{to}", remove: "del s3://{b}/{k}",
+		expire: "expire --expiry-days=400 --expiry-prefix=logs/ s3://{b}", rules: "getlifecycle s3://{b}",
 	}, tool{
 		name: "rclone", program: "rclone",
 		env: []string{"RCLONE_CONFIG_A_TYPE=s3", "RCLONE_CONFIG_A_PROVIDER=Other", "RCLONE_CONFIG_A_ENV_AUTH=true",
@@ -82,6 +85,7 @@ func tools(t *testing.T, c *testcluster.Cluster) []tool {
 		make: "mb a/{b}", put: "cp -q {f} a/{b}/{k}", get: "cp -q a/{b}/{k} {f}", list: "ls -r a/{b}",
 		up: "mirror -q {d} a/{b}/{k}", down: "mirror -q a/{b}/{k} {d}", copy: "cp -q a/{b}/{k} a/{b}/{to}",
 		remove: "rm a/{b}/{k}", presign: "share download --json a/{b}/{k}",
+		expire: "ilm rule add --expire-days 400 --prefix logs/ a/{b}", rules: "ilm rule ls a/{b}",
 	})
 }
 
@@ -138,6 +142,7 @@ func (s *session) run() {
 	s.do(s.tool.get, "copies/large.bin", "", back, "")
 	sameFile(t, files["large.bin"], back)
 	s.presigned(files["small.txt"])
+	s.expiring()
 	s.do(s.tool.remove, "small.txt", "", "", "")
 	if out := s.do(s.tool.list, "", "", "", ""); strings.Contains(out, "small.txt") {
 		t.Errorf("a deleted object is listed:\n%s", out)
@@ -191,6 +196,19 @@ func (s *session) synchronize() {
 	s.do(s.tool.up, "tree", "", "", from)
 	s.do(s.tool.down, "tree", "", "", to)
 	sameTree(s.t, from, to)
+}
+
+// expiring sets a lifecycle rule, and asks for it through every node.
+func (s *session) expiring() {
+	if s.tool.expire == "" {
+		return
+	}
+	s.do(s.tool.expire, "", "", "", "")
+	for range s.cluster.Nodes {
+		if out := s.do(s.tool.rules, "", "", "", ""); !strings.Contains(out, "logs/") || !strings.Contains(out, "400") {
+			s.t.Errorf("the rule is not there:\n%s", out)
+		}
+	}
 }
 
 // presigned fetches an object with a program that knows nothing of keys.
