@@ -23,6 +23,18 @@ func (p *Proxy) Serve(ctx context.Context, req *httpd.Request, rep *httpd.Reply)
 	return p.front.Serve(ctx, req, rep)
 }
 
+// Observe notes a request that has ended, for the access logs of buckets.
+func (p *Proxy) Observe(ex *httpd.Exchange) { p.front.Observe(ex) }
+
+// DeliverLogs writes access logs into their buckets from time to time, until the context ends.
+func (p *Proxy) DeliverLogs(ctx context.Context) { p.front.DeliverLogs(ctx) }
+
+// FlushLogs writes what was gathered of access logs now.
+func (p *Proxy) FlushLogs(ctx context.Context) error { return p.front.FlushLogs(ctx) }
+
+// LogStats returns how many lines of access logs were delivered, and dropped, since the start.
+func (p *Proxy) LogStats() (delivered, dropped int64) { return p.front.LogStats() }
+
 // WriteError fills the reply for an error in the dialect of the request.
 func (p *Proxy) WriteError(req *httpd.Request, rep *httpd.Reply, err error) {
 	p.front.WriteError(req, rep, err)

@@ -77,6 +77,8 @@ var operationActions = [operationEnd]policy.Action{
 	DeleteBucketOwnershipControls:              policy.PutBucketOwnershipControls,
 	GetBucketACL:                               policy.GetBucketACL,
 	PutBucketACL:                               policy.PutBucketACL,
+	GetBucketLogging:                           policy.GetBucketLogging,
+	PutBucketLogging:                           policy.PutBucketLogging,
 	GetBucketNotificationConfiguration:         policy.GetBucketNotification,
 	PutBucketNotificationConfiguration:         policy.PutBucketNotification,
 	GetBucketWebsite:                           policy.GetBucketWebsite,

@@ -42,6 +42,7 @@ const (
 	InvalidRequest                    Code = "InvalidRequest"
 	InvalidStorageClass               Code = "InvalidStorageClass"
 	InvalidTag                        Code = "InvalidTag"
+	InvalidTargetBucketForLogging     Code = "InvalidTargetBucketForLogging"
 	InvalidToken                      Code = "InvalidToken"
 	InvalidRedirectLocation           Code = "InvalidRedirectLocation"
 	ExpiredToken                      Code = "ExpiredToken"
@@ -137,6 +138,7 @@ var codes = map[Code]codeInfo{
 	InvalidStorageClass:               {400, cluster.KindInvalid, "The storage class you specified is not valid"},
 	InvalidTag:                        {400, cluster.KindInvalid, "The tag provided was not a valid tag."},
 	ExpiredToken:                      {400, cluster.KindUnauthenticated, "The provided token has expired."},
+	InvalidTargetBucketForLogging:     {400, cluster.KindInvalid, "The target bucket for logging does not exist"},
 	InvalidToken:                      {400, cluster.KindUnauthenticated, "The provided token is malformed or otherwise invalid."},
 	InvalidRedirectLocation:           {400, cluster.KindInvalid, "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."},
 	InvalidURI:                        {400, cluster.KindInvalid, "Couldn't parse the specified URI."},

@@ -59,6 +59,8 @@ const (
 	DeleteBucketOwnershipControls
 	GetBucketACL
 	PutBucketACL
+	GetBucketLogging
+	PutBucketLogging
 	GetBucketNotificationConfiguration
 	PutBucketNotificationConfiguration
 	GetBucketWebsite
@@ -157,6 +159,8 @@ var operationNames = [...]string{
 	DeleteBucketOwnershipControls:              "DeleteBucketOwnershipControls",
 	GetBucketACL:                               "GetBucketAcl",
 	PutBucketACL:                               "PutBucketAcl",
+	GetBucketLogging:                           "GetBucketLogging",
+	PutBucketLogging:                           "PutBucketLogging",
 	GetBucketNotificationConfiguration:         "GetBucketNotificationConfiguration",
 	PutBucketNotificationConfiguration:         "PutBucketNotificationConfiguration",
 	GetBucketWebsite:                           "GetBucketWebsite",
@@ -195,7 +199,7 @@ func (o Operation) Writes() bool {
 		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, PutObjectTagging, DeleteObjectTagging,
 		PutBucketPolicy, DeleteBucketPolicy, PutPublicAccessBlock, DeletePublicAccessBlock, PutBucketOwnershipControls, DeleteBucketOwnershipControls,
 		PutBucketACL, PutObjectACL, PutBucketWebsite, DeleteBucketWebsite,
-		DeleteBucketReplication, PutObjectLockConfiguration, PutObjectRetention, PutObjectLegalHold, PutBucketEncryption, DeleteBucketEncryption, PutBucketNotificationConfiguration:
+		DeleteBucketReplication, PutObjectLockConfiguration, PutObjectRetention, PutObjectLegalHold, PutBucketEncryption, DeleteBucketEncryption, PutBucketNotificationConfiguration, PutBucketLogging:
 		return true
 	}
 	return false
@@ -264,7 +268,7 @@ var bucketResources = []resource{
 		"GET": GetBucketLifecycleConfiguration, "PUT": PutBucketLifecycleConfiguration, "DELETE": DeleteBucketLifecycle,
 	}},
 	{"location", "LOCATION", map[string]Operation{"GET": GetBucketLocation}},
-	{"logging", "LOGGING_STATUS", notBuilt("GET", "PUT")},
+	{"logging", "LOGGING_STATUS", map[string]Operation{"GET": GetBucketLogging, "PUT": PutBucketLogging}},
 	{"metadataAnnotationTable", "METADATA_ANNOTATION_TABLE", notBuilt("PUT")},
 	{"metadataConfiguration", "METADATA_CONFIGURATION", notBuilt("GET", "POST", "DELETE")},
 	{"metadataInventoryTable", "METADATA_INVENTORY_TABLE", notBuilt("PUT")},

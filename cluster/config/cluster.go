@@ -59,6 +59,8 @@ var (
 		Help: "events that wait for one destination at one node; further ones are dropped and counted"}, 1, 10_000_000)
 	NotifyKeep = duration(Setting{Name: "notify.keep", Scope: ScopeCluster, Default: "24h",
 		Help: "how long an event is kept that its destination does not take; then it is dropped and counted"}, time.Second, 30*24*time.Hour)
+	LoggingInterval = duration(Setting{Name: "logging.interval", Scope: ScopeCluster, Default: "5m",
+		Help: "how long a gateway gathers the lines of a bucket's access log before it writes them into the target bucket"}, 100*time.Millisecond, 24*time.Hour)
 	MaxConnections = number(Setting{Name: "http.max-connections", Scope: ScopeCluster, Default: "16384", Restart: true,
 		Help: "connections that one node accepts from clients at the same time"}, 16, 1<<20)
 	HeaderMax = size(Setting{Name: "http.header-max", Scope: ScopeCluster, Default: "64KiB", Restart: true,

@@ -25,6 +25,7 @@ func full() *Registry {
 	})
 	reg.WatchJobs(func() []Jobs { return []Jobs{{Kind: "rebalance", Running: 1, Bytes: 4096}} })
 	reg.WatchExpired(func() []Expired { return []Expired{{Kind: "current", Count: 3}} })
+	reg.WatchLogs(func() Logs { return Logs{Delivered: 5} })
 	reg.WatchNotices(func() []Notices { return []Notices{{Destination: "hook", Waiting: 3, Dropped: 1}} })
 	return reg
 }

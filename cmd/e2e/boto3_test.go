@@ -45,6 +45,9 @@ var boto3Conditions string
 //go:embed boto3_encryption.py
 var boto3Encryption string
 
+//go:embed boto3_logging.py
+var boto3Logging string
+
 //go:embed boto3_notification.py
 var boto3Notification string
 
@@ -73,6 +76,7 @@ func TestS3Configuration(t *testing.T) {
 	g := &gateways{t: t, cluster: c, client: newClient(c)}
 	g.setting(t, "s3.website-domain", "web.test")
 	g.setting(t, "lifecycle.day", "1s") // no other bucket has rules
+	g.setting(t, "logging.interval", "500ms")
 	h := newHook(t)
 	t.Setenv("HOOK", h.url)
 	g.setting(t, "notify.destinations", "hook="+h.url+" dead=http://127.0.0.1:1/")
@@ -88,6 +92,7 @@ func TestS3Configuration(t *testing.T) {
 			runBoto3(t, c, python, boto3Notification, "notification-"+name)
 			runBoto3(t, c, python, boto3ACL, "acl-"+name)
 			runBoto3(t, c, python, boto3STS, "sts-"+name, startIssuer(t).url)
+			runBoto3(t, c, python, boto3Logging, "logging-"+name)
 		})
 	}
 	expiredByNow(t, c)

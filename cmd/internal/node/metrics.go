@@ -8,6 +8,10 @@ import (
 func (n *node) watchState() {
 	n.stats.WatchNode(n.nodeMetrics)
 	n.stats.WatchJobs(n.jobMetrics)
+	n.stats.WatchLogs(func() stats.Logs {
+		delivered, dropped := n.proxy.LogStats()
+		return stats.Logs{Delivered: delivered, Dropped: dropped}
+	})
 	if n.target != nil {
 		n.stats.WatchMountpaths(n.mountpathMetrics)
 		n.stats.WatchExpired(n.expiredMetrics)

@@ -314,6 +314,7 @@ func (n *node) openServers(*closers) error {
 	intraOptions, publicOptions := common, common
 	intraOptions.Handler, intraOptions.WriteError, intraOptions.Stats = n.serveIntra, n.writeIntraError, n.stats.HTTP("intra")
 	publicOptions.Handler, publicOptions.WriteError, publicOptions.Stats = n.servePublic, n.writePublicError, n.stats.HTTP("public")
+	publicOptions.Observe = n.proxy.Observe
 	if s.TLSCert != "" {
 		var err error
 		if n.cert, err = httpd.LoadCertificate(s.TLSCert, s.TLSKey); err != nil {

@@ -55,6 +55,7 @@ func (n *node) serve() <-chan error {
 	run(func() error { return n.calls.Serve(n.mux.Protocol(controlProtocol)) })
 	run(func() error { return n.intra.Serve(n.mux.HTTP()) })
 	run(func() error { return n.public.Serve(n.listener) })
+	n.work.Go(func() { n.proxy.DeliverLogs(n.life) })
 	return failed
 }
 
@@ -155,6 +156,7 @@ func (n *node) wait(ctx context.Context, failed <-chan error) error {
 // Time that each step of an orderly stop has.
 const (
 	drainPublic = 8 * time.Second
+	flushLogs   = 4 * time.Second
 	drainIntra  = 4 * time.Second
 	leave       = 6 * time.Second
 	drainCalls  = 2 * time.Second
@@ -173,6 +175,7 @@ func (n *node) stop() error {
 	n.endSettings()
 	err := errors.Join(
 		step(drainPublic, n.public.Shutdown), // clients' requests end while everything that they need still runs
+		step(flushLogs, n.proxy.FlushLogs),   // so do the logs of them
 		step(drainIntra, n.intra.Shutdown),   // then those that other gateways had sent here
 		step(leave, n.control.Stop),          // nothing is served any more: give up the lease, so that nobody waits for it
 		step(drainCalls, n.calls.Close),      // the control plane needed them to hand over

@@ -99,6 +99,7 @@ type Front struct {
 	owners     cluster.OwnersCache
 	sessions   sessions
 	issuers    Issuers
+	logs       accessLogs
 }
 
 // domains are the names under which buckets are hosts, as the settings s3.domain and s3.website-domain last read.

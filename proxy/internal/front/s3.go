@@ -71,6 +71,8 @@ var s3Handlers = map[s3.Operation]s3Handler{
 	s3.GetBucketOwnershipControls:                 (*Front).getOwnership,
 	s3.PutBucketOwnershipControls:                 (*Front).putOwnership,
 	s3.DeleteBucketOwnershipControls:              (*Front).deleteOwnership,
+	s3.GetBucketLogging:                           bucketLogging.get,
+	s3.PutBucketLogging:                           (*Front).putLogging,
 	s3.GetBucketNotificationConfiguration:         bucketNotification.get,
 	s3.PutBucketNotificationConfiguration:         (*Front).putNotification,
 	s3.GetBucketWebsite:                           bucketWebsite.get,
