@@ -71,7 +71,9 @@ func (t *simTarget) sweep(m *cluster.Map) {
 			continue
 		}
 		_ = t.locked(func() error {
-			if _, ok := t.process.control.View().Map().Slot(k.slot()).Holder(t.id()); !ok {
+			now := t.process.control.View().Map()
+			if _, ok := now.Slot(k.slot()).Holder(t.id()); !ok {
+				t.process.node.sim.checks.sees(t.id(), now)
 				t.disk().remove(k)
 			}
 			return nil

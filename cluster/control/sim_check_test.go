@@ -239,17 +239,22 @@ func (c *checks) bucketRemoved(id cluster.BucketID) {
 func (c *checks) newestMap() *cluster.Map {
 	for _, n := range c.sim.all() {
 		if p := n.running(); p != nil {
-			m := p.control.View().Map()
-			known := c.newest.Load()
-			for (known == nil || known.Version < m.Version) && !c.newest.CompareAndSwap(known, m) {
-				known = c.newest.Load()
-			}
-			if known == nil || known.Version < m.Version {
-				c.newMap(n.id, known, m)
-			}
+			c.sees(n.id, p.control.View().Map())
 		}
 	}
 	return c.newest.Load()
+}
+
+// sees notes an active map that a node has applied. Who frees something because of a map tells it first: the node may crash before
+// anybody else has looked.
+func (c *checks) sees(id cluster.NodeID, m *cluster.Map) {
+	known := c.newest.Load()
+	for (known == nil || known.Version < m.Version) && !c.newest.CompareAndSwap(known, m) {
+		known = c.newest.Load()
+	}
+	if known == nil || known.Version < m.Version {
+		c.newMap(id, known, m)
+	}
 }
 
 // newMap notes what a map changes of the slots in which something is.
