@@ -21,20 +21,29 @@ const (
 // memberType shortens the name of what the engine says of a member.
 type memberType = raftnode.Member
 
-// keepVoters makes one change after the other until the right nodes have votes.
+// keepVoters makes one change after the other until the right nodes have votes. Raft changes one member at a time, and with an even
+// number of votes it stands no more losses than with one vote less, of more nodes: so the next change follows at once.
 func (t *term) keepVoters() {
 	for sleep(t.life, votersPause) {
-		a := planVoters(t.candidates(), t.options.Node.ID)
-		if a.kind == keepAsIs {
-			continue
+		for t.life.Err() == nil {
+			a := planVoters(t.candidates(), t.options.Node.ID)
+			if a.kind == keepAsIs || !t.changeVoters(a) {
+				break
+			}
 		}
-		t.changed.raise()
-		ctx, cancel := context.WithTimeout(t.life, votersTimeout)
-		if err := t.carryOut(ctx, a); err != nil {
-			t.log.Info("cannot change the voters now", "node", string(a.node), "error", err)
-		}
-		cancel()
 	}
+}
+
+// changeVoters reports whether the change was made.
+func (t *term) changeVoters(a voterAction) bool {
+	t.changed.raise()
+	ctx, cancel := context.WithTimeout(t.life, votersTimeout)
+	defer cancel()
+	err := t.carryOut(ctx, a)
+	if err != nil {
+		t.log.Info("cannot change the voters now", "node", string(a.node), "error", err)
+	}
+	return err == nil
 }
 
 func (t *term) carryOut(ctx context.Context, a voterAction) error {
@@ -119,8 +128,8 @@ func wantedVoters(n int) int {
 	return 1
 }
 
-// planVoters returns the next change: whoever left goes; whoever should vote and does not gets a vote; a leader that leaves
-// hands over; then whoever votes and should not loses it, those that leave and dead ones first. Votes are only taken while
+// planVoters returns the next change: whoever left goes; whoever should vote and does not gets a vote, unless that would make their
+// number even with nobody to follow; a leader that leaves hands over; then whoever votes and should not loses it, those that leave and dead ones first. Votes are only taken while
 // enough remain.
 func planVoters(all []voterCandidate, leader cluster.NodeID) voterAction {
 	nodes, voters := 0, 0
@@ -137,8 +146,9 @@ func planVoters(all []voterCandidate, leader cluster.NodeID) voterAction {
 	}
 	wanted := wantedVoters(nodes)
 	ideal := idealVoters(all, leader, wanted)
+	waits := voters%2 == 1 && len(ideal) == voters+1 // for one more that is ready: an even number is worse
 	for _, m := range ideal {
-		if !m.voter {
+		if !m.voter && !waits {
 			return voterAction{addVoter, m.id}
 		}
 	}

@@ -50,9 +50,11 @@ func TestPlanVoters(t *testing.T) {
 	f("a:V b:VM c:V d:V", "demote b")
 	f("a:VM b:V c:V", "hand over a")
 	f("a:VM b:VM c:VM", "-")
-	// Not before it has caught up.
-	f("a:V b: c:C", "add c")
+	// Not before it has caught up, and not alone where that makes an even number.
+	f("a:V b: c:C", "-")
 	f("a:V b: c:", "-")
+	f("a:V b:V c: d:C", "add d")
+	f("a:V b:V c:V d:C e:", "-")
 	// Distinct zones, then proxies, then who votes already.
 	f("a:V/1 b:C/1 c:C/2 d:C/1", "add c")
 	f("a:V/1 b:V/1 c:V/2 d:C/3", "add d")
