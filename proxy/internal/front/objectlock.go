@@ -3,7 +3,6 @@ package front
 import (
 	"bytes"
 	"context"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -30,27 +29,15 @@ func (f *Front) getObjectLock(ctx context.Context, r *s3Request) error {
 // putObjectLock switches object lock on for a bucket that has versions, or sets the retention that new versions get.
 func (f *Front) putObjectLock(ctx context.Context, r *s3Request) error {
 	const op = "proxy/front.putObjectLock"
-	bucket := cluster.Native(r.call.Bucket)
-	_, entry, err := f.bucket(ctx, bucket)
-	if err != nil {
-		return err
-	}
-	body, err := f.smallBody(r, s3.MaxSmallBody)
-	if err != nil {
-		return err
-	}
-	props := entry.Props
-	if props.Lock, err = s3.ParseObjectLock(body); err != nil {
-		return err
-	}
-	if props.Versioning != cluster.VersioningEnabled {
-		return s3.NewFault(op, s3.InvalidBucketState, "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration")
-	}
-	if _, err := f.o.Control.SetBucketProps(ctx, r.req.ID, bucket, entry.Props, props); err != nil {
-		return err
-	}
-	r.rep.Status = http.StatusOK
-	return nil
+	return f.changeProps(ctx, r, func(body []byte, props *cluster.BucketProps) (err error) {
+		if props.Lock, err = s3.ParseObjectLock(body); err != nil {
+			return err
+		}
+		if props.Versioning != cluster.VersioningEnabled {
+			return s3.NewFault(op, s3.InvalidBucketState, "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration")
+		}
+		return nil
+	})
 }
 
 // maxLockBody bounds the body, with its framing, that is the lock of an object.

@@ -20,6 +20,19 @@ func (f *Front) getVersioning(ctx context.Context, r *s3Request) error {
 
 func (f *Front) putVersioning(ctx context.Context, r *s3Request) error {
 	const op = "proxy/front.putVersioning"
+	return f.changeProps(ctx, r, func(body []byte, props *cluster.BucketProps) (err error) {
+		if props.Versioning, err = s3.ParseVersioning(body); err != nil {
+			return err
+		}
+		if props.Lock.Enabled && props.Versioning != cluster.VersioningEnabled {
+			return s3.NewFault(op, s3.InvalidBucketState, "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.")
+		}
+		return nil
+	})
+}
+
+// changeProps sets properties of a bucket as the body of a request says.
+func (f *Front) changeProps(ctx context.Context, r *s3Request, change func(body []byte, props *cluster.BucketProps) error) error {
 	bucket := cluster.Native(r.call.Bucket)
 	_, entry, err := f.bucket(ctx, bucket)
 	if err != nil {
@@ -30,11 +43,8 @@ func (f *Front) putVersioning(ctx context.Context, r *s3Request) error {
 		return err
 	}
 	props := entry.Props
-	if props.Versioning, err = s3.ParseVersioning(body); err != nil {
+	if err := change(body, &props); err != nil {
 		return err
-	}
-	if props.Lock.Enabled && props.Versioning != cluster.VersioningEnabled {
-		return s3.NewFault(op, s3.InvalidBucketState, "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.")
 	}
 	if _, err := f.o.Control.SetBucketProps(ctx, r.req.ID, bucket, entry.Props, props); err != nil {
 		return err
