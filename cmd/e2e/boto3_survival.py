@@ -48,6 +48,9 @@ def refused(s3):
     return delete
 
 
+absent = [{"Key": "absent/%d" % i} for i in range(30)]
+
+
 def work(i):
     s3 = boto3.session.Session().client("s3", endpoint_url=endpoint)
     n, locked = 0, []
@@ -68,7 +71,7 @@ def work(i):
              MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]})
         assert call("get_object", s3.get_object, Key=key + "parts")["Body"].read() == body
         call("delete_object", s3.delete_object, Key=key + "copy")
-        gone = call("delete_objects", s3.delete_objects, Delete={"Objects": [{"Key": key + "parts"}]})
+        gone = call("delete_objects", s3.delete_objects, Delete={"Objects": [{"Key": key + "parts"}] + absent})  # of every owner
         assert "Errors" not in gone, gone
         of = {"Bucket": held, "Key": "%d/%d" % (i, n % 20)}
         version = call("put_object held", s3.put_object, Body=body, ObjectLockLegalHoldStatus="ON", **of)["VersionId"]

@@ -59,7 +59,8 @@ func (f *Front) authorizeDeletes(ctx context.Context, r *s3Request, items []s3.D
 	return nil
 }
 
-// deleteAll deletes every item; those that cannot be answered are tried again while the map changes.
+// deleteAll deletes every item. Those that cannot be answered are tried again for as long as any request is held: programs
+// repeat a request that got 503, but no item of one that got 200.
 func (f *Front) deleteAll(ctx context.Context, r *s3Request, items []s3.DeleteItem) ([]s3.DeleteOutcome, error) {
 	b := cluster.Native(r.call.Bucket)
 	outcomes := make([]s3.DeleteOutcome, len(items))
@@ -84,7 +85,8 @@ func (f *Front) deleteAll(ctx context.Context, r *s3Request, items []s3.DeleteIt
 		if err == nil && len(open) == 0 {
 			return outcomes, nil
 		}
-		if !f.mayHold(p, f.o.Now().Sub(started)) || f.pause(ctx, p, pause) != nil {
+		waited := f.o.Now().Sub(started)
+		if waited >= holdLimit || err != nil && !f.mayHold(p, waited) || f.pause(ctx, p, pause) != nil {
 			return outcomes, err
 		}
 	}
