@@ -9,6 +9,8 @@ export CGO_ENABLED := 0
 
 CACHE     := .cache/bin
 FUZZTIME  ?= 20s
+FUZZ      ?= .
+PARSERS   := (XMLBodies|Lifecycle|Website|Tagging|CORS|Notification|Parse|Pattern|Chunks|ChunkedReader|Head|Authorization|Presigned|Form)$$
 SEEDS     ?= 500
 E2E       ?= .
 TIMEOUT   ?= 30m
@@ -37,7 +39,9 @@ run: build ## start a 3-node cluster on this machine and print how to use it; Ct
 .PHONY: test
 test: ## install what the tests need, then run all that CI runs
 	$(MAKE) clients lint build
-	$(MAKE) unit e2e
+	$(MAKE) unit
+	$(MAKE) fuzz FUZZ='$(PARSERS)' FUZZTIME=10s
+	$(MAKE) e2e
 
 .PHONY: test-fast
 test-fast: ## the inner loop: unit tests, fewer seeds, nothing installed
@@ -79,9 +83,9 @@ generate: ## write generated code, docs/config.md and NOTICE again
 	go test -count=1 ./cmd/lint -run 'TestNotice' -update
 
 .PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZTIME (20s)
+fuzz: ## run every fuzz target for FUZZTIME (20s); FUZZ=PATTERN picks targets
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do \
-		sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' "$$file" | while read -r target; do \
+		sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' "$$file" | { grep -E '^Fuzz$(FUZZ)' || :; } | while read -r target; do \
 			echo "== $$(dirname "$$file") $$target"; \
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null || exit 1; \
 		done || exit 1; \

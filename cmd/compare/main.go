@@ -25,6 +25,7 @@ type options struct {
 	rounds       int
 	seconds      float64
 	connections  int
+	shared       bool
 	parts        string
 	large        int
 	moved        int
@@ -38,6 +39,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each load runs on each server")
 	flag.Float64Var(&o.seconds, "seconds", 5, "how long each load runs")
 	flag.IntVar(&o.connections, "connections", 16, "connections")
+	flag.BoolVar(&o.shared, "shared", false, "all cores for the servers and for the load generator, in place of one half for each")
 	flag.StringVar(&o.parts, "parts", "rates,relay,memory,list", "what to measure; also copies: what a second copy costs a PUT; rebalance: what a joining node does to others' requests")
 	flag.IntVar(&o.large, "large", 1_000_000, "objects of the large bucket in part list")
 	flag.IntVar(&o.moved, "moved", 10_000, "objects that there are when a node joins in part rebalance")
@@ -61,7 +63,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
-	fmt.Fprintf(out, "%s, %s\n", time.Now().UTC().Format(time.DateOnly), machine())
+	fmt.Fprintf(out, "%s, %s\n", time.Now().UTC().Format(time.DateOnly), machine(o))
 	wanted := strings.Split(o.parts, ",")
 	for _, part := range []struct {
 		name    string

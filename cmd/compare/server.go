@@ -98,6 +98,21 @@ func startMinIO(ctx context.Context, o options) (*server, error) {
 	return s, s.start(ctx, o, env, "/minio/health/ready", o.minio, "server", "--quiet", "--address", ports[0], filepath.Join(o.dir, "minio", "disk"))
 }
 
+// cores says which cores of how many a program may use, as taskset reads it.
+type cores func(n int) string
+
+func serverCores(n int) string { return fmt.Sprintf("0-%d", (n+1)/2-1) }
+func loadCores(n int) string   { return fmt.Sprintf("%d-%d", (n+1)/2, n-1) }
+
+// on makes a command that runs on its half of the cores: what the load generator takes is not taken from the servers.
+func (o options) on(ctx context.Context, c cores, program string, args ...string) *exec.Cmd {
+	if n := runtime.NumCPU(); !o.shared && n > 1 {
+		args = append([]string{"-c", c(n), program}, args...)
+		program = "taskset"
+	}
+	return exec.CommandContext(ctx, program, args...)
+}
+
 func (s *server) start(ctx context.Context, o options, env []string, ready, program string, args ...string) error {
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
 		return err
@@ -107,7 +122,7 @@ func (s *server) start(ctx context.Context, o options, env []string, ready, prog
 		return err
 	}
 	defer log.Close()
-	s.cmd = exec.Command(program, args...)
+	s.cmd = o.on(context.Background(), serverCores, program, args...)
 	s.cmd.Env = append(env, "PATH="+os.Getenv("PATH"), "HOME="+o.dir)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -238,8 +253,8 @@ func bench(ctx context.Context, o options, l load, servers ...*server) (result, 
 	for _, s := range servers {
 		args = append(args, "--pid", strconv.Itoa(s.cmd.Process.Pid))
 	}
-	cmd := exec.CommandContext(ctx, o.aisle, args...)
-	cmd.Env = []string{"HOME=" + o.dir, "AISLE_ACCESS_KEY=" + accessKey, "AISLE_SECRET_KEY=" + secretKey}
+	cmd := o.on(ctx, loadCores, o.aisle, args...)
+	cmd.Env = []string{"HOME=" + o.dir, "PATH=" + os.Getenv("PATH"), "AISLE_ACCESS_KEY=" + accessKey, "AISLE_SECRET_KEY=" + secretKey}
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -292,7 +307,7 @@ func freePorts(n int) ([]string, error) {
 }
 
 // machine describes where the figures come from.
-func machine() string {
+func machine(o options) string {
 	cpu := "unknown processor"
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.SplitSeq(string(text), "\n") {
@@ -302,5 +317,9 @@ func machine() string {
 			}
 		}
 	}
-	return fmt.Sprintf("%d cores (%s), shared with the load generator, %s", runtime.NumCPU(), cpu, runtime.Version())
+	use := "half of them for the load generator"
+	if o.shared || runtime.NumCPU() == 1 {
+		use = "shared with the load generator"
+	}
+	return fmt.Sprintf("%d cores (%s), %s, %s", runtime.NumCPU(), cpu, use, runtime.Version())
 }

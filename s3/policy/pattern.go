@@ -152,7 +152,8 @@ func (p *pattern) match(s string, ctx Context) bool {
 		if backPiece < 0 || backAt >= len(s) {
 			return false
 		}
-		backAt++
+		_, n := utf8.DecodeRuneInString(s[backAt:])
+		backAt += n
 		at, i = backAt, backPiece
 	}
 }

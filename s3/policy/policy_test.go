@@ -342,6 +342,7 @@ func inTwo(p *Policy, r *Request, value string) Verdict {
 func FuzzPattern(f *testing.F) {
 	f.Add("a*b?c*", "axxbyc")
 	f.Add("*a*a*a", "aaaa")
+	f.Add("0*??0", "0䗄0")
 	f.Fuzz(func(t *testing.T, pattern, s string) {
 		if len(pattern) > 12 || len(s) > 24 || strings.Contains(pattern, "$") || !utf8.ValidString(pattern) || !utf8.ValidString(s) {
 			return
