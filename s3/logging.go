@@ -17,6 +17,9 @@ type Logging struct {
 	Simple      bool               `json:",omitempty"` // simple keys were asked for
 }
 
+// Empty reports whether there is to be no log.
+func (l *Logging) Empty() bool { return l.Bucket == "" }
+
 // maxLogPrefix bounds the prefix, so that keys stay keys.
 const maxLogPrefix = 512
 

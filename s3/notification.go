@@ -28,6 +28,9 @@ type Notification struct {
 	Bridge bool               `json:",omitempty"` // every event is told to EventBridge
 }
 
+// Empty reports whether nobody is told of anything.
+func (n *Notification) Empty() bool { return len(n.Rules) == 0 && !n.Bridge }
+
 // NotificationRule tells some events of some objects to one destination.
 type NotificationRule struct {
 	ID     string

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -34,7 +33,9 @@ const (
 	logTries  = 120              // to write it
 )
 
-var bucketLogging = documentKind{name: "logging", decode: s3.DecodeLogging, initial: &s3.Logging{}}
+var bucketLogging = documentKind{
+	name: "logging", parse: parsed(s3.ParseLogging), check: checkLogTarget, decode: s3.DecodeLogging, status: http.StatusOK, initial: &s3.Logging{},
+}
 
 // accessLogs is what was gathered.
 type accessLogs struct {
@@ -71,25 +72,10 @@ type accessLog struct {
 	next   time.Time // when it is tried again
 }
 
-// putLogging sets where the log of a bucket goes. Who sets it must be allowed to write there.
-func (f *Front) putLogging(ctx context.Context, r *s3Request) error {
-	const op = "proxy/front.putLogging"
-	bucket := cluster.Native(r.call.Bucket)
-	if _, _, err := f.bucket(ctx, bucket); err != nil {
-		return err
-	}
-	body, err := f.smallBody(r, s3.MaxSmallBody)
-	if err != nil {
-		return err
-	}
-	l, err := s3.ParseLogging(body)
-	if err != nil {
-		return err
-	}
-	r.rep.Status = http.StatusOK
-	if l.Bucket == "" {
-		return f.o.Control.SetBucketConfig(ctx, r.req.ID, bucket, bucketLogging.name, nil)
-	}
+// checkLogTarget refuses a bucket for logs that does not exist, or that who asks for it may not write to.
+func checkLogTarget(f *Front, ctx context.Context, r *s3Request, doc document) error {
+	const op = "proxy/front.checkLogTarget"
+	l := doc.(*s3.Logging)
 	view, _, err := f.bucket(ctx, cluster.Native(l.Bucket))
 	if cluster.Is(err, cluster.KindBucketNotFound) {
 		return s3.NewFault(op, s3.InvalidTargetBucketForLogging, "", s3.Field{Name: "TargetBucket", Value: string(l.Bucket)})
@@ -104,14 +90,7 @@ func (f *Front) putLogging(ctx context.Context, r *s3Request) error {
 	if cluster.Is(err, cluster.KindDenied) {
 		return s3.NewFault(op, s3.InvalidTargetBucketForLogging, "You must be allowed to write objects into the target bucket", s3.Field{Name: "TargetBucket", Value: string(l.Bucket)})
 	}
-	if err != nil {
-		return err
-	}
-	value, err := json.Marshal(l)
-	if err != nil {
-		return cluster.E(op, string(r.call.Bucket), cluster.KindOther, err)
-	}
-	return f.o.Control.SetBucketConfig(ctx, r.req.ID, bucket, bucketLogging.name, value)
+	return err
 }
 
 // hasLog reports whether a bucket has a log; view is as of now.

@@ -12,6 +12,9 @@ import (
 // document is a configuration of buckets in parsed form.
 type document interface{ XML() []byte }
 
+// optional is a document that may say that there is nothing to keep.
+type optional interface{ Empty() bool }
+
 // headed is a document of which a part travels in headers.
 type headed interface {
 	ReadHeader(c *s3.Call) error // of the request that sets it
@@ -22,11 +25,15 @@ type headed interface {
 type documentKind struct {
 	name    string                              // under which it is kept; never used for another meaning
 	parse   func(body []byte) (document, error) // the body of a request that sets it
+	check   documentCheck                       // whether it may be set; nil when nothing but its form counts
 	decode  func(value []byte) (any, error)     // what is kept
 	status  int                                 // of the reply to a request that sets it
 	missing s3.Code                             // of a bucket without it; "" when there is a default
 	initial document                            // that default
 }
+
+// documentCheck refuses a configuration that names what does not exist, or what who sets it may not use.
+type documentCheck func(f *Front, ctx context.Context, r *s3Request, doc document) error
 
 var (
 	bucketTagging = documentKind{
@@ -125,9 +132,16 @@ func (k *documentKind) put(f *Front, ctx context.Context, r *s3Request) error {
 		}
 		r.setHeader(doc)
 	}
-	value, err := json.Marshal(doc)
-	if err != nil {
-		return cluster.E(op, k.name, cluster.KindOther, err)
+	var value []byte
+	if o, ok := doc.(optional); !ok || !o.Empty() {
+		if k.check != nil {
+			if err := k.check(f, ctx, r, doc); err != nil {
+				return err
+			}
+		}
+		if value, err = json.Marshal(doc); err != nil {
+			return cluster.E(op, k.name, cluster.KindOther, err)
+		}
 	}
 	r.rep.Status = k.status
 	return f.o.Control.SetBucketConfig(ctx, r.req.ID, bucket, k.name, value)

@@ -2,7 +2,6 @@ package front
 
 import (
 	"context"
-	"encoding/json"
 	"net"
 	"net/http"
 	"time"
@@ -20,43 +19,18 @@ type Notifier interface {
 	Send(ctx context.Context, destination string, messages []notify.Message) (int, error)
 }
 
-var bucketNotification = documentKind{name: s3.NotificationKind, decode: s3.DecodeNotification, initial: &s3.Notification{}}
+var bucketNotification = documentKind{
+	name: s3.NotificationKind, parse: parsed(s3.ParseNotification), check: checkDestinations, decode: s3.DecodeNotification, status: http.StatusOK,
+	initial: &s3.Notification{},
+}
 
 // testEventLimit is how long a destination may take to accept a test event.
 const testEventLimit = 5 * time.Second
 
-// putNotification sets whom a bucket tells of changes. Every destination must exist, and take a test event.
-func (f *Front) putNotification(ctx context.Context, r *s3Request) error {
-	const op = "proxy/front.putNotification"
-	bucket := cluster.Native(r.call.Bucket)
-	if _, _, err := f.bucket(ctx, bucket); err != nil {
-		return err
-	}
-	body, err := f.smallBody(r, s3.MaxSmallBody)
-	if err != nil {
-		return err
-	}
-	n, err := s3.ParseNotification(body)
-	if err != nil {
-		return err
-	}
-	r.rep.Status = http.StatusOK
-	if len(n.Rules) == 0 && !n.Bridge {
-		return f.o.Control.SetBucketConfig(ctx, r.req.ID, bucket, bucketNotification.name, nil)
-	}
-	if err := f.validate(ctx, r, n); err != nil {
-		return err
-	}
-	value, err := json.Marshal(n)
-	if err != nil {
-		return cluster.E(op, string(r.call.Bucket), cluster.KindOther, err)
-	}
-	return f.o.Control.SetBucketConfig(ctx, r.req.ID, bucket, bucketNotification.name, value)
-}
-
-// validate refuses a configuration that names a destination which does not exist, or does not take a test event.
-func (f *Front) validate(ctx context.Context, r *s3Request, n *s3.Notification) error {
-	const op = "proxy/front.validate"
+// checkDestinations refuses whom a bucket is to tell of changes when a destination does not exist, or does not take a test event.
+func checkDestinations(f *Front, ctx context.Context, r *s3Request, doc document) error {
+	const op = "proxy/front.checkDestinations"
+	n := doc.(*s3.Notification)
 	refuse := func(arn, why string) error {
 		return s3.NewFault(op, s3.InvalidArgument, "Unable to validate the following destination configurations",
 			s3.Field{Name: "ArgumentName", Value: arn}, s3.Field{Name: "ArgumentValue", Value: why})
