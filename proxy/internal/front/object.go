@@ -2,6 +2,7 @@ package front
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -13,8 +14,8 @@ import (
 // Object requests wait out changes of the map here, so that clients see latency and no errors. A request may be tried
 // again only while its body has not been consumed, and always under the same request id: the owner knows a repetition.
 const (
-	holdLimit    = 10 * time.Second      // while the map changes
-	unsureLimit  = 2 * time.Second       // while an owner, or this gateway, waits for its lease
+	holdLimit    = 10 * time.Second      // while the map changes, or is about to
+	unsureLimit  = 2 * time.Second       // while an owner that nobody could replace, or this gateway, waits for its lease
 	retryFirst   = 10 * time.Millisecond // between two tries, unless the map changes sooner
 	retryLongest = 250 * time.Millisecond
 )
@@ -114,14 +115,27 @@ func (f *Front) object(ctx context.Context, g intra.Grant, req *httpd.Request, r
 	}
 }
 
-// mayHold reports whether a request that could not be answered is worth holding: while the map changes, or has changed
-// since it was sent; else only for as long as a lease takes to come back.
+// mayHold reports whether a request that could not be answered is worth holding: while the map changes, has changed since it was
+// sent, or will change because others can take over from an owner that does not answer; else only for as long as a lease takes to
+// come back. Who is told to come back waits longer than need be, each time more.
 func (f *Front) mayHold(p place, waited time.Duration) bool {
 	now := f.o.Control.View()
-	if now.Pending() != nil || p.view != nil && now.Map().Version != p.view.Map().Version {
-		return waited < holdLimit
+	switch {
+	case now.Pending() != nil, p.view != nil && now.Map().Version != p.view.Map().Version:
+	case p.view != nil && hasHeirs(p.view.Map(), p) && f.o.Control.CheckLease() == nil:
+	default:
+		return waited < unsureLimit
 	}
-	return waited < unsureLimit
+	return waited < holdLimit
+}
+
+// hasHeirs reports whether another node could own what a request is about: a key, or, without an owner, the whole bucket.
+func hasHeirs(m *cluster.Map, p place) bool {
+	if p.owner == "" {
+		layout := int(p.bucket.ID.Layout())
+		return layout < len(m.Layouts) && m.Layouts[layout].Width() > 1
+	}
+	return slices.ContainsFunc(m.Slot(p.slot).Holders, func(h cluster.Holder) bool { return h.Node != p.owner && h.InSync })
 }
 
 // pause waits until the map changes or the time is over. It returns an error when the client is gone.
