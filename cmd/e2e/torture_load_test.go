@@ -53,6 +53,9 @@ type worker struct {
 	seen   map[string]content           // by bucket/key of shared keys: what it saw there last
 	own    map[string]map[string]*owned // by bucket and key: what only it writes
 	names  map[string][]string          // by bucket: the keys that it writes now; those in doubt are only read
+
+	chains     map[string]*chain // by key, in the bucket with versions: what only it writes
+	chainNames []string          // the keys that it writes now
 }
 
 // owned is a key that only one worker writes.
@@ -65,7 +68,7 @@ type owned struct {
 func (o *owned) may(s state) bool { return o.state == s || slices.Contains(o.doubt, s) }
 
 func (t *torture) newWorker(id int) *worker {
-	w := &worker{torture: t, id: id, random: rand.New(rand.NewPCG(t.seed, uint64(id))), seen: make(map[string]content)}
+	w := &worker{torture: t, id: id, random: rand.New(rand.NewPCG(t.seed, uint64(id))), seen: make(map[string]content), chains: make(map[string]*chain)}
 	w.own, w.names = make(map[string]map[string]*owned), make(map[string][]string)
 	for _, b := range t.buckets {
 		w.own[b] = make(map[string]*owned)
@@ -80,7 +83,9 @@ func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		bucket := w.buckets[w.random.IntN(len(w.buckets))]
 		switch p := w.random.IntN(100); {
-		case p < 52:
+		case p < 20:
+			w.versioned()
+		case p < 60:
 			w.shared(bucket)
 		case p < 93:
 			w.ownKey(bucket)

@@ -186,6 +186,7 @@ func (x *torture) begin() {
 		newBucket(x.t, x.cluster, name, copies)
 		x.buckets = append(x.buckets, name)
 	}
+	x.makeVersions()
 	x.began = time.Now()
 	ctx, cancel := context.WithCancel(context.Background())
 	x.stop = cancel
@@ -270,6 +271,8 @@ func (x *torture) readAll() {
 		through := func(f job) {
 			jobs <- func(w *worker) bool { w.only = only; return f(w) }
 		}
+		r, l := x.readVersions(func(f func(*worker) bool) { through(f) })
+		reads, lists = reads+r, lists+l
 		for _, b := range x.buckets {
 			for _, w := range x.workers {
 				for key, o := range w.own[b] {
