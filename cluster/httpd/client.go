@@ -20,7 +20,8 @@ type OutRequest struct {
 	Host   string // the Host header; the address when empty
 	Header Header // Content-Length, Transfer-Encoding, Connection and Expect are the client's own
 	// Body is read until Length bytes or io.EOF. When it is an io.Closer it is closed if the reply comes before its end,
-	// which must end a Read that waits.
+	// which must end a Read that waits. A *net.Buffers of exactly Length bytes is sent from where it lies, together with the
+	// head; it is not read, and is the caller's again when Do returns.
 	Body   io.Reader
 	Length int64 // of Body; -1 when unknown; 0 without
 }
@@ -78,7 +79,12 @@ func (c *Client) Do(ctx context.Context, addr string, out *OutRequest) (*InReply
 	in := new(InReply)
 	p.out = outHead{method: out.Method, target: out.Target, host: cmp.Or(out.Host, addr), header: &out.Header,
 		length: out.Length, expect: out.Length < 0 || out.Length > c.o.KeepLimit}
-	rf, err := p.exchange(ctx, out.Body, nil, &in.Header)
+	body := out.Body
+	var kept [][]byte
+	if b, ok := body.(*net.Buffers); ok {
+		body, kept, p.out.expect = nil, *b, false
+	}
+	rf, err := p.exchange(ctx, body, kept, &in.Header)
 	if err != nil {
 		return nil, peerError(op, addr, err)
 	}
@@ -103,16 +109,19 @@ func (c *Client) Relay(ctx context.Context, addr string, req *Request, rep *Repl
 	}
 	p.out = outHead{method: req.Method, target: req.Path, query: req.Query, hasQuery: req.HasQuery, host: req.Host,
 		header: &req.Header, extra: extra, length: req.Length}
-	var kept []byte
+	var kept [][]byte
 	body := req.Body
 	switch {
 	case req.Length == 0:
 		body = nil
 	case req.Length > 0 && req.Length <= c.o.KeepLimit && req.body != nil:
-		if kept, err = req.body.keep(req.Length); err != nil {
+		whole, err := req.body.keep(req.Length)
+		if err != nil {
 			c.give(p)
 			return err
 		}
+		body, p.whole[0] = nil, whole
+		kept = p.whole[:]
 	default:
 		p.out.expect = true
 	}

@@ -69,6 +69,10 @@ func TestClientDo(t *testing.T) {
 	large := strings.Repeat("x", 300_000)
 	f(OutRequest{Method: "POST", Target: "/x", Host: "h", Body: strings.NewReader(large), Length: 300_000}, 200, "POST /x? host=h len=300000 body="+large)
 	f(OutRequest{Method: "POST", Target: "/x", Host: "h", Body: strings.NewReader(large), Length: -1}, 200, "POST /x? host=h len=-1 body="+large)
+	pieces := net.Buffers{[]byte("ab"), nil, []byte(large)}
+	for range 2 { // it stays as it is
+		f(OutRequest{Method: "POST", Target: "/x", Host: "h", Body: &pieces, Length: 300_002}, 200, "POST /x? host=h len=300002 body=ab"+large)
+	}
 	f(OutRequest{Method: "GET", Target: "/stream"}, 200, "streamed")
 	f(OutRequest{Method: "HEAD", Target: "/stream"}, 200, "")
 	if n := len(ts.connections()); n != 1 {
@@ -97,6 +101,13 @@ func TestClientEarlyReply(t *testing.T) {
 			t.Fatal(in.Status, got)
 		}
 		pr.Close()
+		pieces := net.Buffers{make([]byte, 8<<20)}
+		if in, err = c.Do(context.Background(), ts.addr, &OutRequest{Method: "PUT", Target: "/", Header: header, Body: &pieces, Length: 8 << 20}); err != nil {
+			t.Fatal(err)
+		}
+		if got := in.readAll(t); in.Status != 403 || got != "t: early\n" {
+			t.Fatal(in.Status, got)
+		}
 	}
 }
 

@@ -37,7 +37,8 @@ type peer struct {
 	br     *bufio.Reader // during an exchange
 	wpace  pace
 	buf    []byte      // the head that is sent
-	vec    [2][]byte   // head and small body, sent at once
+	whole  [1][]byte   // a body that lies in one piece
+	vec    [][]byte    // head and body, sent at once
 	bufs   net.Buffers // over vec
 	since  time.Time   // idle since
 
@@ -75,9 +76,9 @@ type replyFrame struct {
 	close  bool // the connection ends with it
 }
 
-// exchange sends the request p.out and reads the head of the reply into h. A kept body goes with the head; any other is
-// sent by a goroutine of its own, while this one waits for the reply, so an early one is seen at once.
-func (p *peer) exchange(ctx context.Context, body io.Reader, kept []byte, h *Header) (replyFrame, error) {
+// exchange sends the request p.out and reads the head of the reply into h. A body that is kept in memory goes with the head;
+// any other is sent by a goroutine of its own, while this one waits for the reply, so an early one is seen at once.
+func (p *peer) exchange(ctx context.Context, body io.Reader, kept [][]byte, h *Header) (replyFrame, error) {
 	p.broken = false
 	p.br = peerReaders.Get().(*bufio.Reader)
 	p.br.Reset(&p.src)
@@ -121,7 +122,7 @@ func (p *peer) freeReader() {
 	p.br = nil
 }
 
-func (p *peer) send(body io.Reader, kept []byte, h *Header) (replyFrame, error) {
+func (p *peer) send(body io.Reader, kept [][]byte, h *Header) (replyFrame, error) {
 	p.wpace.reset()
 	p.buildHead()
 	if err := p.write(kept); err != nil {
@@ -132,7 +133,7 @@ func (p *peer) send(body io.Reader, kept []byte, h *Header) (replyFrame, error) 
 		}
 		return replyFrame{}, err
 	}
-	if body == nil || kept != nil {
+	if body == nil {
 		return p.readFinalHead(h)
 	}
 	if p.out.expect {
@@ -230,15 +231,18 @@ func isOption(connection, name string) bool {
 }
 
 // write sends the head, and a kept body with it.
-func (p *peer) write(kept []byte) error {
+func (p *peer) write(kept [][]byte) error {
 	if len(kept) == 0 {
 		began := p.wpace.before()
 		n, err := p.nc.Write(p.buf)
 		return p.wpace.after(began, n, err)
 	}
-	p.vec = [2][]byte{p.buf, kept}
-	p.bufs = p.vec[:]
-	defer func() { p.vec = [2][]byte{} }()
+	p.vec = append(append(p.vec[:0], p.buf), kept...)
+	p.bufs = p.vec
+	defer func() {
+		clear(p.vec)
+		p.whole[0] = nil
+	}()
 	for len(p.bufs) > 0 {
 		began := p.wpace.before()
 		n, err := p.bufs.WriteTo(p.nc)

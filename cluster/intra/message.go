@@ -1,11 +1,11 @@
 package intra
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"net"
 	"net/http"
 
 	"github.com/tinylib/msgp/msgp"
@@ -65,13 +65,15 @@ func (m *Messenger) open(ctx context.Context, to cluster.Node, path string, in m
 func (m *Messenger) post(ctx context.Context, to cluster.NodeID, addr, path string, g *Grant, body []byte) (*httpd.InReply, error) {
 	sum := sha256.Sum256(body)
 	g.Payload = Payload{SHA256: hex.EncodeToString(sum[:]), Length: int64(len(body))}
-	request := httpd.NewRequest(http.MethodPost, path, bytes.NewReader(body), int64(len(body)), "Content-Type", contentType)
+	request := httpd.NewRequest(http.MethodPost, path, &net.Buffers{body}, int64(len(body)), "Content-Type", contentType)
 	return m.send(ctx, to, addr, g, request)
 }
 
 // Stream sends a body that no hash is known of before; the receiver says what it got. The grant tells what the body is.
-func (m *Messenger) Stream(ctx context.Context, to cluster.Node, g *Grant, target string, body io.Reader, out msgp.Unmarshaler) error {
-	request := httpd.NewRequest(http.MethodPost, target, body, -1)
+// length is -1 when it is unknown; a *net.Buffers of that length is sent from where it lies, and not used any more when Stream
+// returns.
+func (m *Messenger) Stream(ctx context.Context, to cluster.Node, g *Grant, target string, body io.Reader, length int64, out msgp.Unmarshaler) error {
+	request := httpd.NewRequest(http.MethodPost, target, body, length)
 	reply, err := m.send(ctx, to.ID, to.IntraAddr, g, request)
 	if err != nil {
 		return err

@@ -331,6 +331,59 @@ func TestMemoryOfExtentsIsBounded(t *testing.T) {
 	}
 }
 
+// TestLend: what is lent is what was written, and stays when the writer is sealed or aborted, also while others write.
+func TestLend(t *testing.T) {
+	_, d := fresh(t, smallOptions())
+	ctx := context.Background()
+	for _, size := range []int64{1, 1000, smallBuffer - headerSize, smallBuffer, largeBuffer} {
+		if size > d.o.ExtentMax {
+			continue
+		}
+		for _, seal := range []bool{true, false} {
+			w, err := d.Create(ctx, size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := content(uint64(size), int(size))
+			if _, err := w.Write(want); err != nil {
+				t.Fatal(err)
+			}
+			lent := w.Lend()
+			if !w.Holds() || !bytes.Equal(bytes.Join(lent, nil), want) {
+				t.Fatalf("of %d bytes others are lent", size)
+			}
+			if seal {
+				p, err := w.Seal(ctx, []byte("record"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantData(t, d, p, want)
+			}
+			w.Abort()
+			mustPut(t, d, content(9, int(size)), size)
+			if !bytes.Equal(bytes.Join(lent, nil), want) {
+				t.Fatalf("%d lent bytes have changed", size)
+			}
+			w.Return()
+			w.Return()
+			if held := d.buffers.held.Load(); held != 0 {
+				t.Fatalf("%d bytes of buffers are held", held)
+			}
+		}
+	}
+	for _, size := range []int64{0, -1, d.o.ExtentMax + 1} {
+		w, err := d.Create(ctx, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Holds() != (size == 0) || w.Lend() != nil {
+			t.Errorf("%d bytes: holds %v", size, w.Holds())
+		}
+		w.Abort()
+		w.Return()
+	}
+}
+
 func TestFreedBytesStayWhileTheyAreRead(t *testing.T) {
 	var freed []Place
 	o := smallOptions()

@@ -26,6 +26,7 @@ type Writer struct {
 	ended    bool
 
 	held [][]byte // of an extent: the first begins with room for the header
+	lent bool     // somebody reads what is held: it stays also when the writer is ended
 
 	blob    *blobFile
 	buffer  []byte // of a blob: what is not written yet
@@ -340,7 +341,38 @@ func (w *Writer) Abort() {
 	}
 }
 
+// Holds reports whether the bytes will lie in memory until Seal: their number is declared, and an extent can have it.
+func (w *Writer) Holds() bool { return w.declared >= 0 && w.declared <= w.d.o.ExtentMax }
+
+// Lend returns what was appended, in pieces, for somebody who sends it elsewhere, also while Seal runs; nil when there is nothing, or not all
+// of it is in memory. The pieces must not be changed. They stay until Return, which must follow, after Seal or Abort.
+func (w *Writer) Lend() [][]byte {
+	if w.ended || w.err != nil || w.blob != nil || w.size == 0 {
+		return nil
+	}
+	w.lent = true
+	pieces := make([][]byte, 0, len(w.held))
+	for i, b := range w.held {
+		if i == 0 {
+			b = b[headerSize:]
+		}
+		pieces = append(pieces, b)
+	}
+	return pieces
+}
+
+// Return ends a Lend: nobody reads the pieces any more. Without one it does nothing.
+func (w *Writer) Return() {
+	if w.lent {
+		w.lent = false
+		w.dropHeld()
+	}
+}
+
 func (w *Writer) dropHeld() {
+	if w.lent {
+		return
+	}
 	for _, b := range w.held {
 		w.d.buffers.giveBack(b)
 	}

@@ -21,7 +21,7 @@ func (x *Index) Peek(ref Ref, hidden func(cluster.Generation) bool) (*Record, er
 
 func (x *Index) get(op string, ref Ref, hidden func(cluster.Generation) bool, data bool) (*Record, error) {
 	var found *Record
-	err := x.generations(op, ref, func(r Ref, read reader) (bool, error) {
+	err := x.generations(op, []Ref{ref}, func(r Ref, read reader) (bool, error) {
 		if hidden != nil && hidden(r.Generation) {
 			return true, nil
 		}
@@ -54,10 +54,10 @@ func (x *Index) InDoubt(ref Ref) (bool, error) {
 	})
 }
 
-// Generations returns every generation of a record, newest first.
-func (x *Index) Generations(ref Ref) ([]*Record, error) {
+// Generations returns every generation of some records, each record's newest first. Several in one call cost less than a call for each.
+func (x *Index) Generations(refs ...Ref) ([]*Record, error) {
 	var all []*Record
-	err := x.generations("meta.Generations", ref, func(_ Ref, read reader) (bool, error) {
+	err := x.generations("meta.Generations", refs, func(_ Ref, read reader) (bool, error) {
 		r, err := read(true)
 		all = append(all, r)
 		return true, err
@@ -86,29 +86,31 @@ func (x *Index) Parts(r *Record) ([]Part, error) {
 	return m.Parts, nil
 }
 
-// generations calls visit for each generation of a record, newest first, until it returns false or an error.
-func (x *Index) generations(op string, ref Ref, visit func(Ref, reader) (bool, error)) error {
+// generations calls visit for each generation of some records, each record's newest first, until it returns false or an error.
+func (x *Index) generations(op string, refs []Ref, visit func(Ref, reader) (bool, error)) error {
 	if err := x.Err(); err != nil {
 		return err
 	}
 	var room [256]byte
-	group := ref.appendGroup(room[:0])
 	it, err := x.db.NewIter(&pebble.IterOptions{UseL6Filters: true}) // a PUT of a new key asks, too: absent must be cheap
 	if err != nil {
 		return x.failed(op, err)
 	}
 	defer x.release.later(it)
-	for ok := it.SeekPrefixGE(group); ok && bytes.HasPrefix(it.Key(), group); ok = it.Next() {
-		more, err := x.visit(op, it, visit)
-		if err != nil {
-			return err
+	for i := range refs {
+		group := refs[i].appendGroup(room[:0])
+		for ok := it.SeekPrefixGE(group); ok && bytes.HasPrefix(it.Key(), group); ok = it.Next() {
+			more, err := x.visit(op, it, visit)
+			if err != nil {
+				return err
+			}
+			if !more {
+				return x.Err()
+			}
 		}
-		if !more {
-			return x.Err()
+		if err := it.Error(); err != nil {
+			return x.failed(op, err)
 		}
-	}
-	if err := it.Error(); err != nil {
-		return x.failed(op, err)
 	}
 	return x.Err()
 }

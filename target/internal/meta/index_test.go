@@ -115,6 +115,10 @@ func TestGet(t *testing.T) {
 	}
 	wantRecord(t, all[0], r2)
 	wantRecord(t, all[1], r1)
+	if all, err = x.Generations(Ref{Kind: Tombstone, Bucket: 1, Key: "nothing"}, r1.Ref, Ref{Kind: Current, Bucket: 1, Key: "nothing"}, r1.Ref); err != nil || len(all) != 4 {
+		t.Fatalf("%d generations of several records, %v", len(all), err)
+	}
+	wantRecord(t, all[2], r2)
 	commit(t, x, func(b *Batch) { b.Delete(r2) })
 	if got, err = x.Get(r1.Ref, nil); err != nil {
 		t.Fatal(err)

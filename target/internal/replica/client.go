@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 
 	"github.com/tinylib/msgp/msgp"
@@ -68,7 +69,13 @@ func (c *Client) Stage(ctx context.Context, to cluster.NodeID, r *store.StageReq
 	g := &intra.Grant{BucketID: r.Bucket, Key: r.Key, MapVersion: r.Version}
 	target := fmt.Sprintf("%s?size=%d&incarnation=%s", pathStage, r.Size, strconv.FormatUint(uint64(r.Incarnation), 10))
 	var out staged
-	err = c.messenger.Stream(ctx, n, g, target, &frames{body: r.Body, footer: r.Footer}, &out)
+	body, length := io.Reader(&frames{body: r.Body, footer: r.Footer}), int64(-1)
+	if held, ok := r.Body.(*net.Buffers); ok {
+		if body, length, err = inFrames(*held, r.Footer); err != nil {
+			return store.Staged{}, err
+		}
+	}
+	err = c.messenger.Stream(ctx, n, g, target, body, length, &out)
 	return store.Staged(out), err
 }
 

@@ -1,10 +1,10 @@
 package replica
 
 import (
-	"bufio"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net"
 
 	"github.com/aisle-store/aisle/cluster"
 )
@@ -66,14 +66,43 @@ func (f *frames) Close() error {
 	return nil
 }
 
-// unframed is the body within frames.
+// inFrames makes frames of a body that lies in memory: one of each piece, without copying it.
+func inFrames(pieces net.Buffers, footer func() ([]byte, error)) (all *net.Buffers, length int64, err error) {
+	text, err := footer()
+	if err != nil {
+		return nil, 0, err
+	}
+	framed := make(net.Buffers, 0, 2*len(pieces)+2)
+	heads := make([]byte, 0, frameHead*(len(pieces)+2))
+	add := func(pieces ...[]byte) {
+		for _, p := range pieces {
+			framed = append(framed, p)
+			length += int64(len(p))
+		}
+	}
+	head := func(n int) []byte {
+		heads = binary.BigEndian.AppendUint32(heads, uint32(n))
+		return heads[len(heads)-frameHead:]
+	}
+	for _, p := range pieces {
+		for len(p) > 0 {
+			n := min(len(p), maxFrame)
+			add(head(n), p[:n])
+			p = p[n:]
+		}
+	}
+	add(head(0), head(len(text)), text)
+	return &framed, length, nil
+}
+
+// unframed is the body within frames. It reads from a connection's buffer, so heads cost nothing.
 type unframed struct {
-	in   *bufio.Reader
+	in   io.Reader
 	left int // of the frame
 	end  bool
 }
 
-func newUnframed(r io.Reader) *unframed { return &unframed{in: bufio.NewReaderSize(r, 64<<10)} }
+func newUnframed(r io.Reader) *unframed { return &unframed{in: r} }
 
 // Read implements io.Reader.
 func (u *unframed) Read(p []byte) (int, error) {

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"net"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -217,15 +220,21 @@ func TestStage(t *testing.T) {
 	n, c := newNetwork(t)
 	ctx := context.Background()
 	n.h.answer = store.Staged{Token: 5, Length: 6, Sum: 7}
-	for _, size := range []int{0, 1, 100_000, 3_000_000} {
+	bodies := map[string]func([]byte) io.Reader{
+		"read":    func(b []byte) io.Reader { return iotest.HalfReader(bytes.NewReader(b)) },
+		"held":    func(b []byte) io.Reader { return &net.Buffers{b} },
+		"in many": func(b []byte) io.Reader { return &net.Buffers{b[:len(b)/3], nil, b[len(b)/3:]} },
+	}
+	for i := range 4 * len(bodies) {
+		size, how := []int{0, 1, 100_000, 3_000_000}[i%4], slices.Sorted(maps.Keys(bodies))[i/4]
 		want := bytes.Repeat([]byte{7}, size)
 		r := &store.StageRequest{
-			Sender: from1, Bucket: 11, Key: "a/\x00?&", Size: int64(size), Body: iotest.HalfReader(bytes.NewReader(want)),
+			Sender: from1, Bucket: 11, Key: "a/\x00?&", Size: int64(size), Body: bodies[how](want),
 			Footer: func() ([]byte, error) { return []byte("footer"), nil },
 		}
 		got, err := c.Stage(ctx, "t2", r)
 		if err != nil || got != n.h.answer || !bytes.Equal(n.h.body, want) || string(n.h.footer) != "footer" {
-			t.Fatalf("%d bytes: %+v, %v, %d arrived, %q", size, got, err, len(n.h.body), n.h.footer)
+			t.Fatalf("%d bytes %s: %+v, %v, %d arrived, %q", size, how, got, err, len(n.h.body), n.h.footer)
 		}
 		asked := n.h.asked.(*store.StageRequest)
 		if asked.Sender != from1 || asked.Key != r.Key || asked.Bucket != 11 || asked.Size != int64(size) {
@@ -237,10 +246,14 @@ func TestStage(t *testing.T) {
 	if !errors.Is(err, broken) {
 		t.Fatalf("a body that breaks off: %v", err)
 	}
-	for cut := range 19 { // a stream that was cut anywhere is not a body
+	for i := range 2 * 19 { // a stream that was cut anywhere is not a body
+		cut, body := i/2, io.Reader(strings.NewReader("body"))
+		if i%2 == 1 {
+			body = &net.Buffers{[]byte("body")}
+		}
 		n.change = func(b []byte) []byte { return b[:cut] }
 		_, err := c.Stage(ctx, "t2", &store.StageRequest{
-			Sender: from1, Size: -1, Body: strings.NewReader("body"), Footer: func() ([]byte, error) { return []byte("foot"), nil },
+			Sender: from1, Size: -1, Body: body, Footer: func() ([]byte, error) { return []byte("foot"), nil },
 		})
 		if err == nil {
 			t.Fatalf("a stream of %d bytes is taken for whole", cut)

@@ -257,14 +257,14 @@ func (m *mountpath) line(ref meta.Ref) ([]*meta.Record, error) {
 	case meta.Upload, meta.UploadTombstone:
 		kinds = []meta.Kind{meta.Upload, meta.UploadTombstone}
 	}
-	var all []*meta.Record
-	for _, kind := range kinds {
-		ref.Kind = kind
-		of, err := m.index.Generations(ref)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, of...)
+	refs := make([]meta.Ref, len(kinds))
+	for i, kind := range kinds {
+		refs[i] = ref
+		refs[i].Kind = kind
+	}
+	all, err := m.index.Generations(refs...)
+	if err != nil {
+		return nil, err
 	}
 	slices.SortFunc(all, newestFirst)
 	return all, nil
@@ -500,23 +500,21 @@ func (m *mountpath) unnamed(key meta.Ref, removed, added []*meta.Record) ([]disk
 	if len(places) == 0 {
 		return nil, nil
 	}
-	others, err := m.index.Generations(meta.Ref{Kind: meta.Current, Bucket: key.Bucket, Key: key.Key})
+	refs := []meta.Ref{{Kind: meta.Current, Bucket: key.Bucket, Key: key.Key}}
+	for _, r := range removed { // it may have become a version that is not current, or been one
+		refs = append(refs, meta.Ref{Kind: meta.Noncurrent, Bucket: key.Bucket, Key: key.Key, Version: r.KeyVersion()})
+	}
+	others, err := m.index.Generations(refs...)
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range removed { // it may have become a version that is not current, or been one
-		version := meta.Ref{Kind: meta.Noncurrent, Bucket: key.Bucket, Key: key.Key, Version: r.KeyVersion()}
-		of, err := m.index.Generations(version)
-		if err != nil {
-			return nil, err
+	if slices.ContainsFunc(removed, sharesParts) {
+		for part, err := range m.index.Scan(context.Background(), meta.Range{Kind: meta.UploadPart, Bucket: key.Bucket, Key: key.Key}).All() {
+			if err != nil {
+				return nil, err
+			}
+			others = append(others, part)
 		}
-		others = append(others, of...)
-	}
-	for part, err := range m.index.Scan(context.Background(), meta.Range{Kind: meta.UploadPart, Bucket: key.Bucket, Key: key.Key}).All() {
-		if err != nil {
-			return nil, err
-		}
-		others = append(others, part)
 	}
 	stays := make(map[disk.Place]bool)
 	for _, r := range slices.Concat(others, added) {
@@ -532,6 +530,11 @@ func (m *mountpath) unnamed(key meta.Ref, removed, added []*meta.Record) ([]disk
 		}
 	}
 	return slices.DeleteFunc(places, func(p disk.Place) bool { return stays[p] }), nil
+}
+
+// sharesParts reports whether the bytes of a record may be those of parts of uploads, too: an object's that was made of parts are.
+func sharesParts(r *meta.Record) bool {
+	return r.Kind != meta.Current && r.Kind != meta.Noncurrent || r.PartCount > 0
 }
 
 // Decide takes notice of what the owner decided. It is not synced: what a crash undoes is decided again when it matters.
@@ -615,33 +618,58 @@ func (m *mountpath) carryOut(job cleanup) error {
 // replaced. A generation that is not here changes nothing.
 func (m *mountpath) decision(d *Decision) (cleanup, error) {
 	job := cleanup{id: ident{bucket: d.Refs[0].Bucket, key: d.Refs[0].Key}}
-	here, err := m.exact(d.Refs)
-	if err != nil {
-		return job, err
+	decide := m.accept
+	if d.Drop {
+		decide = m.reject
 	}
-	for _, r := range here {
-		if !d.Drop {
-			job.settle = append(job.settle, r.Ref)
-			replaced, err := m.replacedBy(r.Ref)
-			if err != nil {
-				return job, err
-			}
-			job.remove = append(job.remove, replaced...)
-			continue
-		}
-		doubt, err := m.index.InDoubt(r.Ref)
-		if err != nil {
+	for _, ref := range d.Refs {
+		if err := decide(ref, &job); err != nil {
 			return job, err
-		}
-		if doubt {
-			job.remove = append(job.remove, r)
 		}
 	}
 	for _, r := range job.remove {
 		job.settle = append(job.settle, r.Ref)
 	}
+	var err error
 	job.free, err = m.unnamed(d.Refs[0], job.remove, nil)
 	return job, err
+}
+
+// accept settles a record that is visible, and removes what it replaced.
+func (m *mountpath) accept(ref meta.Ref, job *cleanup) error {
+	if ref.Kind == meta.UploadTombstone {
+		here, err := m.exact([]meta.Ref{ref})
+		if err != nil || len(here) == 0 {
+			return err
+		}
+		of, err := m.replacedBy(ref)
+		job.settle, job.remove = append(job.settle, ref), append(job.remove, of...)
+		return err
+	}
+	line, err := m.line(ref)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(line, func(r *meta.Record) bool { return r.Ref == ref })
+	if at < 0 {
+		return nil
+	}
+	job.settle = append(job.settle, ref)
+	job.remove = append(job.remove, below(line, ref)...)
+	return nil
+}
+
+// reject removes a record that is in doubt.
+func (m *mountpath) reject(ref meta.Ref, job *cleanup) error {
+	here, err := m.exact([]meta.Ref{ref})
+	if err != nil || len(here) == 0 {
+		return err
+	}
+	doubt, err := m.index.InDoubt(ref)
+	if doubt {
+		job.remove = append(job.remove, here...)
+	}
+	return err
 }
 
 // replacedBy returns what goes when a record is visible: older generations, and with the end of an upload all of it.
@@ -650,7 +678,12 @@ func (m *mountpath) replacedBy(ref meta.Ref) ([]*meta.Record, error) {
 		return uploadRecords(context.Background(), m.index, ref)
 	}
 	line, err := m.line(ref)
-	return slices.DeleteFunc(line, func(r *meta.Record) bool { return !r.Generation.Less(ref.Generation) }), err
+	return below(line, ref), err
+}
+
+// below returns those records of a line that are older than one of them.
+func below(line []*meta.Record, ref meta.Ref) []*meta.Record {
+	return slices.DeleteFunc(line, func(r *meta.Record) bool { return !r.Generation.Less(ref.Generation) })
 }
 
 // Doubts returns which generations of some keys are here. Its answer is final for all writes of earlier epochs: this node

@@ -64,7 +64,8 @@ type StageRequest struct {
 	Bucket cluster.BucketID
 	Key    cluster.ObjectKey
 	Size   int64 // -1: unknown
-	Body   io.Reader
+	// Body may be a *net.Buffers: then all of it lies in memory, where it stays as it is until Stage returns.
+	Body io.Reader
 	// Footer returns, once Body has ended, the record to be kept beside the bytes for salvage.
 	Footer func() ([]byte, error)
 }

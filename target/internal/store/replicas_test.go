@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -220,6 +221,12 @@ func TestUploadMoves(t *testing.T) {
 
 // TestBytesSentLater: bytes that did not arrive while they were received are sent from the owner's place.
 func TestBytesSentLater(t *testing.T) {
+	for _, size := range []int{50_000, 300_000} { // sent when it is whole, and while it comes
+		t.Run(fmt.Sprint(size), func(t *testing.T) { bytesSentLater(t, size) })
+	}
+}
+
+func bytesSentLater(t *testing.T, size int) {
 	s := newSeveral(t, 2, 2, nil)
 	key := s.owned("t1", 0)
 	failed := false
@@ -230,9 +237,9 @@ func TestBytesSentLater(t *testing.T) {
 		}
 		return nil
 	})
-	want := pattern(1, 300_000)
+	want := pattern(1, size)
 	s.put(key, want)
-	if got := s.holders(key); len(got) != 2 {
+	if got := s.holders(key); len(got) != 2 || !failed {
 		t.Fatalf("a holder was taken out: %v", got)
 	}
 	s.crash("t1")
@@ -240,6 +247,41 @@ func TestBytesSentLater(t *testing.T) {
 	if got := s.get(key); !bytes.Equal(got, want) {
 		t.Fatal("other bytes")
 	}
+}
+
+// TestSentOnce: a body goes to each other holder once, and one that lies in memory does not when it is refused.
+func TestSentOnce(t *testing.T) {
+	s := newSeveral(t, 3, 3, nil)
+	key := s.owned("t1", 0)
+	var stages, prepares atomic.Int64
+	s.setFault(func(_, _ cluster.NodeID, m string) error {
+		switch m {
+		case "stage":
+			stages.Add(1)
+		case "prepare":
+			prepares.Add(1)
+		}
+		return nil
+	})
+	for _, size := range []int{50_000, 100_000, 300_000} {
+		stages.Store(0)
+		prepares.Store(0)
+		p, call := s.at(key, "")
+		r := &PutRequest{Call: call, Bucket: s.bucket, Key: cluster.ObjectKey(key), Body: bytes.NewReader(pattern(1, size)), Size: int64(size)}
+		r.Expect = Sums{{Type: cluster.ChecksumMD5, Value: make([]byte, 16)}}
+		if _, err := p.store.Put(context.Background(), r); !cluster.Is(err, cluster.KindChecksum) {
+			t.Fatalf("%d bytes that are not those: %v", size, err)
+		}
+		if n := stages.Load(); size <= 100_000 && n > 0 || prepares.Load() > 0 {
+			t.Errorf("%d bytes that are refused were sent %d times", size, n)
+		}
+		stages.Store(0)
+		s.put(key, pattern(2, size))
+		if n := stages.Load(); n != 2 || prepares.Load() != 2 {
+			t.Errorf("%d bytes were sent %d times, and prepared %d times, to two holders", size, n, prepares.Load())
+		}
+	}
+	s.wantCopies(key, meta.Current)
 }
 
 // TestOwnerDies crashes the owner at every message of a write: what was acknowledged is there, what was not is there whole or

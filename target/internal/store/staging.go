@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,12 +23,15 @@ const laneStall = 5 * time.Second
 
 var errStalled = errors.New("the holder took no bytes for too long")
 
-// staging sends a body to the other holders of its slot while the owner receives it. Nothing is buffered: who is slow slows
-// the body down.
+// staging sends a body to the other holders of its slot. One that lies in memory until it is sealed goes to them then, at once and from
+// there, while it is made durable here. Any other goes while the owner receives it, and nothing of it is buffered: who is slow slows the body down.
 type staging struct {
+	store  *Store
+	ctx    context.Context // of the calls
+	cancel context.CancelFunc
 	lanes  []*lane
 	work   sync.WaitGroup
-	cancel context.CancelFunc
+	late   bool   // the body goes when it is whole
 	crc    uint32 // of a body that goes whole to all
 	size   int64
 	full   error // a holder in sync has no space: the write cannot be made
@@ -34,48 +39,71 @@ type staging struct {
 
 // lane is one holder's part of a staging.
 type lane struct {
-	to     cluster.NodeID
-	inSync bool
-	shard  uint8 // that the holder gets; 0 for all when a body goes whole to all
-	in     *io.PipeWriter
-	out    *io.PipeReader
-	stall  *time.Timer
-	crc    uint32 // of what was sent
-	size   int64
-	footer []byte // set before the body ends
-	staged Staged
-	err    error // of the write side; of the call once work is done
-	failed bool
+	to      cluster.NodeID
+	inSync  bool
+	shard   uint8 // that the holder gets; 0 for all when a body goes whole to all
+	request StageRequest
+	in      *io.PipeWriter // nil: the body goes when it is whole
+	out     *io.PipeReader
+	stall   *time.Timer
+	crc     uint32 // of what was sent
+	size    int64
+	footer  []byte // set before the body ends
+	staged  Staged
+	err     error // of the write side; of the call once work is done
+	failed  bool
 }
 
 // stageBody begins to send a body, or the shards of one, to the other holders of a slot; nil when there are none. Each gets
-// size bytes; -1: unknown.
-func (s *Store) stageBody(ctx context.Context, m *cluster.Map, n name, coding *meta.Coding, size int64) *staging {
+// size bytes; -1: unknown. late says that the body is given to end when it is whole.
+func (s *Store) stageBody(ctx context.Context, m *cluster.Map, n name, coding *meta.Coding, size int64, late bool) *staging {
 	st := m.Slot(n.slot())
 	if len(st.Holders) < 2 || st.Owner() != s.o.Node {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	g := &staging{cancel: cancel}
+	g := &staging{store: s, late: late}
+	g.ctx, g.cancel = context.WithCancel(ctx)
 	for _, h := range st.Holders[1:] {
 		if coding != nil && int(h.Shard) >= coding.Data+coding.Parity {
 			continue
 		}
 		l := &lane{to: h.Node, inSync: h.InSync, shard: h.Shard}
-		l.out, l.in = io.Pipe()
-		l.stall = time.AfterFunc(laneStall, func() { l.out.CloseWithError(errStalled) })
-		g.lanes = append(g.lanes, l)
-		request := &StageRequest{
-			Sender: s.sender(m, h.Node), Bucket: n.bucket.ID, Key: n.key, Size: size, Body: l.out,
+		l.request = StageRequest{
+			Sender: s.sender(m, h.Node), Bucket: n.bucket.ID, Key: n.key, Size: size,
 			Footer: func() ([]byte, error) { return l.footer, nil },
 		}
-		g.work.Go(func() {
-			staged, err := s.peers.Stage(ctx, l.to, request)
-			l.out.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // nobody takes any more
-			l.staged, l.err = staged, err
-		})
+		g.lanes = append(g.lanes, l)
+		if !late {
+			g.begin(l)
+		}
 	}
 	return g
+}
+
+// begin sends to a holder what is written to its lane from now on.
+func (g *staging) begin(l *lane) {
+	l.out, l.in = io.Pipe()
+	l.stall = time.AfterFunc(laneStall, func() { l.out.CloseWithError(errStalled) })
+	l.request.Body = l.out
+	g.work.Go(func() {
+		staged, err := g.store.peers.Stage(g.ctx, l.to, &l.request)
+		l.out.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // nobody takes any more
+		l.staged, l.err = staged, err
+	})
+}
+
+// send sends a whole body, in pieces that stay where they are until work is done, to every holder.
+func (g *staging) send(pieces [][]byte) {
+	for _, p := range pieces {
+		g.crc = crc32.Update(g.crc, castagnoli, p)
+		g.size += int64(len(p))
+	}
+	for _, l := range g.lanes {
+		l.crc, l.size = g.crc, g.size
+		body := net.Buffers(slices.Clone(pieces))
+		l.request.Body = &body
+		g.work.Go(func() { l.staged, l.err = g.store.peers.Stage(g.ctx, l.to, &l.request) })
+	}
 }
 
 // sender is this node as the sender of a message to another.
@@ -146,21 +174,32 @@ func (g *staging) refuse(l *lane, err error) {
 // abort ends the lanes without their bytes. After finish it does nothing, so it can be deferred.
 func (g *staging) abort() {
 	for _, l := range g.lanes {
-		l.stall.Stop()
-		l.in.CloseWithError(io.ErrUnexpectedEOF)
+		if l.in != nil {
+			l.stall.Stop()
+			l.in.CloseWithError(io.ErrUnexpectedEOF)
+		}
 	}
 	g.cancel()
 	g.work.Wait()
 }
 
-// end tells the lanes that the body has ended, and with which record. finish must follow.
-func (g *staging) end(footer func(shard uint8) ([]byte, error)) error {
+// end tells the lanes that the body has ended, and with which record, or sends it: whole is asked for a body that goes now. It may not be in memory
+// after all; then the holders get it when they miss it. finish must follow.
+func (g *staging) end(footer func(shard uint8) ([]byte, error), whole func() [][]byte) error {
 	for _, l := range g.lanes {
 		var err error
 		if l.footer, err = footer(l.shard); err != nil {
 			return err
 		}
-		l.in.Close()
+		if l.in != nil {
+			l.in.Close()
+		}
+	}
+	if !g.late {
+		return nil
+	}
+	if pieces := whole(); pieces != nil {
+		g.send(pieces)
 	}
 	return nil
 }
@@ -180,7 +219,7 @@ func (g *staging) finish() map[cluster.NodeID]sent {
 	tokens := make(map[cluster.NodeID]sent, len(g.lanes))
 	for _, l := range g.lanes {
 		g.refuse(l, l.err)
-		if !l.failed && l.err == nil && l.staged.Length == l.size && l.staged.Sum == l.crc {
+		if l.size > 0 && !l.failed && l.err == nil && l.staged.Length == l.size && l.staged.Sum == l.crc {
 			tokens[l.to] = sent{l.staged.Token, l.shard}
 		}
 	}
@@ -221,7 +260,8 @@ func (s *Store) outlet(ctx context.Context, m *mountpath, n name, src *source, s
 		return nil, err
 	}
 	if s.council != nil {
-		o.others = s.stageBody(ctx, s.council.Map(), n, o.coding, here)
+		late := o.coding == nil && o.w.Holds()
+		o.others = s.stageBody(ctx, s.council.Map(), n, o.coding, here, late)
 	}
 	return o, nil
 }
@@ -250,7 +290,7 @@ func (o *outlet) take(src io.Reader) error {
 	case o.coding != nil:
 		_, err := o.code.Encode(src, o.put)
 		return err
-	case o.others != nil:
+	case o.others != nil && !o.others.late:
 		src = o.others.tee(src)
 	}
 	_, err := io.Copy(o.w, src)
@@ -278,6 +318,7 @@ func (o *outlet) abort() {
 	}
 	if o.w != nil {
 		o.w.Abort()
+		o.w.Return()
 	}
 }
 
@@ -293,7 +334,7 @@ func (o *outlet) seal(ctx context.Context, b *body, record *meta.Record) error {
 				return footer, nil
 			}
 			return meta.EncodeFooter(asHolder(record, shard))
-		})
+		}, func() [][]byte { return o.w.Lend() })
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	tellLinger = 5 * time.Millisecond   // how long decisions gather
+	tellLinger = 25 * time.Millisecond  // how long decisions gather
 	tellPause  = 100 * time.Millisecond // before decisions are sent again
 	tellTries  = 100                    // then the holder is left to find out
 	tellMost   = 1 << 16                // so many wait for one holder; older ones are left to be overtaken
