@@ -113,6 +113,15 @@ func ValidateBucketName(name BucketName) error {
 	return nil
 }
 
+// ValidateNewBucketName is ValidateBucketName for a bucket that is to be made: what stands between periods begins and ends with a letter
+// or digit, or the bucket could not be a host.
+func ValidateNewBucketName(name BucketName) error {
+	if s := string(name); strings.Contains(s, ".-") || strings.Contains(s, "-.") {
+		return fmt.Errorf("bucket name %q has a period beside a hyphen", s)
+	}
+	return ValidateBucketName(name)
+}
+
 func looksLikeIPv4(s string) bool {
 	parts := strings.Split(s, ".")
 	if len(parts) != 4 {

@@ -40,6 +40,12 @@ func TestValidateBucketName(t *testing.T) {
 			t.Errorf("%q is accepted", name)
 		}
 	}
+	for name, ok := range map[BucketName]bool{"a.b-c.9": true, "foo.-bar": false, "foo-.bar": false, "a..b": false} {
+		if err := ValidateNewBucketName(name); (err == nil) != ok {
+			t.Errorf("new bucket %q: %v", name, err)
+		}
+	}
+	good("a.-b")
 	good("abc")
 	good("a.b-c.9")
 	good("1.2.3")

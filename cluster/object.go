@@ -41,8 +41,9 @@ type Entry struct {
 	Checksum     string       `json:"c,omitempty" msg:"c,omitempty"` // hexadecimal
 	S3Checksums  []string     `json:"x,omitempty" msg:"x,omitempty"` // S3 names of the additional checksums stored, as "CRC32"
 	Owner        AccessKeyID  `json:"o,omitempty" msg:"o,omitempty"`
-	UploadID     UploadID     `json:"u,omitempty" msg:"u,omitempty"` // of a multipart upload, in lists of uploads
-	VersionID    VersionID    `json:"i,omitempty" msg:"i,omitempty"` // in lists of versions
-	Latest       bool         `json:"l,omitempty" msg:"l,omitempty"` // in lists of versions: the current one
-	Marker       bool         `json:"d,omitempty" msg:"d,omitempty"` // in lists of versions: a delete marker
+	Class        string       `json:"sc,omitempty" msg:"sc,omitempty"` // S3's storage class, as the client named it; "": STANDARD
+	UploadID     UploadID     `json:"u,omitempty" msg:"u,omitempty"`   // of a multipart upload, in lists of uploads
+	VersionID    VersionID    `json:"i,omitempty" msg:"i,omitempty"`   // in lists of versions
+	Latest       bool         `json:"l,omitempty" msg:"l,omitempty"`   // in lists of versions: the current one
+	Marker       bool         `json:"d,omitempty" msg:"d,omitempty"`   // in lists of versions: a delete marker
 }

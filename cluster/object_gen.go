@@ -10,8 +10,8 @@ import (
 func (z *Entry) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(15)
-	var zb0001Mask uint16 /* 15 bits */
+	zb0001Len := uint32(16)
+	var zb0001Mask uint16 /* 16 bits */
 	_ = zb0001Mask
 	if z.Prefix == false {
 		zb0001Len--
@@ -45,24 +45,28 @@ func (z *Entry) MarshalMsg(b []byte) (o []byte, err error) {
 		zb0001Len--
 		zb0001Mask |= 0x400
 	}
-	if z.UploadID == "" {
+	if z.Class == "" {
 		zb0001Len--
 		zb0001Mask |= 0x800
 	}
-	if z.VersionID == "" {
+	if z.UploadID == "" {
 		zb0001Len--
 		zb0001Mask |= 0x1000
 	}
-	if z.Latest == false {
+	if z.VersionID == "" {
 		zb0001Len--
 		zb0001Mask |= 0x2000
 	}
-	if z.Marker == false {
+	if z.Latest == false {
 		zb0001Len--
 		zb0001Mask |= 0x4000
 	}
+	if z.Marker == false {
+		zb0001Len--
+		zb0001Mask |= 0x8000
+	}
 	// variable map header, size zb0001Len
-	o = append(o, 0x80|uint8(zb0001Len))
+	o = msgp.AppendMapHeader(o, zb0001Len)
 
 	// skip if no fields are to be emitted
 	if zb0001Len != 0 {
@@ -119,21 +123,26 @@ func (z *Entry) MarshalMsg(b []byte) (o []byte, err error) {
 			o = msgp.AppendString(o, string(z.Owner))
 		}
 		if (zb0001Mask & 0x800) == 0 { // if not omitted
+			// string "sc"
+			o = append(o, 0xa2, 0x73, 0x63)
+			o = msgp.AppendString(o, z.Class)
+		}
+		if (zb0001Mask & 0x1000) == 0 { // if not omitted
 			// string "u"
 			o = append(o, 0xa1, 0x75)
 			o = msgp.AppendString(o, string(z.UploadID))
 		}
-		if (zb0001Mask & 0x1000) == 0 { // if not omitted
+		if (zb0001Mask & 0x2000) == 0 { // if not omitted
 			// string "i"
 			o = append(o, 0xa1, 0x69)
 			o = msgp.AppendString(o, string(z.VersionID))
 		}
-		if (zb0001Mask & 0x2000) == 0 { // if not omitted
+		if (zb0001Mask & 0x4000) == 0 { // if not omitted
 			// string "l"
 			o = append(o, 0xa1, 0x6c)
 			o = msgp.AppendBool(o, z.Latest)
 		}
-		if (zb0001Mask & 0x4000) == 0 { // if not omitted
+		if (zb0001Mask & 0x8000) == 0 { // if not omitted
 			// string "d"
 			o = append(o, 0xa1, 0x64)
 			o = msgp.AppendBool(o, z.Marker)
@@ -251,6 +260,12 @@ func (z *Entry) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				}
 				z.Owner = AccessKeyID(zb0005)
 			}
+		case "sc":
+			z.Class, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Class")
+				return
+			}
 		case "u":
 			{
 				var zb0006 string
@@ -297,10 +312,10 @@ func (z *Entry) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Entry) Msgsize() (s int) {
-	s = 1 + 2 + msgp.StringPrefixSize + len(string(z.Key)) + 2 + msgp.BoolSize + 2 + msgp.Int64Size + 2 + msgp.StringPrefixSize + len(z.ETag) + 2 + msgp.TimeSize + 2 + msgp.TimeSize + 2 + msgp.Int64Size + 2 + msgp.StringPrefixSize + len(string(z.ChecksumType)) + 2 + msgp.StringPrefixSize + len(z.Checksum) + 2 + msgp.ArrayHeaderSize
+	s = 3 + 2 + msgp.StringPrefixSize + len(string(z.Key)) + 2 + msgp.BoolSize + 2 + msgp.Int64Size + 2 + msgp.StringPrefixSize + len(z.ETag) + 2 + msgp.TimeSize + 2 + msgp.TimeSize + 2 + msgp.Int64Size + 2 + msgp.StringPrefixSize + len(string(z.ChecksumType)) + 2 + msgp.StringPrefixSize + len(z.Checksum) + 2 + msgp.ArrayHeaderSize
 	for za0001 := range z.S3Checksums {
 		s += msgp.StringPrefixSize + len(z.S3Checksums[za0001])
 	}
-	s += 2 + msgp.StringPrefixSize + len(string(z.Owner)) + 2 + msgp.StringPrefixSize + len(string(z.UploadID)) + 2 + msgp.StringPrefixSize + len(string(z.VersionID)) + 2 + msgp.BoolSize + 2 + msgp.BoolSize
+	s += 2 + msgp.StringPrefixSize + len(string(z.Owner)) + 3 + msgp.StringPrefixSize + len(z.Class) + 2 + msgp.StringPrefixSize + len(string(z.UploadID)) + 2 + msgp.StringPrefixSize + len(string(z.VersionID)) + 2 + msgp.BoolSize + 2 + msgp.BoolSize
 	return
 }

@@ -3,9 +3,11 @@ package notify
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net/url"
 	"strings"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 
@@ -57,6 +59,9 @@ func (k *kafka) send(ctx context.Context, messages []Message) (int, error) {
 		if i := index[result.Record]; result.Err != nil && i < taken {
 			taken, err = i, result.Err
 		}
+	}
+	if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.InvalidRecord) {
+		err = &refusedError{err}
 	}
 	return taken, err
 }

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strings"
 	"sync"
@@ -60,13 +61,23 @@ func (c *natsConn) send(ctx context.Context, messages []Message) (int, error) {
 		}
 		return one(ctx, messages, func(ctx context.Context, m *Message) error {
 			_, err := js.Publish(c.subject, m.Body, nats.Context(ctx))
+			if errors.Is(err, nats.ErrMaxPayload) {
+				err = &refusedError{err}
+			}
 			return err
 		})
 	}
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
 	for i := range messages {
-		if err := nc.Publish(c.subject, messages[i].Body); err != nil {
+		err := nc.Publish(c.subject, messages[i].Body)
+		if errors.Is(err, nats.ErrMaxPayload) {
+			if flushErr := nc.FlushWithContext(ctx); flushErr != nil {
+				return 0, flushErr
+			}
+			return i, &refusedError{err}
+		}
+		if err != nil {
 			return 0, err
 		}
 	}

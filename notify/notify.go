@@ -4,6 +4,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -67,8 +68,14 @@ func (s *Sender) Find(name string) (config.Destination, bool) {
 	return config.Destination{}, false
 }
 
+// refusedError is that a destination has understood a message and will never take it; others, it may.
+type refusedError struct{ error }
+
+// Unwrap returns why.
+func (e *refusedError) Unwrap() error { return e.error }
+
 // Send sends messages in order and returns how many the destination has taken for certain. That there is no such destination is
-// KindNotFound.
+// KindNotFound, that it refuses the next message for good is KindInvalid.
 func (s *Sender) Send(ctx context.Context, name string, messages []Message) (int, error) {
 	const op = "notify.Send"
 	l, err := s.link(name)
@@ -77,7 +84,11 @@ func (s *Sender) Send(ctx context.Context, name string, messages []Message) (int
 	}
 	defer l.use.RUnlock()
 	sent, err := l.conn.send(ctx, messages)
-	if err != nil {
+	var refused *refusedError
+	switch {
+	case errors.As(err, &refused):
+		return sent, cluster.E(op, name, cluster.KindInvalid, err)
+	case err != nil:
 		return sent, cluster.E(op, name, cluster.KindUnavailable, err)
 	}
 	return sent, nil

@@ -57,12 +57,16 @@ func (s *Sender) want(t *testing.T, to string, in []Message, want int, ok bool) 
 func TestWebhook(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
-	refuse := -1
+	refuse, answer := -1, 0
 	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		if r.URL.Path == "/away" {
 			http.Redirect(w, r, "/hook", http.StatusTemporaryRedirect)
+			return
+		}
+		if answer != 0 {
+			w.WriteHeader(answer)
 			return
 		}
 		if len(got) == refuse {
@@ -90,6 +94,13 @@ func TestWebhook(t *testing.T) {
 	s.want(t, "plain", messages(5), 2, false)
 	s.want(t, "away", messages(1), 0, false)
 	s.want(t, "gone", messages(1), 0, false)
+	for _, status := range []int{400, 413, 415, 422} {
+		answer = status
+		if sent, err := s.Send(context.Background(), "plain", messages(2)); sent != 0 || !cluster.Is(err, cluster.KindInvalid) {
+			t.Fatal(sent, err)
+		}
+	}
+	answer = 0
 	if _, err := s.Send(context.Background(), "unknown", messages(1)); !cluster.Is(err, cluster.KindNotFound) {
 		t.Fatal(err)
 	}
@@ -147,6 +158,11 @@ func TestNATS(t *testing.T) {
 		if err != nil || string(m.Data) != fmt.Sprintf(`{"n":%d}`, i) {
 			t.Fatal(m, err)
 		}
+	}
+	large := messages(3)
+	large[1].Body = make([]byte, 2<<20)
+	if sent, err := s.Send(context.Background(), "core", large); sent != 1 || !cluster.Is(err, cluster.KindInvalid) {
+		t.Fatal(sent, err)
 	}
 	s.want(t, "stream", messages(1), 0, false) // no stream takes it
 	if _, err := js.AddStream(&nats.StreamConfig{Name: "KEPT", Subjects: []string{"kept"}}); err != nil {

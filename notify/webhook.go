@@ -72,6 +72,10 @@ func (w *webhook) post(ctx context.Context, m *Message) error {
 	}
 	defer rep.Body.Close()
 	_, _ = io.CopyN(io.Discard, rep.Body, 64<<10) // so that the connection can be used again; if not, another one is made
+	switch rep.StatusCode {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
+		return &refusedError{fmt.Errorf("the webhook answered with status %d", rep.StatusCode)}
+	}
 	if rep.StatusCode < 200 || rep.StatusCode > 299 {
 		return fmt.Errorf("the webhook answered with status %d", rep.StatusCode)
 	}

@@ -63,6 +63,7 @@ func ReadAttributeParams(c *Call) (AttributeParams, error) {
 type Attributes struct {
 	ETag         string
 	Size         int64
+	Class        string  // "" for STANDARD
 	Sums         []Field // XML elements, as {"ChecksumCRC32", base64}
 	ChecksumType string
 	Parts        []ListedPart // of an object that an upload made, numbered from 1
@@ -84,7 +85,7 @@ func (a *Attributes) XML(p AttributeParams) []byte {
 		case attributeParts:
 			a.writeParts(w, p)
 		case attributeClass:
-			w.text("StorageClass", "STANDARD")
+			w.text("StorageClass", className(a.Class))
 		case attributeSize:
 			w.number("ObjectSize", a.Size)
 		}

@@ -333,7 +333,7 @@ func (p *ListPage) contents(w *xmlWriter, key func(string) string, e *cluster.En
 	if !p.Params.V2 || p.Params.FetchOwner {
 		writeOwner(w, "Owner", ownerOf(p.Owner, e.Owner))
 	}
-	w.text("StorageClass", "STANDARD")
+	w.text("StorageClass", className(e.Class))
 	w.close("Contents")
 }
 
@@ -400,7 +400,7 @@ func (p *UploadPage) XML() []byte {
 			owner := ownerOf(p.Owner, e.Owner)
 			writeOwner(w, "Initiator", owner)
 			writeOwner(w, "Owner", owner)
-			w.text("StorageClass", "STANDARD")
+			w.text("StorageClass", className(e.Class))
 			w.time("Initiated", e.Modified)
 			w.close("Upload")
 		}

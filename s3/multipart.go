@@ -79,6 +79,7 @@ type PartPage struct {
 	Owner             Owner
 	Parts             []ListedPart
 	Truncated         bool
+	Class             string // "" for STANDARD
 	ChecksumAlgorithm string // "" for none
 	ChecksumType      string
 }
@@ -100,7 +101,7 @@ func (p *PartPage) XML() []byte {
 	w.text("UploadId", string(p.Params.UploadID))
 	writeOwner(w, "Initiator", p.Owner)
 	writeOwner(w, "Owner", p.Owner)
-	w.text("StorageClass", "STANDARD")
+	w.text("StorageClass", className(p.Class))
 	w.number("PartNumberMarker", int64(p.Params.After))
 	w.number("NextPartNumberMarker", int64(next))
 	w.number("MaxParts", int64(p.Params.Limit()))

@@ -39,6 +39,7 @@ func TestRoute(t *testing.T) {
 	f(DeleteObjects, "POST", "/b?delete")
 	f(PutObject, "PUT", "/b/k?x-id=PutObject")
 	f(PutObject, "PUT", "/b/k", "x-amz-acl", "private", "x-amz-storage-class", "STANDARD")
+	f(PutObject, "PUT", "/b/k", "x-amz-storage-class", "STANDARD_IA")
 	f(GetObject, "GET", "/b/k?response-content-type=text/plain&X-Amz-Signature=x&X-Amz-Whatever=y")
 	f(GetObject, "GET", "/s3/b/k")
 	f(GetObject, "GET", "/b//")

@@ -1,6 +1,9 @@
 package s3
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // refusedHeaders are request headers that ask for something Aisle has not built. A request that carries one is refused
 // with 501, unless the value is in the list, which asks for nothing beyond what is done anyway.
@@ -23,10 +26,35 @@ var refusedPrefixes = []string{
 	"x-amz-server-side-encryption",
 }
 
-// storageClasses are the classes of AWS; Aisle has one.
+// storageClasses are the classes of AWS. All is stored in one way here; those from which an object can be read at once are labels.
 var storageClasses = []string{
 	"REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER", "DEEP_ARCHIVE", "OUTPOSTS",
 	"GLACIER_IR", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP",
+}
+
+// labelClasses are the classes that an object is given when it asks for one.
+var labelClasses = []string{StandardClass, "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"}
+
+// The storage class of objects that name none, and the header by which they do.
+const (
+	StandardClass      = "STANDARD"
+	StorageClassHeader = "x-amz-storage-class"
+)
+
+// StorageClass returns the class that a request asks for, "" for STANDARD.
+func StorageClass(c *Call) string {
+	if class := c.Get(StorageClassHeader); class != StandardClass {
+		return class
+	}
+	return ""
+}
+
+// className returns how a storage class is told.
+func className(class string) string {
+	if class == "" {
+		return StandardClass
+	}
+	return class
 }
 
 // checkHeaders refuses what the headers of a request ask for beyond what is built.
@@ -49,14 +77,12 @@ func checkHeaders(c *Call) error {
 				Field{"Header", name})
 		}
 	}
-	class := c.Get("x-amz-storage-class")
-	if class == "" || class == "STANDARD" {
+	class := c.Get(StorageClassHeader)
+	switch {
+	case class == "" || slices.Contains(labelClasses, class):
 		return nil
-	}
-	for _, known := range storageClasses {
-		if class == known {
-			return notImplemented(op, "The storage class "+class+" is not implemented.", Field{"Header", "x-amz-storage-class"})
-		}
+	case slices.Contains(storageClasses, class):
+		return notImplemented(op, "The storage class "+class+" is not implemented.", Field{"Header", StorageClassHeader})
 	}
 	return NewFault(op, InvalidStorageClass, "", Field{"StorageClassRequested", class})
 }

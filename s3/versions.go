@@ -170,7 +170,7 @@ func (p *VersionPage) version(w *xmlWriter, key func(string) string, e *cluster.
 			w.text("ChecksumAlgorithm", name)
 		}
 		w.number("Size", e.Size)
-		w.text("StorageClass", "STANDARD")
+		w.text("StorageClass", className(e.Class))
 	}
 	writeOwner(w, "Owner", ownerOf(p.Owner, e.Owner))
 	w.close(element)

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/audit"
 	"github.com/aisle-store/aisle/cluster/control"
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/cluster/intra"
@@ -53,6 +54,7 @@ type Options struct {
 	Now       func() time.Time     // the wall clock; time.Now when nil
 	Clock     func() time.Duration // for ages; never goes back, goes on while the machine sleeps; the machine's when nil
 	Logger    *slog.Logger         // silence when nil
+	Audit     *audit.Log           // what it denies; one of its own when nil
 	Jobs      *xact.Registry       // where it reports its jobs; one of its own when nil
 	Pace      func() pace.Limits   // of what moves because somebody catches up; no limits when nil
 	Scrub     func() ScrubSettings // asked while it runs; nothing is verified by itself when nil
@@ -71,6 +73,8 @@ type NoticeOptions struct {
 	Sender outbox.Sender
 	Queue  func() int           // events that may wait for one destination
 	Keep   func() time.Duration // how long one may wait
+	Dead   func() int           // dead letters that are kept of one destination
+	Bury   func() time.Duration // how long they are kept
 	Region string
 }
 
@@ -133,13 +137,13 @@ func Open(ctx context.Context, o Options) (*Target, error) {
 	if n := o.Notices; n != nil {
 		t.outbox = outbox.New(outbox.Options{
 			Store: s, Sender: n.Sender, Buckets: func() outbox.Buckets { return o.Control.Applied() }, Sure: o.Control.CheckLease,
-			Queue: n.Queue, Keep: n.Keep, Region: n.Region, Host: string(o.Node.ID), Now: o.Now, Logger: o.Logger,
+			Queue: n.Queue, Keep: n.Keep, Dead: n.Dead, Bury: n.Bury, Region: n.Region, Host: string(o.Node.ID), Now: o.Now, Logger: o.Logger,
 		})
 		admits = t.outbox.Admits
 	}
 	t.front = front.New(front.Options{
 		Admits: admits,
-		Node:   o.Node, Store: s, Control: o.Control, Peers: o.Peers, Tickets: o.Tickets, Now: o.Now, Jobs: o.Jobs, Logger: o.Logger,
+		Node:   o.Node, Store: s, Control: o.Control, Peers: o.Peers, Tickets: o.Tickets, Now: o.Now, Jobs: o.Jobs, Audit: o.Audit,
 		Messages: &intra.Messenger{HTTP: o.Peers, Tickets: o.Tickets, Self: o.Node.ID},
 	})
 	return t, nil
@@ -190,6 +194,33 @@ func (t *Target) Notices() []NoticeStats {
 		return nil
 	}
 	return t.outbox.Stats()
+}
+
+// DeadLetter is an event that is not sent by itself any more.
+type DeadLetter = outbox.DeadLetter
+
+// DeadLetters returns events that are not sent by themselves any more, and how many there are beyond those.
+func (t *Target) DeadLetters(ctx context.Context) (list []DeadLetter, more int, err error) {
+	if t.outbox == nil {
+		return nil, 0, nil
+	}
+	return t.outbox.Dead(ctx)
+}
+
+// SendDeadLetters sends those for a destination, or all, and returns how many were taken and how many are left.
+func (t *Target) SendDeadLetters(ctx context.Context, destination string) (sent, left int, err error) {
+	if t.outbox == nil {
+		return 0, 0, nil
+	}
+	return t.outbox.SendDead(ctx, destination)
+}
+
+// DropDeadLetters removes those for a destination, or all, and returns how many it removed and how many are left.
+func (t *Target) DropDeadLetters(ctx context.Context, destination string) (dropped, left int, err error) {
+	if t.outbox == nil {
+		return 0, 0, nil
+	}
+	return t.outbox.DropDead(ctx, destination)
 }
 
 // Attach takes a formatted mountpath into use, and begins to move objects onto it.

@@ -58,7 +58,11 @@ var (
 	NotifyQueue = number(Setting{Name: "notify.queue", Scope: ScopeCluster, Default: "100000",
 		Help: "events that wait for one destination at one node; further ones are dropped and counted"}, 1, 10_000_000)
 	NotifyKeep = duration(Setting{Name: "notify.keep", Scope: ScopeCluster, Default: "24h",
-		Help: "how long an event is kept that its destination does not take; then it is dropped and counted"}, time.Second, 30*24*time.Hour)
+		Help: "how long an event is kept that its destination does not take; then it is a dead letter"}, time.Second, 30*24*time.Hour)
+	NotifyDeadLetters = number(Setting{Name: "notify.dead-letters", Scope: ScopeCluster, Default: "10000",
+		Help: "dead letters of one destination that one node keeps: events that waited too long, or that the destination refuses for good; further ones that waited too long are dropped and counted"}, 0, 1_000_000)
+	NotifyDeadKeep = duration(Setting{Name: "notify.dead-letter-keep", Scope: ScopeCluster, Default: "168h",
+		Help: "how long a dead letter is kept after notify.keep; then it is dropped and counted"}, 0, 365*24*time.Hour)
 	LoggingInterval = duration(Setting{Name: "logging.interval", Scope: ScopeCluster, Default: "5m",
 		Help: "how long a gateway gathers the lines of a bucket's access log before it writes them into the target bucket"}, 100*time.Millisecond, 24*time.Hour)
 	MaxConnections = number(Setting{Name: "http.max-connections", Scope: ScopeCluster, Default: "16384", Restart: true,

@@ -6,6 +6,7 @@ type Notices struct {
 	Waiting     int // now
 	Sent        int64
 	Failed      int64
+	Dead        int // dead letters now
 	Dropped     int64
 }
 
@@ -26,5 +27,6 @@ var noticeMetrics = []metric[Notices]{
 	gauge("aisle_notify_waiting", "Events that wait to be sent by this node.", byDestination, func(n *Notices) float64 { return float64(n.Waiting) }),
 	counter("aisle_notify_sent_total", "Events that the destination has taken.", byDestination, func(n *Notices) float64 { return float64(n.Sent) }),
 	counter("aisle_notify_failed_total", "Attempts to send events that failed.", byDestination, func(n *Notices) float64 { return float64(n.Failed) }),
-	counter("aisle_notify_dropped_total", "Events that were never sent: too many waited, they waited too long, or the destination is gone.", byDestination, func(n *Notices) float64 { return float64(n.Dropped) }),
+	gauge("aisle_notify_dead", "Dead letters of this node: events that waited too long, that the destination refuses for good, or whose destination is gone.", byDestination, func(n *Notices) float64 { return float64(n.Dead) }),
+	counter("aisle_notify_dropped_total", "Events that were never sent: too many waited, or there was no room or time left among the dead letters, or an operator dropped them.", byDestination, func(n *Notices) float64 { return float64(n.Dropped) }),
 }

@@ -26,7 +26,8 @@ func full() *Registry {
 	reg.WatchJobs(func() []Jobs { return []Jobs{{Kind: "rebalance", Running: 1, Bytes: 4096}} })
 	reg.WatchExpired(func() []Expired { return []Expired{{Kind: "current", Count: 3}} })
 	reg.WatchLogs(func() Logs { return Logs{Delivered: 5} })
-	reg.WatchNotices(func() []Notices { return []Notices{{Destination: "hook", Waiting: 3, Dropped: 1}} })
+	reg.WatchDenials(func() int64 { return 4 })
+	reg.WatchNotices(func() []Notices { return []Notices{{Destination: "hook", Waiting: 3, Dead: 2, Dropped: 1}} })
 	return reg
 }
 
@@ -54,6 +55,8 @@ func TestWrite(t *testing.T) {
 		`aisle_node_owned_slots 5461`,
 		`aisle_map_short_slots 12`,
 		`aisle_notify_waiting{destination="hook"} 3`,
+		`aisle_notify_dead{destination="hook"} 2`,
+		`aisle_denied_total 4`,
 		`aisle_mountpath_serving{mountpath="mp1"} 1`,
 		`aisle_mountpath_serving{mountpath="mp2"} 0`,
 		`aisle_mountpath_capacity_bytes{mountpath="mp1"} 100`,

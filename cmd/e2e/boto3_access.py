@@ -137,6 +137,21 @@ refused("AccessControlListNotSupported", next(root).put_bucket_acl, Bucket=bucke
 refused("AccessControlListNotSupported", next(root).put_object_acl, Bucket=bucket, Key="home/other/a", ACL="public-read")
 refused("AccessControlListNotSupported", next(root).put_object, Bucket=bucket, Key="home/other/a", ACL="public-read")
 
+# what tags a request gives to an object, by its body too
+next(root).put_bucket_policy(Bucket=bucket, Policy=policy({
+    "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::000000000000:user/nobody"}, "Action": ["s3:PutObjectTagging", "s3:PutObject"], "Resource": arn + "/home/other/*",
+    "Condition": {"StringEquals": {"s3:RequestObjectTag/security": "public"}, "ForAllValues:StringLike": {"s3:RequestObjectTagKeys": ["security", "x*"]}}}))
+for tags, allowed in (({"security": "public"}, True), ({"security": "private"}, False), ({}, False), ({"security": "public", "x1": "y"}, True), ({"security": "public", "y": ""}, False)):
+    body = {"TagSet": [{"Key": k, "Value": v} for k, v in tags.items()]}
+    for _ in endpoints:
+        if allowed:
+            next(nobody).put_object_tagging(Bucket=bucket, Key="home/other/a", Tagging=body)
+        else:
+            refused("AccessDenied", next(nobody).put_object_tagging, Bucket=bucket, Key="home/other/a", Tagging=body)
+        assert {t["Key"]: t["Value"] for t in next(root).get_object_tagging(Bucket=bucket, Key="home/other/a")["TagSet"]}.get("security", "public") == "public"
+refused("InvalidTag", next(nobody).put_object_tagging, Bucket=bucket, Key="home/other/a", Tagging={"TagSet": [{"Key": "security", "Value": "public"}] * 2})
+next(root).delete_bucket_policy(Bucket=bucket)
+
 # the query API of IAM and STS
 iams = itertools.cycle([boto3.client("iam", endpoint_url=e, region_name="us-east-1") for e in endpoints])
 sts = boto3.client("sts", endpoint_url=endpoints[0], region_name="us-east-1")

@@ -151,4 +151,39 @@ want(501, "NotImplemented")(ask("GET", k + "?torrent"))
 want(501, "NotImplemented")(ask("POST", k + "?select&select-type=2", b"<SelectObjectContentRequest/>"))
 want(400, "InvalidStorageClass")(ask("PUT", k, x_amz_storage_class="BEST"))
 want(501, "NotImplemented")(ask("PUT", k, x_amz_storage_class="GLACIER"))
+want(501, "NotImplemented")(ask("POST", k + "?uploads", x_amz_storage_class="DEEP_ARCHIVE"))
 want(200)(ask("PUT", k, x_amz_copy_source=k, x_amz_storage_class="STANDARD"))
+
+# Storage classes are labels: told wherever AWS tells them, through every gateway.
+name, label = "class/k", "STANDARD_IA"
+
+
+def classes(client):
+    head = client.head_object(Bucket=bucket, Key=name)
+    assert client.get_object(Bucket=bucket, Key=name).get("StorageClass") == head.get("StorageClass"), head
+    told = {o["StorageClass"] for o in client.list_objects_v2(Bucket=bucket, Prefix=name)["Contents"] + client.list_objects(Bucket=bucket, Prefix=name)["Contents"]}
+    told |= {v["StorageClass"] for v in client.list_object_versions(Bucket=bucket, Prefix=name)["Versions"] if v["IsLatest"]}
+    told.add(client.get_object_attributes(Bucket=bucket, Key=name, ObjectAttributes=["StorageClass"])["StorageClass"])
+    assert len(told) == 1, told
+    assert head.get("StorageClass", "STANDARD") == min(told) and head.get("StorageClass") != "STANDARD", head
+    return min(told)
+
+
+for i, label in enumerate(("REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "STANDARD")):
+    client = boto3.client("s3", endpoint_url=endpoints[i % len(endpoints)])
+    client.put_object(Bucket=bucket, Key=name, Body=b"x" * (1 << 4 * i), StorageClass=label)
+    assert classes(client) == label
+client.copy_object(Bucket=bucket, Key=name, CopySource=f"{bucket}/{name}", StorageClass="ONEZONE_IA")
+assert classes(client) == "ONEZONE_IA"
+client.put_object_tagging(Bucket=bucket, Key=name, Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+assert classes(client) == "ONEZONE_IA"
+client.copy_object(Bucket=bucket, Key=name + "2", CopySource=f"{bucket}/{name}")
+assert "StorageClass" not in client.head_object(Bucket=bucket, Key=name + "2")
+upload = client.create_multipart_upload(Bucket=bucket, Key=name, StorageClass="GLACIER_IR")["UploadId"]
+named = dict(Bucket=bucket, Key=name, UploadId=upload)
+etag = client.upload_part(PartNumber=1, Body=b"part", **named)["ETag"]
+assert client.list_parts(**named)["StorageClass"] == "GLACIER_IR"
+assert [u["StorageClass"] for u in client.list_multipart_uploads(Bucket=bucket, Prefix=name)["Uploads"]] == ["GLACIER_IR"]
+client.complete_multipart_upload(MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]}, **named)
+client.delete_object(Bucket=bucket, Key=name + "2")
+assert classes(client) == "GLACIER_IR"

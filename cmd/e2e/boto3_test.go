@@ -97,6 +97,7 @@ func TestS3Configuration(t *testing.T) {
 	}
 	expiredByNow(t, c)
 	t.Run("killed owner", func(t *testing.T) { testKilledOwner(t, c, h) })
+	t.Run("dead letters", func(t *testing.T) { testDeadLetters(t, c, h) })
 }
 
 // expiredByNow asks for what lifecycle rules have removed, after the scripts: by the metrics of all nodes, and by their jobs.

@@ -17,6 +17,7 @@ var layers = [][]string{
 	{"cluster/checksum", "cluster/config", "cluster/stats", "cluster/secret", "xact", "xact/pace"},
 	{"notify"},
 	{"cluster/httpd", "cluster/api", "cluster/intra"},
+	{"cluster/audit"},
 	{"cluster/internal/state", "cluster/internal/raftnode", "cluster/internal/gossip"},
 	{"cluster/control"},
 	{"s3/policy", "s3/lifecycle"},

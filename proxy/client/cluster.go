@@ -52,6 +52,39 @@ func (c *Client) Jobs(ctx context.Context, id cluster.NodeID) ([]xact.Job, error
 	return jobs, err
 }
 
+// Denials asks one node, through the gateway, for the last requests that it has denied, the newest first.
+func (c *Client) Denials(ctx context.Context, id cluster.NodeID) ([]api.Denial, error) {
+	r := what("proxy/client.Denials", api.Reverse, api.WhatDenials)
+	r.header = []Header{{"ais-node-id", string(id)}}
+	var list []api.Denial
+	err := c.call(ctx, r, &list)
+	return list, err
+}
+
+// Notify asks one node, through the gateway, what it has sent of events of buckets, and for its dead letters.
+func (c *Client) Notify(ctx context.Context, id cluster.NodeID) (api.Notify, error) {
+	r := what("proxy/client.Notify", api.Reverse, api.WhatNotify)
+	r.header = []Header{{"ais-node-id", string(id)}}
+	var n api.Notify
+	err := c.call(ctx, r, &n)
+	return n, err
+}
+
+// ChangeDeadLetters has one node send or drop dead letters, those for a destination or all: action is api.ActionSendDead or
+// api.ActionDropDead.
+func (c *Client) ChangeDeadLetters(ctx context.Context, id cluster.NodeID, action, destination string) (api.NotifyDone, error) {
+	r := what("proxy/client.ChangeDeadLetters", api.Reverse, api.WhatNotify)
+	r.method = http.MethodPut
+	r.header = []Header{{"ais-node-id", string(id)}}
+	r.query.Set(api.QueryAction, action)
+	if destination != "" {
+		r.query.Set(api.QueryDestination, destination)
+	}
+	var done api.NotifyDone
+	err := c.call(ctx, r, &done)
+	return done, err
+}
+
 // Scrub asks one node, through the gateway, how far it is with verifying what it has, and what is damaged.
 func (c *Client) Scrub(ctx context.Context, id cluster.NodeID) (api.Scrub, error) {
 	r := what("proxy/client.Scrub", api.Reverse, api.WhatScrub)

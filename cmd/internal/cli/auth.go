@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,18 +17,20 @@ import (
 )
 
 func (a *app) authGroup() *cobra.Command {
-	c := &cobra.Command{Use: "auth", Short: "Show and change users, groups, policies and access keys", RunE: group}
+	c := &cobra.Command{Use: "auth", Short: "Show and change users, groups, policies, access keys, roles and issuers of web identities, and show what was denied", RunE: group}
 	sub := func(use, short string, commands ...*cobra.Command) {
 		g := &cobra.Command{Use: use, Short: short, RunE: group}
 		g.AddCommand(commands...)
 		c.AddCommand(g)
 	}
-	sub("add", "Add a user, group, policy or key", a.authUser("add"), a.authUserGroup("add"), a.authPolicy("add"), a.authAddKey())
-	sub("set", "Change a user, group, policy or key", a.authUser("set"), a.authUserGroup("set"), a.authPolicy("set"), a.authSetKey())
-	sub("rm", "Remove a user with its keys, a group, a policy or a key", a.authRemove(api.IdentityUser), a.authRemove(api.IdentityGroup),
-		a.authRemove(api.IdentityPolicy), a.authRemove(api.IdentityKey))
-	sub("show", "Show users, groups, policies or keys", a.authShow(api.IdentityUser), a.authShow(api.IdentityGroup), a.authShow(api.IdentityPolicy),
-		a.authShow(api.IdentityKey))
+	sub("add", "Add a user, group, policy, key, role or provider", a.authUser("add"), a.authUserGroup("add"), a.authPolicy("add"), a.authAddKey(),
+		a.authAddRole(), a.authProvider("add"))
+	sub("set", "Change a user, group, policy, key, role or provider", a.authUser("set"), a.authUserGroup("set"), a.authPolicy("set"), a.authSetKey(),
+		a.authSetRole(), a.authProvider("set"))
+	sub("rm", "Remove a user with its keys, a group, a policy, a key, a role or a provider", a.authRemove(api.IdentityUser), a.authRemove(api.IdentityGroup),
+		a.authRemove(api.IdentityPolicy), a.authRemove(api.IdentityKey), a.authRemove(api.IdentityRole), a.authRemove(api.IdentityProvider))
+	sub("show", "Show users, groups, policies, keys, roles or providers, or what was denied", a.authShow(api.IdentityUser), a.authShow(api.IdentityGroup),
+		a.authShow(api.IdentityPolicy), a.authShow(api.IdentityKey), a.authShow(api.IdentityRole), a.authShow(api.IdentityProvider), a.authDenials())
 	return c
 }
 
@@ -171,7 +174,7 @@ func (a *app) authSetKey() *cobra.Command {
 }
 
 func (a *app) authRemove(kind string) *cobra.Command {
-	use := map[string]string{api.IdentityKey: "key ACCESS_KEY..."}[kind]
+	use := map[string]string{api.IdentityKey: "key ACCESS_KEY...", api.IdentityProvider: "provider URL..."}[kind]
 	if use == "" {
 		use = kind + " NAME..."
 	}
@@ -202,7 +205,13 @@ func (a *app) authShow(kind string) *cobra.Command {
 			a.printf("%s\n", list[0].Document)
 			return nil
 		}
-		return a.printIdentities(kind, list)
+		if err := a.printIdentities(kind, list); err != nil {
+			return err
+		}
+		if kind == api.IdentityRole && name != "" {
+			a.printf("\nIts trust policy:\n%s\n", list[0].Document)
+		}
+		return nil
 	}))
 }
 
@@ -233,6 +242,16 @@ func (a *app) printIdentities(kind string, list []api.Identity) error {
 		t = a.table("POLICY", "ARN", "ABOUT")
 		for _, i := range list {
 			t.row(i.Name, i.ARN, i.Help)
+		}
+	case api.IdentityRole:
+		t = a.table("ROLE", "ARN", "POLICIES", "SESSIONS LAST", "CREATED")
+		for _, i := range list {
+			t.row(i.Name, i.ARN, policies(i), (time.Duration(i.Seconds) * time.Second).String(), i.Created.Format("2006-01-02"))
+		}
+	case api.IdentityProvider:
+		t = a.table("PROVIDER", "ARN", "CLIENTS", "THUMBPRINTS", "CREATED")
+		for _, i := range list {
+			t.row(i.Name, i.ARN, strings.Join(i.Clients, ", "), strings.Join(i.Thumbprints, ", "), i.Created.Format("2006-01-02"))
 		}
 	default:
 		t = a.table("ACCESS KEY", "USER", "ACTIVE", "REDIRECT")

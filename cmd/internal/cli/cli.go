@@ -75,7 +75,7 @@ func (a *app) root() *cobra.Command {
 	}
 	in("objects", a.create("create"), a.ls("ls"), a.put("put"), a.get("get"), a.cat("cat"), a.cp("cp"), a.rmo("rmo"), a.rmb("rmb"),
 		a.bucketGroup(), a.objectGroup())
-	in("cluster", a.show(), a.clusterGroup(), a.config(), a.jobGroup(), a.start(), a.scrub(), a.authGroup(), a.kmsGroup(), a.login())
+	in("cluster", a.show(), a.clusterGroup(), a.config(), a.jobGroup(), a.start(), a.scrub(), a.authGroup(), a.kmsGroup(), a.notifyGroup(), a.login())
 	in("server", a.node(), a.dev(), a.storage(), a.bench())
 	root.AddCommand(&cobra.Command{
 		Use: "version", Short: "Print the version of this program", Args: cobra.NoArgs,

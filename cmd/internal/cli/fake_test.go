@@ -242,6 +242,12 @@ func (f *fake) cluster(w http.ResponseWriter, r *http.Request) error {
 				Objects: xact.Progress{Done: 1000, Total: 4000}, Bytes: xact.Progress{Done: 1 << 30, Total: 4 << 30}, Rate: 64 << 20, Left: 48 * time.Second},
 			{ID: "rebalance-1-1", Kind: xact.Rebalance, Node: "n1", State: xact.Failed, Started: created, Ended: created.Add(time.Minute), Err: "disk"},
 		})
+	case what == api.WhatDenials && r.Header.Get(api.HeaderNodeID) == "n1":
+		body = []api.Denial{
+			{Time: created, Node: "n1", Request: "R2", Action: "s3:GetObject", Resource: "arn:aws:s3:::b/k\x1b[2J", Why: "no statement of any policy allows it"},
+			{Time: created.Add(-time.Minute), Node: "n1", Request: "R1", Identity: "ANNKEY", Principal: "arn:aws:iam::000000000000:user/ann", Action: "s3:PutObject",
+				Resource: "arn:aws:s3:::b/k", Why: "statement Locked of the policy limited of user ann denies it"},
+		}
 	case what == api.WhatScrub && r.Method == http.MethodPut:
 		return nil
 	case what == api.WhatScrub && r.Header.Get(api.HeaderNodeID) == "n1":
@@ -252,7 +258,7 @@ func (f *fake) cluster(w http.ResponseWriter, r *http.Request) error {
 			},
 			Damages: []api.Damage{{Mountpath: "mp-1", Object: "ais://b/k", Since: created, Copies: 0, Attempts: 3, Error: "bad", Failed: "no other holder has it"}},
 		}
-	case what == api.WhatNodeStatus, what == api.WhatJobs, what == api.WhatScrub:
+	case what == api.WhatNodeStatus, what == api.WhatJobs, what == api.WhatScrub, what == api.WhatDenials:
 		return cluster.Fail("fake", "n2", cluster.KindNotFound, "there is no answer")
 	case what == api.WhatClusterConfig:
 		body = api.ClusterConfig("c1", 1, config.Effective(f.settings))

@@ -96,7 +96,11 @@ func (n *node) serveState(ctx context.Context, req *httpd.Request, rep *httpd.Re
 	switch {
 	case req.Method == http.MethodPut:
 		rep.Operation, rep.Status = "native.Begin", http.StatusOK
-		return n.begin(ctx, query)
+		answer, err := n.begin(ctx, query)
+		if err != nil || answer == nil {
+			return err
+		}
+		return writeJSON(rep, answer)
 	case req.Method != http.MethodGet:
 		return cluster.Fail(op, "", cluster.KindMethod, "the state of a node is read by GET")
 	}
@@ -104,34 +108,40 @@ func (n *node) serveState(ctx context.Context, req *httpd.Request, rep *httpd.Re
 	if err != nil {
 		return cluster.E(op, "", cluster.KindOther, err)
 	}
-	text, err := json.Marshal(state)
-	if err != nil {
-		return cluster.E(op, "", cluster.KindOther, err)
-	}
 	rep.Operation = "native.NodeStatus"
+	return writeJSON(rep, state)
+}
+
+func writeJSON(rep *httpd.Reply, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return cluster.E("node.writeJSON", "", cluster.KindOther, err)
+	}
 	rep.Bytes(api.JSON, text)
 	return nil
 }
 
-// begin begins a work at this node.
-func (n *node) begin(ctx context.Context, query func(string) string) error {
+// begin begins a work at this node, and returns what is to be answered, or nil.
+func (n *node) begin(ctx context.Context, query func(string) string) (any, error) {
 	what := query(api.QueryWhat)
-	if what != api.WhatScrub && what != api.WhatMountpaths && what != api.WhatLifecycle {
-		return cluster.Fail("node.begin", what, cluster.KindNotImplemented, "a node does not know this work")
+	if what != api.WhatScrub && what != api.WhatMountpaths && what != api.WhatLifecycle && what != api.WhatNotify {
+		return nil, cluster.Fail("node.begin", what, cluster.KindNotImplemented, "a node does not know this work")
 	}
 	t, err := n.ownTarget()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	switch what {
+	case api.WhatNotify:
+		return changeDeadLetters(ctx, t, query(api.QueryAction), query(api.QueryDestination))
 	case api.WhatMountpaths:
-		return n.target.changeMountpath(ctx, t, query(api.QueryAction), query(api.QueryPath), query(api.QueryForce) == "true")
+		return nil, n.target.changeMountpath(ctx, t, query(api.QueryAction), query(api.QueryPath), query(api.QueryForce) == "true")
 	case api.WhatLifecycle:
 		t.StartLifecycle()
 	default:
 		t.StartScrub()
 	}
-	return nil
+	return nil, nil
 }
 
 // ownTarget returns the target of this node, once its mountpaths are open.
@@ -149,6 +159,14 @@ func (n *node) ownState(what string) (any, error) {
 		return n.status(), nil
 	case api.WhatJobs:
 		return api.NewSnaps(n.jobs.Jobs()), nil
+	case api.WhatNotify:
+		t, err := n.ownTarget()
+		if err != nil {
+			return nil, err
+		}
+		return n.notifyState(t)
+	case api.WhatDenials:
+		return n.audit.Denials(), nil
 	case api.WhatScrub:
 		t, err := n.ownTarget()
 		if err != nil {

@@ -12,6 +12,7 @@ func (n *node) watchState() {
 		delivered, dropped := n.proxy.LogStats()
 		return stats.Logs{Delivered: delivered, Dropped: dropped}
 	})
+	n.stats.WatchDenials(n.audit.Total)
 	if n.target != nil {
 		n.stats.WatchMountpaths(n.mountpathMetrics)
 		n.stats.WatchExpired(n.expiredMetrics)
@@ -86,7 +87,7 @@ func (n *node) noticeMetrics() []stats.Notices {
 	}
 	var all []stats.Notices
 	for _, s := range t.Notices() {
-		all = append(all, stats.Notices{Destination: s.Destination, Waiting: s.Waiting, Sent: s.Sent, Failed: s.Failed, Dropped: s.Dropped})
+		all = append(all, stats.Notices{Destination: s.Destination, Waiting: s.Waiting, Sent: s.Sent, Failed: s.Failed, Dead: s.Dead, Dropped: s.Dropped})
 	}
 	return all
 }

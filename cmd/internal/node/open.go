@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/audit"
 	"github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/cluster/control"
 	"github.com/aisle-store/aisle/cluster/httpd"
@@ -52,6 +53,7 @@ type node struct {
 	caller   *secret.Caller
 	tickets  *intra.Tickets
 	jobs     *xact.Registry
+	audit    *audit.Log
 	clocks   *intra.Clocks
 	notify   *notify.Sender
 	control  *control.Control
@@ -243,6 +245,7 @@ func (n *node) rootKey() (control.Key, error) {
 func (n *node) openControl(opened *closers) error {
 	n.stats = stats.New()
 	n.jobs = xact.NewRegistry(n.self.ID, n.self.Incarnation, nil)
+	n.audit = audit.New(n.self.ID, n.log, time.Now)
 	n.client = httpd.NewClient(httpd.ClientOptions{})
 	opened.add(func() error {
 		n.client.Close()
@@ -264,7 +267,7 @@ func (n *node) openTarget(*closers) error {
 	}
 	get := func(name string) string { return n.settings[name] }
 	n.target = &lateTarget{state: n.state, log: n.log, options: target.Options{
-		Node: n.self, Control: target.Controlled(n.control), Tickets: n.tickets, Peers: n.client, Logger: n.log, Jobs: n.jobs, Scrub: n.scrubSettings, Pace: n.paceLimits,
+		Node: n.self, Control: target.Controlled(n.control), Tickets: n.tickets, Peers: n.client, Logger: n.log, Audit: n.audit, Jobs: n.jobs, Scrub: n.scrubSettings, Pace: n.paceLimits,
 		RetryWindow: config.RetryWindow.Get(get), InlineMax: int(config.InlineMax.Get(get)), SegmentMax: config.SegmentMax.Get(get),
 		SegmentSize: config.SegmentSize.Get(get), HighWatermark: config.HighWatermark.Get(get),
 		CacheBytes: cmp.Or(n.options.Settings.MetadataCache, cacheFor(memoryLimit())),
@@ -272,6 +275,8 @@ func (n *node) openTarget(*closers) error {
 			Sender: n.notify, Region: region,
 			Queue: func() int { return config.NotifyQueue.Get(n.control.View().Setting) },
 			Keep:  func() time.Duration { return config.NotifyKeep.Get(n.control.View().Setting) },
+			Dead:  func() int { return config.NotifyDeadLetters.Get(n.control.View().Setting) },
+			Bury:  func() time.Duration { return config.NotifyDeadKeep.Get(n.control.View().Setting) },
 		},
 	}}
 	return nil
@@ -299,7 +304,7 @@ func (n *node) openServers(*closers) error {
 	o := proxy.Options{
 		Self: n.self.ID, Control: n.control, Relay: n.client,
 		Remote:  &intra.Client{HTTP: n.client, Tickets: n.tickets, Self: n.self.ID, Clocks: n.clocks},
-		Tickets: n.tickets, Clocks: n.clocks, Metrics: n.stats.Write, State: n.ownState, Begin: n.begin, Region: region, Notify: n.notify, Now: time.Now, Logger: n.log,
+		Tickets: n.tickets, Clocks: n.clocks, Metrics: n.stats.Write, State: n.ownState, Begin: n.begin, Region: region, Notify: n.notify, Audit: n.audit, Now: time.Now, Logger: n.log,
 	}
 	if n.target != nil {
 		o.Local = n.target

@@ -2,9 +2,9 @@ package front
 
 import (
 	"context"
-	"log/slog"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/api"
 	"github.com/aisle-store/aisle/cluster/control"
 	"github.com/aisle-store/aisle/proxy/internal/access"
 	"github.com/aisle-store/aisle/s3"
@@ -56,7 +56,7 @@ type judged struct {
 }
 
 // allow judges one action on a bucket, or on an object of it. What is denied is told to the client in AWS's words, and to the
-// log with the statement that decided.
+// audit with the statement that decided.
 func (f *Front) allow(j *judged, action policy.Action, bucket cluster.BucketName, key cluster.ObjectKey, res access.Resource) error {
 	if j.who == f.root && res.Policy == nil {
 		return nil
@@ -99,9 +99,9 @@ func (f *Front) mayNot(j *judged, action policy.Action, resource string, res acc
 // denied is the answer to what the caller may not do.
 func (f *Front) denied(j *judged, action policy.Action, resource string, d *access.Decision) error {
 	const op = "proxy/front.allow"
-	f.o.Logger.LogAttrs(context.Background(), slog.LevelInfo, "denied",
-		slog.String("request", string(j.context.req.ID)), slog.String("identity", string(j.key.ID)), slog.String("principal", j.who.ARN()),
-		slog.String("action", action.String()), slog.String("resource", resource), slog.String("why", d.Why()))
+	f.o.Audit.Denied(api.Denial{
+		Request: string(j.context.req.ID), Identity: string(j.key.ID), Principal: j.who.ARN(), Action: action.String(), Resource: resource, Why: d.Why(),
+	})
 	message := ""
 	if arn := j.who.ARN(); arn != "" {
 		message = "User: " + arn + " is not authorized to perform: " + action.String() + ` on resource: "` + resource + `" ` + d.Reason(action.String())
@@ -135,7 +135,7 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 		return err
 	}
 	res.Owner = r.who == f.root && ofPolicy[r.call.Op]
-	unread := f.readLockBody(r)
+	unread := f.readJudgedBody(r)
 	if err := f.allowed(r, r.call.Action(), r.call.Bucket, r.call.Key, res); err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type conditions struct {
 	now    time.Time
 	list   *url.Values         // parameters of a list by the native API, by their names in S3
 	lock   *s3.ObjectLock      // of a request whose body is the lock of an object
+	tagged []s3.Field          // of a request whose body is the tags of an object
 	sts    map[string][]string // condition keys of a request to become a role
 }
 
@@ -158,8 +159,15 @@ func (c *conditions) parameter(name string) []string {
 	return nil
 }
 
-// tags returns the tags that the request gives to its object by a header.
+// tags returns the tags that the request gives to its object, by its body or by a header.
 func (c *conditions) tags() url.Values {
+	if c.call.Op == s3.PutObjectTagging {
+		tags := make(url.Values)
+		for _, t := range c.tagged {
+			tags.Set(t.Name, t.Value)
+		}
+		return tags
+	}
 	tags, err := url.ParseQuery(c.call.Get(s3.TaggingHeader))
 	if err != nil {
 		return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/api"
+	"github.com/aisle-store/aisle/cluster/audit"
 	"github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/cluster/control"
 	"github.com/aisle-store/aisle/cluster/httpd"
@@ -80,9 +81,11 @@ type Options struct {
 	Clocks  *intra.Clocks // of the owners that this gateway relays to; its own is the one that Local goes by
 	Notify  Notifier
 	Metrics func(w io.Writer) error        // the text exposition of the node's metrics
-	State   func(what string) (any, error) // of this node: what is api.WhatNodeStatus, api.WhatJobs or api.WhatScrub
-	// Begin begins work at this node; query gives a parameter of the request: api.QueryWhat is api.WhatScrub, api.WhatLifecycle or api.WhatMountpaths.
-	Begin  func(ctx context.Context, query func(string) string) error
+	State   func(what string) (any, error) // of this node: what is api.WhatNodeStatus, api.WhatJobs, api.WhatScrub, api.WhatNotify or api.WhatDenials
+	// Begin begins work at this node; query gives a parameter of the request: api.QueryWhat is api.WhatScrub, api.WhatLifecycle,
+	// api.WhatMountpaths or api.WhatNotify. It returns what is to be answered, or nil.
+	Begin  func(ctx context.Context, query func(string) string) (any, error)
+	Audit  *audit.Log       // what is denied, and why; one of its own when nil
 	Region string           // what GetBucketLocation and HeadBucket say
 	Now    func() time.Time // the wall clock, for signatures
 	Logger *slog.Logger
@@ -110,6 +113,9 @@ type domains struct {
 
 // New returns the front of a gateway.
 func New(o Options) *Front {
+	if o.Audit == nil {
+		o.Audit = audit.New(o.Self, o.Logger, o.Now)
+	}
 	f := &Front{o: o, root: access.Root(), anonymous: access.Anonymous(), issuers: new(oidc.Verifier)}
 	f.domains.Store(new(domains))
 	f.verifier = s3.NewVerifier(s3.VerifierOptions{Secret: f.secret, Session: f.checkSession})

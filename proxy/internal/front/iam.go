@@ -142,32 +142,7 @@ func (f *Front) runQuery(ctx context.Context, q *query) (func(*queryXML), error)
 	if q.form.Get("UserName") == "" && q.who.User != "" && ofSelf[q.action] {
 		q.form.Set("UserName", string(q.who.User))
 	}
-	// What is judged and what is changed must be the same: a name that the action does not take counts for neither.
-	switch {
-	case strings.Contains(q.action, "Role"):
-		q.form.Del("UserName")
-		q.form.Del("GroupName")
-	case strings.Contains(q.action, "Group"):
-		q.form.Del("RoleName")
-	default:
-		q.form.Del("RoleName")
-		q.form.Del("GroupName")
-	}
-	resource := "arn:aws:iam::" + cluster.Account + ":"
-	switch {
-	case q.form.Get("UserName") != "" && q.form.Get("GroupName") == "":
-		resource += "user/" + q.form.Get("UserName")
-	case q.form.Get("GroupName") != "":
-		resource += "group/" + q.form.Get("GroupName")
-	case q.form.Get("RoleName") != "":
-		resource += "role/" + q.form.Get("RoleName")
-	case q.form.Get("OpenIDConnectProviderArn") != "":
-		resource = q.form.Get("OpenIDConnectProviderArn")
-	case q.form.Get("PolicyArn") != "":
-		resource = q.form.Get("PolicyArn")
-	default:
-		resource += "*"
-	}
+	resource := onlyNamed(q.action, q.form)
 	if err := f.allowOn(&q.judged, policy.ActionOf("iam:"+q.action), resource, access.Resource{}); err != nil {
 		return nil, err
 	}
@@ -189,6 +164,47 @@ func (f *Front) runQuery(ctx context.Context, q *query) (func(*queryXML), error)
 	}
 	return result, err
 }
+
+// onlyNamed removes the names of a request to IAM that its action does not take, and returns the ARN of what it is about: what is judged
+// and what is changed must be the same.
+func onlyNamed(action string, p url.Values) string {
+	switch {
+	case strings.Contains(action, "Role"):
+		p.Del("UserName")
+		p.Del("GroupName")
+	case strings.Contains(action, "Group"):
+		p.Del("RoleName")
+		if !ofMember[action] {
+			p.Del("UserName")
+		}
+	default:
+		p.Del("RoleName")
+		p.Del("GroupName")
+	}
+	resource := "arn:aws:iam::" + cluster.Account + ":"
+	switch {
+	case p.Get("UserName") != "" && p.Get("GroupName") == "":
+		resource += "user/" + p.Get("UserName")
+	case p.Get("GroupName") != "":
+		resource += "group/" + p.Get("GroupName")
+	case p.Get("RoleName") != "":
+		resource += "role/" + p.Get("RoleName")
+	case action == "CreatePolicy":
+		resource += "policy/" + p.Get("PolicyName")
+	case action == "CreateOpenIDConnectProvider":
+		resource = (&cluster.OIDCProvider{URL: p.Get("Url")}).ARN()
+	case p.Get("OpenIDConnectProviderArn") != "":
+		resource = p.Get("OpenIDConnectProviderArn")
+	case p.Get("PolicyArn") != "":
+		resource = p.Get("PolicyArn")
+	default:
+		resource += "*"
+	}
+	return resource
+}
+
+// ofMember are the actions about groups that name a user.
+var ofMember = map[string]bool{"AddUserToGroup": true, "RemoveUserFromGroup": true, "ListGroupsForUser": true}
 
 // ofSelf are the actions that are about the caller when they name no user.
 var ofSelf = map[string]bool{"GetUser": true, "CreateAccessKey": true, "ListAccessKeys": true, "UpdateAccessKey": true, "DeleteAccessKey": true}

@@ -51,10 +51,19 @@ var identityChanges = map[string]identityChange{
 // identityActions are the actions of IAM that a change comes to.
 func identityActions(action string, msg *api.IdentityMsg) []string {
 	verb := map[string]string{api.ActionAddIdentity: "Create", api.ActionSetIdentity: "Update", api.ActionRemoveIdentity: "Delete"}[action]
-	what := map[string]string{api.IdentityUser: "User", api.IdentityGroup: "Group", api.IdentityPolicy: "Policy", api.IdentityKey: "AccessKey"}[msg.Kind]
+	what := map[string]string{
+		api.IdentityUser: "User", api.IdentityGroup: "Group", api.IdentityPolicy: "Policy", api.IdentityKey: "AccessKey",
+		api.IdentityRole: "Role", api.IdentityProvider: "OpenIDConnectProvider",
+	}[msg.Kind]
+	if what == "OpenIDConnectProvider" && verb == "Update" {
+		return []string{"iam:AddClientIDToOpenIDConnectProvider", "iam:RemoveClientIDFromOpenIDConnectProvider", "iam:UpdateOpenIDConnectProviderThumbprint"}
+	}
 	actions := []string{"iam:" + verb + what}
 	if what == "Policy" && verb == "Update" {
 		actions = []string{"iam:CreatePolicyVersion"}
+	}
+	if what == "Role" && verb == "Update" && msg.Document != "" {
+		actions = append(actions, "iam:UpdateAssumeRolePolicy")
 	}
 	if what == "User" && verb == "Create" {
 		actions = append(actions, "iam:CreateAccessKey")
@@ -72,7 +81,7 @@ func identityActions(action string, msg *api.IdentityMsg) []string {
 func (f *Front) authorizeIdentity(r *nativeRequest, actions []string, msg *api.IdentityMsg) error {
 	resource := "arn:aws:iam::" + cluster.Account + ":"
 	switch msg.Kind {
-	case api.IdentityUser, api.IdentityGroup, api.IdentityPolicy:
+	case api.IdentityUser, api.IdentityGroup, api.IdentityPolicy, api.IdentityRole:
 		resource += msg.Kind + "/" + msg.Name
 	case api.IdentityKey:
 		user := msg.User
@@ -80,8 +89,10 @@ func (f *Front) authorizeIdentity(r *nativeRequest, actions []string, msg *api.I
 			user = string(k.User)
 		}
 		resource += "user/" + user
+	case api.IdentityProvider:
+		resource = providerNamed(msg.Name)
 	default:
-		return cluster.Fail("proxy/front.authorizeIdentity", msg.Kind, cluster.KindInvalid, "the kind of an identity is user, group, policy or key")
+		return cluster.Fail("proxy/front.authorizeIdentity", msg.Kind, cluster.KindInvalid, "the kind of an identity is user, group, policy, key, role or provider")
 	}
 	for _, name := range actions {
 		action := policy.ActionOf(name)
@@ -117,6 +128,10 @@ func addIdentity(e *access.Edit, msg *api.IdentityMsg) (api.Identity, error) {
 	case api.IdentityPolicy:
 		p, err := e.PutPolicy(cluster.PolicyName(msg.Name), "", "", msg.Document, false)
 		return showPolicy(p.ARN(), p), err
+	case api.IdentityRole:
+		return addRole(e, msg)
+	case api.IdentityProvider:
+		return addProvider(e, msg)
 	}
 	key, err := e.CreateKey(cluster.UserName(msg.User), cluster.AccessKeyID(msg.Name), msg.SecretKey)
 	if err == nil {
@@ -139,6 +154,10 @@ func setIdentity(e *access.Edit, msg *api.IdentityMsg) (api.Identity, error) {
 		}
 		p, err := e.PutPolicy(cluster.PolicyName(msg.Name), "", "", msg.Document, true)
 		return showPolicy(p.ARN(), p), err
+	case api.IdentityRole:
+		return setRole(e, msg)
+	case api.IdentityProvider:
+		return setProvider(e, msg)
 	}
 	id := cluster.AccessKeyID(msg.Name)
 	var inactive *bool
@@ -209,6 +228,10 @@ func removeIdentity(e *access.Edit, msg *api.IdentityMsg) (api.Identity, error) 
 		return api.Identity{}, e.DeleteGroup(cluster.GroupName(msg.Name), true)
 	case api.IdentityPolicy:
 		return api.Identity{}, e.DeletePolicy(msg.Name)
+	case api.IdentityRole:
+		return api.Identity{}, e.DeleteRole(cluster.RoleName(msg.Name), true)
+	case api.IdentityProvider:
+		return api.Identity{}, e.DeleteProvider(providerNamed(msg.Name))
 	}
 	return api.Identity{}, e.DeleteKey(cluster.AccessKeyID(msg.Name))
 }
@@ -218,6 +241,7 @@ func (f *Front) showIdentities(ctx context.Context, r *nativeRequest, kind, name
 	const op = "proxy/front.showIdentities"
 	action := map[string]string{
 		api.IdentityUser: "iam:ListUsers", api.IdentityGroup: "iam:ListGroups", api.IdentityPolicy: "iam:ListPolicies", api.IdentityKey: "iam:ListAccessKeys",
+		api.IdentityRole: "iam:ListRoles", api.IdentityProvider: "iam:ListOpenIDConnectProviders",
 	}[kind]
 	if err := f.authorizeIdentity(r, []string{action}, &api.IdentityMsg{Kind: kind, Name: name}); err != nil {
 		return err
@@ -228,7 +252,9 @@ func (f *Front) showIdentities(ctx context.Context, r *nativeRequest, kind, name
 	}
 	list := identitiesOf(f.editor(view), kind)
 	if name != "" {
-		list = slices.DeleteFunc(list, func(i api.Identity) bool { return !strings.EqualFold(i.Name, name) && i.ARN != name })
+		list = slices.DeleteFunc(list, func(i api.Identity) bool {
+			return !strings.EqualFold(i.Name, name) && i.ARN != name && (kind != api.IdentityProvider || i.ARN != providerNamed(name))
+		})
 		if len(list) == 0 {
 			return cluster.Fail(op, "", cluster.KindNotFound, "there is no "+kind+" "+name)
 		}
@@ -257,6 +283,14 @@ func identitiesOf(e *access.Edit, kind string) []api.Identity {
 	case api.IdentityKey:
 		for _, k := range e.Keys() {
 			list = append(list, showKey(k))
+		}
+	case api.IdentityRole:
+		for _, r := range e.Identities().Roles {
+			list = append(list, showRole(r))
+		}
+	case api.IdentityProvider:
+		for _, p := range e.Identities().Providers {
+			list = append(list, showProvider(p))
 		}
 	}
 	return list

@@ -77,6 +77,10 @@ func (f *Front) nativeBucket(ctx context.Context, r *nativeRequest, rawName stri
 }
 
 func (f *Front) nativeCreateBucket(ctx context.Context, r *nativeRequest, b cluster.Bucket) error {
+	const op = "proxy/front.nativeCreateBucket"
+	if err := cluster.ValidateNewBucketName(b.Name); err != nil {
+		return cluster.E(op, b.String(), cluster.KindInvalid, err)
+	}
 	changes, err := r.action.Props()
 	if err != nil {
 		return err

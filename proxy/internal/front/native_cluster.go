@@ -96,12 +96,12 @@ func (f *Front) nativeWhat(ctx context.Context, r *nativeRequest, path, what str
 
 // isWork reports whether a node is asked to begin a work.
 func isWork(what string) bool {
-	return what == api.WhatScrub || what == api.WhatMountpaths || what == api.WhatLifecycle
+	return what == api.WhatScrub || what == api.WhatMountpaths || what == api.WhatLifecycle || what == api.WhatNotify
 }
 
 // isState reports whether a node is asked for a part of its own state.
 func isState(what string) bool {
-	return what == api.WhatNodeStatus || what == api.WhatJobs || what == api.WhatScrub
+	return what == api.WhatNodeStatus || what == api.WhatJobs || what == api.WhatScrub || what == api.WhatDenials || what == api.WhatNotify
 }
 
 // names reports whether the request is for this node.
@@ -116,7 +116,11 @@ func (f *Front) begin(ctx context.Context, r *nativeRequest, path string) error 
 		return f.reverse(ctx, r)
 	}
 	r.rep.Status = http.StatusOK
-	return f.o.Begin(ctx, r.query.Get)
+	answer, err := f.o.Begin(ctx, r.query.Get)
+	if err != nil || answer == nil {
+		return err
+	}
+	return r.json(answer)
 }
 
 // smap answers with the map. Who leads is told by the leader itself, or left open when it cannot be asked.

@@ -40,20 +40,20 @@ func (f *Front) putObjectLock(ctx context.Context, r *s3Request) error {
 	})
 }
 
-// maxLockBody bounds the body, with its framing, that is the lock of an object.
-const maxLockBody = 2 * s3.MaxSmallBody
+// maxJudgedBody bounds the body, with its framing, that policies judge.
+const maxJudgedBody = 2 * s3.MaxSmallBody
 
-// readLockBody keeps the body of a request that changes the lock of an object: policies judge what it asks for, and its owner
-// reads it again.
-func (f *Front) readLockBody(r *s3Request) error {
-	const op = "proxy/front.readLockBody"
-	if r.call.Op != s3.PutObjectRetention && r.call.Op != s3.PutObjectLegalHold {
+// readJudgedBody keeps the body of a request that changes the lock or the tags of an object: policies judge what it asks for, and
+// its owner reads it again.
+func (f *Front) readJudgedBody(r *s3Request) error {
+	const op = "proxy/front.readJudgedBody"
+	if r.call.Op != s3.PutObjectRetention && r.call.Op != s3.PutObjectLegalHold && r.call.Op != s3.PutObjectTagging {
 		return nil
 	}
 	switch {
 	case r.req.Length < 0:
 		return s3.NewFault(op, s3.MissingContentLength, "")
-	case r.req.Length > maxLockBody:
+	case r.req.Length > maxJudgedBody:
 		return s3.NewFault(op, s3.MaxMessageLengthExceeded, "", s3.Field{Name: "MaxMessageLengthBytes", Value: strconv.Itoa(s3.MaxSmallBody)})
 	}
 	raw, err := r.req.Keep()
@@ -62,6 +62,10 @@ func (f *Front) readLockBody(r *s3Request) error {
 	}
 	body, err := f.decodeSmall(r, bytes.NewReader(raw), s3.MaxSmallBody)
 	if err != nil {
+		return err
+	}
+	if r.call.Op == s3.PutObjectTagging {
+		r.context.tagged, err = s3.ParseObjectTagging(body)
 		return err
 	}
 	var lock s3.ObjectLock

@@ -2,10 +2,10 @@ package front
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/api"
 	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/target/internal/store"
 )
@@ -50,6 +50,12 @@ func (r *request) judgeOwner(info *store.Info) error {
 	return nil
 }
 
+// audit notes that the request is denied.
+func (r *request) audit(d api.Denial) {
+	d.Request, d.Identity = string(r.grant.Request), string(r.grant.Identity)
+	r.front.o.Audit.Denied(d)
+}
+
 // judge decides what the gateway left to the owner of the object.
 func (r *request) judge(info *store.Info) error { return r.judgeBy(r.grant.Provisos, info) }
 
@@ -68,9 +74,7 @@ func (r *request) judgeBy(encoded []byte, info *store.Info) error {
 	object := s3.ProvisoObject{Owner: r.front.recorded(info.Owner).Canonical, ACL: s3.DecodeACL(info.ACL), Tags: toFields(info.Tags)}
 	for i := range list {
 		if allowed, why := list[i].Judge(&object); !allowed {
-			r.front.o.Logger.LogAttrs(context.Background(), slog.LevelInfo, "denied",
-				slog.String("request", string(r.grant.Request)), slog.String("identity", string(r.grant.Identity)), slog.String("principal", list[i].Principal),
-				slog.String("action", list[i].Action), slog.String("resource", list[i].Resource), slog.String("why", why))
+			r.audit(api.Denial{Principal: list[i].Principal, Action: list[i].Action, Resource: list[i].Resource, Why: why})
 			return list[i].Denied()
 		}
 	}

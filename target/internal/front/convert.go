@@ -62,7 +62,7 @@ func (f *Front) metadata(r *request) (store.Metadata, error) {
 	if redirect != "" {
 		headers = append(headers, store.Pair{Name: s3.WebsiteRedirectHeader, Value: redirect})
 	}
-	return store.Metadata{Headers: headers, User: pairs(user), Tags: pairs(tags), Lock: lock}, nil
+	return store.Metadata{Headers: headers, User: pairs(user), Tags: pairs(tags), Lock: lock, Class: s3.StorageClass(c)}, nil
 }
 
 // checksum is one of S3's additional checksums of an object or part.
@@ -134,6 +134,9 @@ func setObjectHeaders(r *request, info *store.Info) {
 	}
 	for _, h := range s3.UserMetadataHeaders(toFields(info.User)) {
 		rep.AddHeader(h.Name, h.Value)
+	}
+	if info.Class != "" {
+		rep.SetHeader(s3.StorageClassHeader, info.Class)
 	}
 	if len(info.Tags) > 0 {
 		rep.SetHeader("x-amz-tagging-count", strconv.Itoa(len(info.Tags)))

@@ -2,6 +2,7 @@ package front
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -65,7 +66,7 @@ func (f *Front) readCopyRequest(ctx context.Context, r *request) (*copyRequest, 
 	if q.with, err = f.encryption(ctx, r); err != nil {
 		return nil, err
 	}
-	if from.Bucket == c.Bucket && from.Key == c.Key && from.Version == "" && !q.replace && q.sum == s3.NoAlgorithm && c.Get(s3.WebsiteRedirectHeader) == "" && c.Get("x-amz-storage-class") == "" && q.with == nil && !c.SpeaksOfEncryption() {
+	if from.Bucket == c.Bucket && from.Key == c.Key && from.Version == "" && !q.replace && q.sum == s3.NoAlgorithm && c.Get(s3.WebsiteRedirectHeader) == "" && c.Get(s3.StorageClassHeader) == "" && q.with == nil && !c.SpeaksOfEncryption() {
 		return nil, s3.NewFault(op, s3.InvalidRequest, "This copy request is illegal because it is trying to copy an object to itself "+
 			"without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
@@ -109,10 +110,10 @@ func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.In
 	return f.copyWhole(ctx, r, q, itself)
 }
 
-// describe puts what the request says of the copy in the place of what is known of the source. A lock, an access control list, and
-// where a website sends browsers, are never copied.
+// describe puts what the request says of the copy in the place of what is known of the source. A lock, an access control list, the
+// storage class, and where a website sends browsers, are never copied.
 func (q *copyRequest) describe(md *store.Metadata, acl string) {
-	md.Lock, md.ACL = q.md.Lock, acl
+	md.Lock, md.ACL, md.Class = q.md.Lock, acl, q.md.Class
 	if q.replace {
 		md.Headers, md.User = q.md.Headers, q.md.User
 	} else {
@@ -257,7 +258,8 @@ func (f *Front) copyPart(ctx context.Context, r *request, put *store.PutPartRequ
 func checkCopyRange(part *s3.Range, src *source) error {
 	const op = "target/front.checkCopyRange"
 	if part != nil && part.Last >= src.info.Size {
-		return s3.NewFault(op, s3.InvalidRange, "Range specified is not valid for source object of size: "+strconv.FormatInt(src.info.Size, 10))
+		return s3.NewFault(op, s3.InvalidArgument, "Range specified is not valid for source object of size: "+strconv.FormatInt(src.info.Size, 10),
+			s3.Field{Name: "ArgumentName", Value: "x-amz-copy-source-range"}, s3.Field{Name: "ArgumentValue", Value: fmt.Sprintf("bytes=%d-%d", part.First, part.Last)})
 	}
 	return checkCopySize(src.length)
 }

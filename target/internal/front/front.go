@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/api"
+	"github.com/aisle-store/aisle/cluster/audit"
 	"github.com/aisle-store/aisle/cluster/control"
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/cluster/intra"
@@ -67,7 +69,7 @@ type Options struct {
 	Admits   func(destination string) bool // whether one more event may wait for it; nil: nobody is told anything
 	Messages *intra.Messenger              // to other nodes
 	Jobs     *xact.Registry
-	Logger   *slog.Logger // of denials; nil means silence
+	Audit    *audit.Log // what is denied, and why; one of its own when nil
 }
 
 // Front serves the requests that this node's slots are asked.
@@ -80,8 +82,8 @@ type Front struct {
 
 // New returns a front.
 func New(o Options) *Front {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	if o.Audit == nil {
+		o.Audit = audit.New(o.Node.ID, slog.New(slog.DiscardHandler), o.Now)
 	}
 	return &Front{o: o, keys: s3.NewSigningKeys()}
 }
@@ -157,6 +159,7 @@ func (f *Front) ServeObject(ctx context.Context, g *intra.Grant, req *httpd.Requ
 	if err := f.serve(ctx, r); err != nil {
 		if g.Hide && cluster.Is(err, cluster.KindObjectNotFound) {
 			err = cluster.Fail(op, r.subject(), cluster.KindDenied, "access is denied, or the object does not exist")
+			r.audit(api.Denial{Action: "s3:ListBucket", Resource: "arn:aws:s3:::" + string(g.Bucket.Name), Why: "the object does not exist, which only who may list the bucket is told"})
 		}
 		if name := store.ConditionOf(err); name != "" && g.Dialect == intra.S3 {
 			err = s3.NewFault(op, s3.PreconditionFailed, "", s3.Field{Name: "Condition", Value: name})

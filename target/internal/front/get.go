@@ -116,7 +116,7 @@ func (f *Front) getAttributes(ctx context.Context, r *request) error {
 	}
 	sums, kind := objectChecksums(info)
 	r.setVersion(info)
-	a := s3.Attributes{ETag: info.ETag, Size: info.Size, Sums: elements(sums), ChecksumType: kind}
+	a := s3.Attributes{ETag: info.ETag, Size: info.Size, Class: info.Class, Sums: elements(sums), ChecksumType: kind}
 	for _, p := range parts {
 		a.Parts = append(a.Parts, s3.ListedPart{Number: p.Number, Size: p.Size, Sums: elements(checksums(p.Sums, 0))})
 	}

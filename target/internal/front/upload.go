@@ -97,7 +97,7 @@ func (f *Front) listParts(ctx context.Context, r *request) error {
 		return err
 	}
 	page := s3.PartPage{
-		Bucket: r.call.Bucket, Key: r.call.Key, Params: params, Owner: f.owner(r, result.Upload.Owner), Truncated: result.More,
+		Bucket: r.call.Bucket, Key: r.call.Key, Params: params, Owner: f.owner(r, result.Upload.Owner), Truncated: result.More, Class: result.Upload.Class,
 	}
 	if params.Limit() == 0 {
 		result.Parts, page.Truncated = nil, false

@@ -42,6 +42,8 @@ func (f *Fields) readListed(name, b []byte, owner cluster.AccessKeyID) (rest []b
 		f.ETag, rest, err = msgp.ReadStringBytes(b)
 	case "v":
 		f.Counter, rest, err = msgp.ReadInt64Bytes(b)
+	case "sc":
+		f.Class, rest, err = msgp.ReadStringBytes(b)
 	case "vn":
 		f.Number, rest, err = msgp.ReadUint64Bytes(b)
 	case "v0":

@@ -48,6 +48,7 @@ type Fields struct {
 	Headers     []Pair                 `msg:"h,omitempty"`  // content headers, as "Content-Type"
 	Metadata    []Pair                 `msg:"u,omitempty"`  // x-amz-meta-*, without that prefix
 	Tags        []Pair                 `msg:"t,omitempty"`
+	Class       string                 `msg:"sc,omitempty"` // S3's storage class, as the client named it; "": STANDARD
 	Custom      []Pair                 `msg:"x,omitempty"`  // AIStore's custom properties
 	Request     cluster.RequestID      `msg:"r,omitempty"`  // that made this generation
 	Place       disk.Place             `msg:"p"`            // with Coding, of a shard

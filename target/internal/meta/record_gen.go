@@ -757,6 +757,12 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 					return
 				}
 			}
+		case "sc":
+			z.Class, err = dc.ReadString()
+			if err != nil {
+				err = msgp.WrapError(err, "Class")
+				return
+			}
 		case "x":
 			var zb0016 uint32
 			zb0016, err = dc.ReadArrayHeader()
@@ -900,8 +906,8 @@ func (z *Fields) DecodeMsg(dc *msgp.Reader) (err error) {
 // EncodeMsg implements msgp.Encodable
 func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 	// check for omitted fields
-	zb0001Len := uint32(27)
-	var zb0001Mask uint32 /* 27 bits */
+	zb0001Len := uint32(28)
+	var zb0001Mask uint32 /* 28 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -979,33 +985,37 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 		zb0001Len--
 		zb0001Mask |= 0x40000
 	}
-	if z.Custom == nil {
+	if z.Class == "" {
 		zb0001Len--
 		zb0001Mask |= 0x80000
 	}
-	if z.Request == "" {
+	if z.Custom == nil {
 		zb0001Len--
 		zb0001Mask |= 0x100000
 	}
-	if z.Coding == nil {
+	if z.Request == "" {
 		zb0001Len--
-		zb0001Mask |= 0x400000
+		zb0001Mask |= 0x200000
 	}
-	if z.Parts == nil {
+	if z.Coding == nil {
 		zb0001Len--
 		zb0001Mask |= 0x800000
 	}
-	if z.PartCount == 0 {
+	if z.Parts == nil {
 		zb0001Len--
 		zb0001Mask |= 0x1000000
 	}
-	if z.HasManifest == false {
+	if z.PartCount == 0 {
 		zb0001Len--
 		zb0001Mask |= 0x2000000
 	}
-	if z.Encryption == nil {
+	if z.HasManifest == false {
 		zb0001Len--
 		zb0001Mask |= 0x4000000
+	}
+	if z.Encryption == nil {
+		zb0001Len--
+		zb0001Mask |= 0x8000000
 	}
 	// variable map header, size zb0001Len
 	err = en.WriteMapHeader(zb0001Len)
@@ -1339,6 +1349,18 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 			}
 		}
 		if (zb0001Mask & 0x80000) == 0 { // if not omitted
+			// write "sc"
+			err = en.Append(0xa2, 0x73, 0x63)
+			if err != nil {
+				return
+			}
+			err = en.WriteString(z.Class)
+			if err != nil {
+				err = msgp.WrapError(err, "Class")
+				return
+			}
+		}
+		if (zb0001Mask & 0x100000) == 0 { // if not omitted
 			// write "x"
 			err = en.Append(0xa1, 0x78)
 			if err != nil {
@@ -1371,7 +1393,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x100000) == 0 { // if not omitted
+		if (zb0001Mask & 0x200000) == 0 { // if not omitted
 			// write "r"
 			err = en.Append(0xa1, 0x72)
 			if err != nil {
@@ -1393,7 +1415,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 			err = msgp.WrapError(err, "Place")
 			return
 		}
-		if (zb0001Mask & 0x400000) == 0 { // if not omitted
+		if (zb0001Mask & 0x800000) == 0 { // if not omitted
 			// write "ec"
 			err = en.Append(0xa2, 0x65, 0x63)
 			if err != nil {
@@ -1412,7 +1434,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x800000) == 0 { // if not omitted
+		if (zb0001Mask & 0x1000000) == 0 { // if not omitted
 			// write "n"
 			err = en.Append(0xa1, 0x6e)
 			if err != nil {
@@ -1435,7 +1457,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x1000000) == 0 { // if not omitted
+		if (zb0001Mask & 0x2000000) == 0 { // if not omitted
 			// write "nc"
 			err = en.Append(0xa2, 0x6e, 0x63)
 			if err != nil {
@@ -1447,7 +1469,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x2000000) == 0 { // if not omitted
+		if (zb0001Mask & 0x4000000) == 0 { // if not omitted
 			// write "nm"
 			err = en.Append(0xa2, 0x6e, 0x6d)
 			if err != nil {
@@ -1459,7 +1481,7 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 				return
 			}
 		}
-		if (zb0001Mask & 0x4000000) == 0 { // if not omitted
+		if (zb0001Mask & 0x8000000) == 0 { // if not omitted
 			// write "en"
 			err = en.Append(0xa2, 0x65, 0x6e)
 			if err != nil {
@@ -1486,8 +1508,8 @@ func (z *Fields) EncodeMsg(en *msgp.Writer) (err error) {
 func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(27)
-	var zb0001Mask uint32 /* 27 bits */
+	zb0001Len := uint32(28)
+	var zb0001Mask uint32 /* 28 bits */
 	_ = zb0001Mask
 	if z.Size == 0 {
 		zb0001Len--
@@ -1565,33 +1587,37 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 		zb0001Len--
 		zb0001Mask |= 0x40000
 	}
-	if z.Custom == nil {
+	if z.Class == "" {
 		zb0001Len--
 		zb0001Mask |= 0x80000
 	}
-	if z.Request == "" {
+	if z.Custom == nil {
 		zb0001Len--
 		zb0001Mask |= 0x100000
 	}
-	if z.Coding == nil {
+	if z.Request == "" {
 		zb0001Len--
-		zb0001Mask |= 0x400000
+		zb0001Mask |= 0x200000
 	}
-	if z.Parts == nil {
+	if z.Coding == nil {
 		zb0001Len--
 		zb0001Mask |= 0x800000
 	}
-	if z.PartCount == 0 {
+	if z.Parts == nil {
 		zb0001Len--
 		zb0001Mask |= 0x1000000
 	}
-	if z.HasManifest == false {
+	if z.PartCount == 0 {
 		zb0001Len--
 		zb0001Mask |= 0x2000000
 	}
-	if z.Encryption == nil {
+	if z.HasManifest == false {
 		zb0001Len--
 		zb0001Mask |= 0x4000000
+	}
+	if z.Encryption == nil {
+		zb0001Len--
+		zb0001Mask |= 0x8000000
 	}
 	// variable map header, size zb0001Len
 	o = msgp.AppendMapHeader(o, zb0001Len)
@@ -1736,6 +1762,11 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			}
 		}
 		if (zb0001Mask & 0x80000) == 0 { // if not omitted
+			// string "sc"
+			o = append(o, 0xa2, 0x73, 0x63)
+			o = msgp.AppendString(o, z.Class)
+		}
+		if (zb0001Mask & 0x100000) == 0 { // if not omitted
 			// string "x"
 			o = append(o, 0xa1, 0x78)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Custom)))
@@ -1749,7 +1780,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Custom[za0006].Value)
 			}
 		}
-		if (zb0001Mask & 0x100000) == 0 { // if not omitted
+		if (zb0001Mask & 0x200000) == 0 { // if not omitted
 			// string "r"
 			o = append(o, 0xa1, 0x72)
 			o = msgp.AppendString(o, string(z.Request))
@@ -1761,7 +1792,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 			err = msgp.WrapError(err, "Place")
 			return
 		}
-		if (zb0001Mask & 0x400000) == 0 { // if not omitted
+		if (zb0001Mask & 0x800000) == 0 { // if not omitted
 			// string "ec"
 			o = append(o, 0xa2, 0x65, 0x63)
 			if z.Coding == nil {
@@ -1774,7 +1805,7 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x800000) == 0 { // if not omitted
+		if (zb0001Mask & 0x1000000) == 0 { // if not omitted
 			// string "n"
 			o = append(o, 0xa1, 0x6e)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Parts)))
@@ -1789,17 +1820,17 @@ func (z *Fields) MarshalMsg(b []byte) (o []byte, err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x1000000) == 0 { // if not omitted
+		if (zb0001Mask & 0x2000000) == 0 { // if not omitted
 			// string "nc"
 			o = append(o, 0xa2, 0x6e, 0x63)
 			o = msgp.AppendInt(o, z.PartCount)
 		}
-		if (zb0001Mask & 0x2000000) == 0 { // if not omitted
+		if (zb0001Mask & 0x4000000) == 0 { // if not omitted
 			// string "nm"
 			o = append(o, 0xa2, 0x6e, 0x6d)
 			o = msgp.AppendBool(o, z.HasManifest)
 		}
-		if (zb0001Mask & 0x4000000) == 0 { // if not omitted
+		if (zb0001Mask & 0x8000000) == 0 { // if not omitted
 			// string "en"
 			o = append(o, 0xa2, 0x65, 0x6e)
 			if z.Encryption == nil {
@@ -2133,6 +2164,12 @@ func (z *Fields) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
+		case "sc":
+			z.Class, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Class")
+				return
+			}
 		case "x":
 			var zb0017 uint32
 			zb0017, bts, err = msgp.ReadArrayHeaderBytes(bts)
@@ -2290,7 +2327,7 @@ func (z *Fields) Msgsize() (s int) {
 	for za0005 := range z.Tags {
 		s += 1 + msgp.StringPrefixSize + len(z.Tags[za0005].Name) + msgp.StringPrefixSize + len(z.Tags[za0005].Value)
 	}
-	s += 2 + msgp.ArrayHeaderSize
+	s += 3 + msgp.StringPrefixSize + len(z.Class) + 2 + msgp.ArrayHeaderSize
 	for za0006 := range z.Custom {
 		s += 1 + msgp.StringPrefixSize + len(z.Custom[za0006].Name) + msgp.StringPrefixSize + len(z.Custom[za0006].Value)
 	}

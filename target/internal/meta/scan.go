@@ -28,7 +28,7 @@ type Range struct {
 	After      *Ref // with AllBuckets: begin behind all generations of this record
 	NoData     bool // records without their inline data
 
-	// Listed asks for what lists show: records have Ref, Size, Modified, ETag, Counter, Sums, Owner, Number, Null and Marker
+	// Listed asks for what lists show: records have Ref, Size, Modified, ETag, Counter, Sums, Owner, Class, Number, Null and Marker
 	// only, and each is valid until the next one is read.
 	Listed bool
 

@@ -1,16 +1,19 @@
 // Package outbox sends what the store keeps to be told outside of the cluster: the events of buckets. A notice lies in the index
-// from before its change is acknowledged until its destination has taken it (store.Notices); here is only which ones are waiting.
+// from before its change is acknowledged until its destination has taken it (store.Notices); here is only which ones are waiting, and
+// which ones are dead letters: not sent by themselves any more.
 package outbox
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/notify"
 	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/target/internal/store"
@@ -26,13 +29,15 @@ const (
 
 // Store is what has the notices; *store.Store does.
 type Store interface {
-	Notices(ctx context.Context, each func(ref store.NoticeRef, to string) bool) error
+	Notices(ctx context.Context, each func(ref store.NoticeRef, to string, at time.Time) bool) error
 	Notice(ref store.NoticeRef) (*store.Told, error)
 	Noticed(ctx context.Context, refs []store.NoticeRef) error
 }
 
-// Sender sends messages; *notify.Sender does.
+// Sender sends messages; *notify.Sender does. That the next message is refused for good is KindInvalid, that there is no such
+// destination KindNotFound.
 type Sender interface {
+	Find(destination string) (config.Destination, bool)
 	Send(ctx context.Context, destination string, messages []notify.Message) (int, error)
 }
 
@@ -50,6 +55,8 @@ type Options struct {
 	Sure    func() error         // nil while this node knows the cluster's settings and buckets
 	Queue   func() int           // notices that may wait for one destination
 	Keep    func() time.Duration // how long one may wait
+	Dead    func() int           // dead letters that are kept of one destination
+	Bury    func() time.Duration // how long they are kept when they have waited too long
 	Region  string
 	Host    string
 	Now     func() time.Time
@@ -62,7 +69,8 @@ type Stats struct {
 	Waiting     int   // now
 	Sent        int64 // taken by the destination
 	Failed      int64 // attempts that failed
-	Dropped     int64 // never sent: the queue was full, they waited too long, or the destination is gone
+	Dead        int   // dead letters now
+	Dropped     int64 // never sent: the queue was full, or there was no room or time left among the dead letters
 }
 
 // Outbox sends notices. Its methods may be called at the same time.
@@ -71,7 +79,9 @@ type Outbox struct {
 	life context.Context
 	stop context.CancelFunc
 	work sync.WaitGroup
-	look chan struct{} // one token: the index is to be looked through
+
+	byHand sync.Mutex    // held by who sends or drops dead letters
+	look   chan struct{} // one token: the index is to be looked through
 
 	mu     sync.Mutex
 	queues map[string]*queue // guarded by mu, by destination
@@ -83,6 +93,8 @@ type queue struct {
 	known   map[store.NoticeRef]struct{} // those of refs, and those being sent
 	more    bool                         // there are others in the index
 	waiting int                          // in the index, about
+	dead    int                          // in the index, about, and not waiting
+	refused map[store.NoticeRef]string   // of the dead, those that the destination refuses for good, and why
 	stats   Stats
 	wake    chan struct{} // one token
 }
@@ -105,7 +117,7 @@ func (b *Outbox) Close() {
 func (b *Outbox) queue(to string) *queue {
 	q := b.queues[to]
 	if q == nil {
-		q = &queue{known: make(map[store.NoticeRef]struct{}), wake: make(chan struct{}, 1), stats: Stats{Destination: to}}
+		q = &queue{known: make(map[store.NoticeRef]struct{}), refused: make(map[store.NoticeRef]string), wake: make(chan struct{}, 1), stats: Stats{Destination: to}}
 		b.queues[to] = q
 		if b.life.Err() == nil {
 			b.work.Go(func() { b.send(to, q) })
@@ -189,30 +201,51 @@ func (b *Outbox) lookOften() {
 	}
 }
 
-// lookThrough takes up what is in the index.
+// lookThrough takes up what is in the index, and removes the dead letters whose time is over.
 func (b *Outbox) lookThrough() error {
+	sure := b.o.Sure() == nil
 	b.mu.Lock()
-	for _, q := range b.queues {
+	unseen := make(map[string]map[store.NoticeRef]string)
+	for to, q := range b.queues {
 		q.more = false
+		unseen[to] = maps.Clone(q.refused)
 	}
 	b.mu.Unlock()
-	waiting := make(map[string]int)
-	err := b.o.Store.Notices(b.life, func(ref store.NoticeRef, to string) bool {
-		waiting[to]++
+	waiting, dead := make(map[string]int), make(map[string]int)
+	var over []store.NoticeRef
+	err := b.o.Store.Notices(b.life, func(ref store.NoticeRef, to string, at time.Time) bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.queue(to).add(ref)
+		q := b.queue(to)
+		delete(unseen[to], ref)
+		switch {
+		case b.whyDead(q, ref, at) == "":
+			waiting[to]++
+			q.add(ref)
+		case sure && len(over) < window && b.o.Now().Sub(at) > b.o.Keep()+b.o.Bury():
+			over = append(over, ref)
+			q.stats.Dropped++
+		default:
+			dead[to]++
+		}
 		return b.life.Err() == nil
 	})
 	if err != nil {
 		return err
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	for to, q := range b.queues {
-		q.waiting = waiting[to]
+		q.waiting, q.dead = waiting[to], dead[to]
+		for ref := range unseen[to] { // sent or dropped, or another node's by now
+			delete(q.refused, ref)
+		}
 	}
-	return nil
+	b.mu.Unlock()
+	if len(over) == 0 {
+		return nil
+	}
+	b.o.Logger.Error("dead letters are dropped: nobody has sent them again in time", "events", len(over), "first", over[0].String())
+	return b.o.Store.Noticed(b.life, over)
 }
 
 // send sends what waits for one destination, until the outbox is closed.
@@ -281,24 +314,31 @@ func (b *Outbox) take(q *queue) []store.NoticeRef {
 	return refs
 }
 
-// sendSome sends some notices and removes those that were taken, or will never be. The others wait again.
+// sendSome sends some notices and removes those that were taken, or will never be. The others wait again, or are dead letters.
 func (b *Outbox) sendSome(to string, q *queue, refs []store.NoticeRef) error {
 	if err := b.o.Sure(); err != nil {
 		b.putBack(q, refs)
 		return err
 	}
-	told, messages, gone := b.messages(to, q, refs)
+	fresh, gone := b.aged(q, b.read(refs))
+	told, messages, lost := b.messages(to, fresh)
+	gone = append(gone, lost...)
 	taken, err := 0, error(nil)
 	if len(messages) > 0 {
 		taken, err = b.o.Sender.Send(b.life, to, messages)
 	}
 	left := told[taken:]
-	if cluster.Is(err, cluster.KindNotFound) {
-		b.drop(to, q, left, "there is no such destination any more")
-		gone, left, err = append(gone, left...), nil, nil
-	}
 	gone = append(gone, told[:taken]...)
 	b.count(q, taken, len(gone), err)
+	switch {
+	case cluster.Is(err, cluster.KindNotFound): // they wait for it to come back, or for somebody who drops them
+		b.bury(q, left, "there is no such destination")
+		left, err = nil, nil
+	case cluster.Is(err, cluster.KindInvalid) && b.room(q) > 0: // the others need not wait for this one
+		b.refuse(q, left[0], err)
+		b.bury(q, left[:1], "the destination refuses it: "+err.Error())
+		left, err = left[1:], nil
+	}
 	if removeErr := b.o.Store.Noticed(b.life, gone); removeErr != nil && b.life.Err() == nil {
 		b.o.Logger.Warn("events that were sent could not be removed; they may be sent again", "destination", to, "error", removeErr)
 	}
@@ -306,26 +346,43 @@ func (b *Outbox) sendSome(to string, q *queue, refs []store.NoticeRef) error {
 	return err
 }
 
-// messages reads some notices and writes their messages. Those of gone will never be sent: they waited too long, or their bucket is
-// gone. What is no longer this node's to send, or cannot be read now, is passed over.
-func (b *Outbox) messages(to string, q *queue, refs []store.NoticeRef) (told []store.NoticeRef, messages []notify.Message, gone []store.NoticeRef) {
+// read reads notices. What is no longer this node's to send, or cannot be read now, is passed over.
+func (b *Outbox) read(refs []store.NoticeRef) []*store.Told {
+	all := make([]*store.Told, 0, len(refs))
 	for _, ref := range refs {
-		n, err := b.o.Store.Notice(ref)
-		if err != nil || n == nil {
-			continue
+		if n, err := b.o.Store.Notice(ref); err == nil && n != nil {
+			all = append(all, n)
 		}
+	}
+	return all
+}
+
+// aged makes dead letters of those notices that have waited too long. Those of gone have no room there: they are dropped.
+func (b *Outbox) aged(q *queue, all []*store.Told) (fresh []*store.Told, gone []store.NoticeRef) {
+	var old []store.NoticeRef
+	for _, n := range all {
 		if b.o.Now().Sub(n.About.Modified) > b.o.Keep() {
-			b.drop(to, q, []store.NoticeRef{ref}, "it waited too long")
-			gone = append(gone, ref)
-			continue
+			old = append(old, n.Ref)
+		} else {
+			fresh = append(fresh, n)
 		}
+	}
+	room := min(len(old), b.room(q))
+	b.bury(q, old[:room], "they waited too long")
+	b.drop(q, old[room:], "they waited too long, and there are too many dead letters")
+	return fresh, old[room:]
+}
+
+// messages writes the messages of some notices. Those of gone will never be sent: their bucket is gone.
+func (b *Outbox) messages(to string, all []*store.Told) (told []store.NoticeRef, messages []notify.Message, gone []store.NoticeRef) {
+	for _, n := range all {
 		message, err := b.message(n)
 		if err != nil {
 			b.o.Logger.Warn("an event cannot be told", "destination", to, "error", err)
-			gone = append(gone, ref)
+			gone = append(gone, n.Ref)
 			continue
 		}
-		told, messages = append(told, ref), append(messages, message)
+		told, messages = append(told, n.Ref), append(messages, message)
 	}
 	return told, messages, gone
 }
@@ -333,11 +390,7 @@ func (b *Outbox) messages(to string, q *queue, refs []store.NoticeRef) (told []s
 // message writes the message of a notice.
 func (b *Outbox) message(told *store.Told) (notify.Message, error) {
 	const op = "target/outbox.message"
-	buckets := b.o.Buckets()
-	bucket, ok := buckets.BucketByID(told.Ref.Bucket)
-	if !ok {
-		bucket, ok = buckets.BucketOver(told.Ref.Bucket)
-	}
+	bucket, ok := b.bucket(told.Ref.Bucket)
 	if !ok {
 		return notify.Message{}, cluster.Fail(op, told.Ref.String(), cluster.KindBucketNotFound, "the bucket does not exist any more")
 	}
@@ -357,15 +410,25 @@ func (b *Outbox) message(told *store.Told) (notify.Message, error) {
 	return notify.Message{Key: string(bucket.Bucket.Name) + "/" + string(told.Ref.Key), Body: body}, err
 }
 
+// bucket finds a bucket by the id that it has now, or had.
+func (b *Outbox) bucket(id cluster.BucketID) (cluster.BucketEntry, bool) {
+	buckets := b.o.Buckets()
+	bucket, ok := buckets.BucketByID(id)
+	if !ok {
+		bucket, ok = buckets.BucketOver(id)
+	}
+	return bucket, ok
+}
+
 // drop counts notices that are never sent.
-func (b *Outbox) drop(to string, q *queue, refs []store.NoticeRef, why string) {
+func (b *Outbox) drop(q *queue, refs []store.NoticeRef, why string) {
 	if len(refs) == 0 {
 		return
 	}
 	b.mu.Lock()
 	q.stats.Dropped += int64(len(refs))
 	b.mu.Unlock()
-	b.o.Logger.Error("events are dropped", "destination", to, "why", why, "events", len(refs), "first", refs[0].String())
+	b.o.Logger.Error("events are dropped", "destination", q.stats.Destination, "why", why, "events", len(refs), "first", refs[0].String())
 }
 
 // count notes what became of an attempt.
@@ -400,7 +463,7 @@ func (b *Outbox) Stats() []Stats {
 	all := make([]Stats, 0, len(b.queues))
 	for _, q := range b.queues {
 		s := q.stats
-		s.Waiting = q.waiting
+		s.Waiting, s.Dead = q.waiting, q.dead
 		all = append(all, s)
 	}
 	slices.SortFunc(all, func(x, y Stats) int {

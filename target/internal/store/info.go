@@ -35,11 +35,11 @@ func stateOf(r *meta.Record) state {
 
 // metadataOf is what a client said of the object or upload of a record.
 func metadataOf(r *meta.Record) Metadata {
-	return Metadata{Headers: r.Headers, User: r.Metadata, Custom: r.Custom, Tags: r.Tags, Lock: lockOf(r), ACL: r.ACL}
+	return Metadata{Headers: r.Headers, User: r.Metadata, Custom: r.Custom, Tags: r.Tags, Lock: lockOf(r), Class: r.Class, ACL: r.ACL}
 }
 
 // describe notes in a record what a client says of its object or upload.
 func describe(r *meta.Record, md *Metadata) {
-	r.Headers, r.Metadata, r.Custom, r.Tags, r.ACL = md.Headers, md.User, md.Custom, md.Tags, md.ACL
+	r.Headers, r.Metadata, r.Custom, r.Tags, r.Class, r.ACL = md.Headers, md.User, md.Custom, md.Tags, md.Class, md.ACL
 	r.LockMode, r.LockUntil, r.LegalHold = md.Lock.Mode, md.Lock.Until, md.Lock.Hold
 }

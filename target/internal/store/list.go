@@ -185,6 +185,7 @@ func (s *Store) entry(r *ListRequest, h *head) (entry cluster.Entry, rolled bool
 		Modified: record.Modified,
 		Version:  record.Counter,
 		Owner:    record.Owner,
+		Class:    record.Class,
 		UploadID: record.Upload,
 	}
 	for _, sum := range record.Sums {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/target/internal/meta"
@@ -109,9 +110,9 @@ func noticeOf(r *meta.Record) *Told {
 	return n
 }
 
-// Notices calls each for every notice of the slots that are served here, until it returns false. One that is on a mountpath which
+// Notices calls each for every notice of the slots that are served here, with its destination and its time, until it returns false. One that is on a mountpath which
 // does not answer is passed over: the mountpath's return, or a new map, has them asked for again.
-func (s *Store) Notices(ctx context.Context, each func(ref NoticeRef, to string) bool) error {
+func (s *Store) Notices(ctx context.Context, each func(ref NoticeRef, to string, at time.Time) bool) error {
 	const op = "target/store.Notices"
 	inside, err := s.enter(s.operations, op, name{bucket: &cluster.BucketEntry{}})
 	if err != nil {
@@ -126,7 +127,7 @@ func (s *Store) Notices(ctx context.Context, each func(ref NoticeRef, to string)
 			if err != nil {
 				return cluster.E(op, string(m.ID), cluster.KindUnavailable, err)
 			}
-			if s.isTold(r.Ref) && !each(r.Ref, noticeOf(r).To) {
+			if s.isTold(r.Ref) && !each(r.Ref, noticeOf(r).To, r.Modified) {
 				return nil
 			}
 		}

@@ -29,9 +29,9 @@ func tell(event string) Notices {
 func (s *Store) told(t testing.TB) []*Told {
 	t.Helper()
 	var all []*Told
-	if err := s.Notices(context.Background(), func(ref NoticeRef, to string) bool {
+	if err := s.Notices(context.Background(), func(ref NoticeRef, to string, at time.Time) bool {
 		n, err := s.Notice(ref)
-		if err != nil || to != "hook" {
+		if err != nil || to != "hook" || n != nil && !at.Equal(n.About.Modified) {
 			t.Fatal(to, err)
 		}
 		if n != nil {
@@ -116,7 +116,7 @@ func TestSeveralNotices(t *testing.T) {
 			sent, acknowledged := make(map[string]int), make(map[string]bool)
 			sending := func(r *rand.Rand) {
 				for _, p := range s.running() {
-					_ = p.store.Notices(context.Background(), func(ref NoticeRef, _ string) bool {
+					_ = p.store.Notices(context.Background(), func(ref NoticeRef, _ string, _ time.Time) bool {
 						n, err := p.store.Notice(ref)
 						if err != nil || n == nil || r.IntN(3) == 0 || p.CheckLease() != nil {
 							return true

@@ -83,6 +83,7 @@ type Metadata struct {
 	Custom  []Pair // AIStore's custom properties
 	Tags    []Pair // S3's, in the order in which they came
 	Lock    Lock   // of a version that is made; Update changes it by UpdateRequest.Lock only
+	Class   string // S3's storage class, a label: "" is STANDARD
 	ACL     string // the access control list, as package s3 writes it; "": the one by default
 }
 
