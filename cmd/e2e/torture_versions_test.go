@@ -247,9 +247,10 @@ func (w *worker) readNewest(key string, c *chain) bool {
 
 // listedVersion is a Version or a DeleteMarker of a list.
 type listedVersion struct {
-	XMLName              xml.Name
-	Key, VersionId, ETag string //nolint:revive // as S3 writes it
-	IsLatest             bool
+	XMLName   xml.Name
+	Key, ETag string
+	VersionID string `xml:"VersionId"`
+	IsLatest  bool
 }
 
 func (v *listedVersion) isVersion() bool {
@@ -270,9 +271,10 @@ func (w *worker) listVersions(prefix string, want map[string]*chain, most int) b
 			return false
 		}
 		var page struct {
-			IsTruncated                        bool
-			NextKeyMarker, NextVersionIdMarker string          //nolint:revive // as S3 writes them
-			All                                []listedVersion `xml:",any"`
+			IsTruncated   bool
+			NextKeyMarker string
+			NextVersionID string          `xml:"NextVersionIdMarker"`
+			All           []listedVersion `xml:",any"`
 		}
 		if a.status != http.StatusOK || xml.Unmarshal(a.body, &page) != nil {
 			w.problem("LIST versions of %s through node %d: %s", prefix, a.node, a)
@@ -284,7 +286,7 @@ func (w *worker) listVersions(prefix string, want map[string]*chain, most int) b
 				found[v.Key] = append(found[v.Key], v)
 			}
 		}
-		if key, id = page.NextKeyMarker, page.NextVersionIdMarker; !page.IsTruncated {
+		if key, id = page.NextKeyMarker, page.NextVersionID; !page.IsTruncated {
 			break
 		}
 	}
@@ -305,23 +307,23 @@ func (c *chain) differs(listed []listedVersion) string {
 	lost := slices.Clone(c.lost)
 	next := len(c.known) // known versions behind it were passed
 	for i, v := range listed {
-		at := slices.IndexFunc(c.known, func(k *version) bool { return k.id == v.VersionId })
+		at := slices.IndexFunc(c.known, func(k *version) bool { return k.id == v.VersionID })
 		marker := v.XMLName.Local == "DeleteMarker"
 		switch {
 		case v.IsLatest != (i == 0):
-			return fmt.Sprintf("version %s says of being the latest: %v", v.VersionId, v.IsLatest)
+			return fmt.Sprintf("version %s says of being the latest: %v", v.VersionID, v.IsLatest)
 		case at < 0:
 			j := slices.IndexFunc(lost, func(s state) bool { return s.etag == strings.Trim(v.ETag, `"`) && (s == state{}) == marker })
 			if j < 0 {
-				return fmt.Sprintf("nobody wrote version %s", v.VersionId)
+				return fmt.Sprintf("nobody wrote version %s", v.VersionID)
 			}
 			lost = slices.Delete(lost, j, j+1)
 		case at >= next:
-			return fmt.Sprintf("version %s is not in its order", v.VersionId)
+			return fmt.Sprintf("version %s is not in its order", v.VersionID)
 		case c.known[at].there == no:
-			return fmt.Sprintf("version %s was removed", v.VersionId)
+			return fmt.Sprintf("version %s was removed", v.VersionID)
 		case c.known[at].marker != marker || strings.Trim(v.ETag, `"`) != c.known[at].state.etag:
-			return fmt.Sprintf("version %s has ETag %s, want %s", v.VersionId, v.ETag, c.known[at].state.etag)
+			return fmt.Sprintf("version %s has ETag %s, want %s", v.VersionID, v.ETag, c.known[at].state.etag)
 		default:
 			if missing := passed(c.known[at+1 : next]); missing != "" {
 				return missing
