@@ -84,6 +84,35 @@ func TestDecide(t *testing.T) {
 	f(visitor, policy.PutObject, "/k", none, false, "no statement of the session's policies allows it")
 }
 
+// TestMayBecome: a session leaves the policies that bound it behind by no trust policy.
+func TestMayBecome(t *testing.T) {
+	e := start(t)
+	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + cluster.Account + `:role/first"},"Action":"sts:AssumeRole"}]}`
+	_, err := e.CreateRole("first", "", "", trust, 0)
+	must(t, err)
+	second, err := e.CreateRole("second", "", "", trust, 0)
+	must(t, err)
+	book := NewBook(e.Identities())
+	f := func(allowed bool, why string, bounds ...string) {
+		t.Helper()
+		first, ok := book.Session("first", "s", bounds)
+		if !ok {
+			t.Fatal("there is no session")
+		}
+		d := first.MayBecome(&second, &policy.Request{Action: policy.ActionOf("sts:AssumeRole"), Context: facts{}})
+		if d.Allowed != allowed || d.Why() != why {
+			t.Errorf("%v: %v, %s", bounds, d.Allowed, d.Why())
+		}
+	}
+	trusted := "statement 1 of the policy that the role second trusts by allows it"
+	f(true, trusted)
+	f(true, trusted, `{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"`+second.ARN()+`"}}`)
+	f(false, "no statement of the session's policies allows it", `{"Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}`)
+	f(false, "statement 1 of the policy of the session denies it", `{"Statement":{"Effect":"Deny","Action":"sts:*","Resource":"*"}}`)
+	f(false, "statement 1 of the policy of the session denies it",
+		`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`, `{"Statement":{"Effect":"Deny","Action":"sts:*","Resource":"*"}}`)
+}
+
 // TestCanned: the policies that every cluster has can be read, and ownbuckets gives a user what it made and nothing else.
 func TestCanned(t *testing.T) {
 	for _, c := range CannedPolicies() {

@@ -6,13 +6,17 @@ import (
 )
 
 // MayBecome judges whether a subject may become a role: the role's trust policy has to allow it and, where that names the whole
-// account, a policy of the subject too. What the subject's policies deny is denied.
+// account, a policy of the subject too. What the subject's policies deny is denied, and what the policies of a session do not
+// allow it may not do by a trust policy either: else it would leave them behind.
 func (s *Subject) MayBecome(r *cluster.Role, q *policy.Request) Decision {
 	q.Principal, q.Resource = s.Principal, r.ARN()
 	trust := named{"that the role " + string(r.Name) + " trusts by", parsedTrust(r.Trust)}
 	own := s.Decide(q, Resource{})
 	if own.by.policy != nil && !own.Allowed {
 		return own
+	}
+	if bound := s.inBounds(q); !bound.Allowed {
+		return bound
 	}
 	q.Principal = s.Principal
 	switch verdict, at := trust.policy.Evaluate(q); verdict {
@@ -27,6 +31,20 @@ func (s *Subject) MayBecome(r *cluster.Role, q *policy.Request) Decision {
 		return own
 	}
 	return Decision{source: byBucket, at: -1}
+}
+
+// inBounds judges a request by the policies of a session alone.
+func (s *Subject) inBounds(q *policy.Request) Decision {
+	bound := Decision{Allowed: len(s.session) == 0, source: bySession, at: -1}
+	for _, p := range s.session {
+		switch verdict, at := p.policy.Evaluate(q); verdict {
+		case policy.Denied:
+			return Decision{source: bySession, by: p, at: at}
+		case policy.Allowed:
+			bound.Allowed = true
+		}
+	}
+	return bound
 }
 
 // MayBecomeBy judges whether who has proved a web identity may become a role. principal is what trust policies name: the provider.
