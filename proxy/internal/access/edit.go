@@ -372,7 +372,7 @@ func (e *Edit) DeletePolicy(name string) error {
 	if err != nil {
 		return err
 	}
-	if _, own := e.now.Policy(p.Name); !own {
+	if strings.HasPrefix(e.ManagedARN(name), cannedPath) {
 		return fail(UnmodifiableEntity, "The policy "+string(p.Name)+" is part of every cluster and cannot be deleted.")
 	}
 	if users, groups, roles := e.Having(p.ARN()); len(users)+len(groups)+len(roles) > 0 {

@@ -15,7 +15,6 @@ import (
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/proxy/internal/access"
 	"github.com/aisle-store/aisle/s3"
-	"github.com/aisle-store/aisle/s3/policy"
 )
 
 // maxQueryBody bounds the body of a request to the query API.
@@ -139,11 +138,13 @@ func (f *Front) runQuery(ctx context.Context, q *query) (func(*queryXML), error)
 	if q.service != "iam" || !ok {
 		return nil, cluster.Fail(op, q.action, cluster.KindNotImplemented, "Could not find operation "+q.action+" for version "+q.form.Get("Version"))
 	}
-	if q.form.Get("UserName") == "" && q.who.User != "" && ofSelf[q.action] {
-		q.form.Set("UserName", string(q.who.User))
+	target := queryTargets[q.action]
+	if err := target.prepare(q.action, q.form, q.who); err != nil {
+		return nil, err
 	}
-	resource := onlyNamed(q.action, q.form)
-	if err := f.allowOn(&q.judged, policy.ActionOf("iam:"+q.action), resource, access.Resource{}); err != nil {
+	// Judged at once, so that nobody makes the leader work for nothing, and again by the identities that are read or changed.
+	judge := func(e *access.Edit) error { return f.allowIdentities(&q.judged, target.wanted(q.action, e, q.form)) }
+	if err := judge(f.editor(q.view)); err != nil {
 		return nil, err
 	}
 	if strings.HasPrefix(q.action, "Get") || strings.HasPrefix(q.action, "List") {
@@ -151,10 +152,19 @@ func (f *Front) runQuery(ctx context.Context, q *query) (func(*queryXML), error)
 		if err != nil {
 			return nil, err
 		}
-		return run(f.editor(view), q.form)
+		e := f.editor(view)
+		if err := judge(e); err != nil {
+			return nil, err
+		}
+		return run(e, q.form)
 	}
 	var result func(*queryXML)
+	resource := ""
 	err := f.edit(ctx, q.req.ID, func(e *access.Edit) (err error) {
+		if err := judge(e); err != nil {
+			return err
+		}
+		resource = target.on(e, q.form)[0]
 		result, err = run(e, q.form)
 		return err
 	})
@@ -164,47 +174,3 @@ func (f *Front) runQuery(ctx context.Context, q *query) (func(*queryXML), error)
 	}
 	return result, err
 }
-
-// onlyNamed removes the names of a request to IAM that its action does not take, and returns the ARN of what it is about: what is judged
-// and what is changed must be the same.
-func onlyNamed(action string, p url.Values) string {
-	switch {
-	case strings.Contains(action, "Role"):
-		p.Del("UserName")
-		p.Del("GroupName")
-	case strings.Contains(action, "Group"):
-		p.Del("RoleName")
-		if !ofMember[action] {
-			p.Del("UserName")
-		}
-	default:
-		p.Del("RoleName")
-		p.Del("GroupName")
-	}
-	resource := "arn:aws:iam::" + cluster.Account + ":"
-	switch {
-	case p.Get("UserName") != "" && p.Get("GroupName") == "":
-		resource += "user/" + p.Get("UserName")
-	case p.Get("GroupName") != "":
-		resource += "group/" + p.Get("GroupName")
-	case p.Get("RoleName") != "":
-		resource += "role/" + p.Get("RoleName")
-	case action == "CreatePolicy":
-		resource += "policy/" + p.Get("PolicyName")
-	case action == "CreateOpenIDConnectProvider":
-		resource = (&cluster.OIDCProvider{URL: p.Get("Url")}).ARN()
-	case p.Get("OpenIDConnectProviderArn") != "":
-		resource = p.Get("OpenIDConnectProviderArn")
-	case p.Get("PolicyArn") != "":
-		resource = p.Get("PolicyArn")
-	default:
-		resource += "*"
-	}
-	return resource
-}
-
-// ofMember are the actions about groups that name a user.
-var ofMember = map[string]bool{"AddUserToGroup": true, "RemoveUserFromGroup": true, "ListGroupsForUser": true}
-
-// ofSelf are the actions that are about the caller when they name no user.
-var ofSelf = map[string]bool{"GetUser": true, "CreateAccessKey": true, "ListAccessKeys": true, "UpdateAccessKey": true, "DeleteAccessKey": true}

@@ -1,8 +1,11 @@
 package front
 
 import (
+	"maps"
 	"net/url"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,20 +15,18 @@ import (
 	"github.com/aisle-store/aisle/s3/policy"
 )
 
-// TestQueryActions: each action of the query API is one that policies can name.
+// TestQueryActions: each action of the query API is one that policies can name, and says what it is done to.
 func TestQueryActions(t *testing.T) {
-	for name := range queryActions {
+	for name := range allQueryActions() {
 		if policy.ActionOf("iam:"+name) == policy.NoAction {
 			t.Errorf("no policy can allow iam:%s", name)
 		}
-	}
-	for name := range roleActions {
-		if policy.ActionOf("iam:"+name) == policy.NoAction {
-			t.Errorf("no policy can allow iam:%s", name)
+		if queryTargets[name] == nil {
+			t.Errorf("%s does not say what it is done to", name)
 		}
 	}
-	for name := range ofMember {
-		if queryActions[name] == nil {
+	for name := range queryTargets {
+		if allQueryActions()[name] == nil {
 			t.Errorf("%s is not built", name)
 		}
 	}
@@ -33,6 +34,168 @@ func TestQueryActions(t *testing.T) {
 		if queryActions[name] == nil {
 			t.Errorf("%s is not built", name)
 		}
+	}
+}
+
+func allQueryActions() map[string]queryAction {
+	all := maps.Clone(queryActions)
+	maps.Copy(all, roleActions)
+	return all
+}
+
+// staff are identities of which some have paths: me with the key MINE and admin with the key ADMINS, of the group admins.
+func staff(t *testing.T) *access.Edit {
+	t.Helper()
+	must := func(err error) {
+		if err != nil {
+			t.Helper()
+			t.Fatal(err)
+		}
+	}
+	e := access.NewEdit(&cluster.Identities{}, []access.Key{{ID: "root", Root: true}}, time.Unix(0, 0))
+	for name, path := range map[cluster.UserName]string{"me": "", "admin": "/ops/"} {
+		_, err := e.CreateUser(name, path)
+		must(err)
+	}
+	for _, name := range []cluster.GroupName{"admins", "mine"} {
+		_, err := e.CreateGroup(name, "/g/")
+		must(err)
+	}
+	must(e.Join("admin", "admins"))
+	must(e.Join("me", "mine"))
+	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}]}`
+	_, err := e.CreateRole("Boss", "/r/", "", trust, 0)
+	must(err)
+	_, err = e.PutPolicy("boundary", "/p/", "", `{"Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`, false)
+	must(err)
+	_, err = e.CreateKey("me", "MINE", "12345678")
+	must(err)
+	_, err = e.CreateKey("admin", "ADMINS", "12345678")
+	must(err)
+	return e
+}
+
+// TestQueryTargets: what an action of the query API is judged by is what it changes, whatever else the request names and in
+// whichever letters.
+func TestQueryTargets(t *testing.T) {
+	e := staff(t)
+	me, _ := access.NewBook(e.Identities()).User("me")
+	role, _ := access.NewBook(e.Identities()).Session("Boss", "s", nil)
+	by := func(who *access.Subject, query, want string) {
+		t.Helper()
+		p, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		action := p.Get("Action")
+		if err := queryTargets[action].prepare(action, p, who); err != nil {
+			if want != "refused" {
+				t.Errorf("%s: %v", query, err)
+			}
+			return
+		}
+		var list []string
+		for _, w := range queryTargets[action].wanted(action, e, p) {
+			list = append(list, strings.TrimPrefix(w.resource, identityPrefix))
+		}
+		if got := strings.Join(list, " "); got != want {
+			t.Errorf("%s: judged on %s, want %s", query, got, want)
+		}
+	}
+	f := func(query, want string) { t.Helper(); by(me, query, want) }
+	f("Action=CreateAccessKey&UserName=ADMIN", "user/ops/admin")
+	f("Action=CreateAccessKey", "user/me")
+	f("Action=CreateUser&UserName=new&Path=/ops/", "user/ops/new")
+	f("Action=AddUserToGroup&GroupName=ADMINS&UserName=me", "group/g/admins")
+	f("Action=UpdateAssumeRolePolicy&RoleName=boss&UserName=me", "role/r/Boss")
+	f("Action=PutRolePolicy&RoleName=BOSS&GroupName=mine", "role/r/Boss")
+	f("Action=PutGroupPolicy&UserName=me", "refused")
+	f("Action=AttachGroupPolicy&UserName=me&GroupName=Mine", "group/g/mine")
+	f("Action=PutUserPolicy&GroupName=mine", "refused")
+	f("Action=ListGroupsForUser&UserName=admin&GroupName=mine", "user/ops/admin")
+	f("Action=ListUsers&UserName=me", "*")
+	f("Action=GetPolicy&UserName=me&PolicyArn=arn:aws:iam::000000000000:policy/p/boundary", "policy/p/boundary")
+	f("Action=DeletePolicy&UserName=me&PolicyArn=BOUNDARY", "policy/p/boundary")
+	f("Action=CreatePolicy&UserName=me&PolicyName=x", "policy/x")
+	f("Action=CreateOpenIDConnectProvider&UserName=me&Url=https://id.example.org", "oidc-provider/id.example.org")
+	f("Action=ListOpenIDConnectProviders&UserName=me", "*")
+	f("Action=UpdateUser&UserName=me&NewUserName=carol", "user/me user/carol")
+	f("Action=UpdateUser&UserName=me&NewPath=/ops/", "user/me user/ops/me")
+	f("Action=DeleteAccessKey&AccessKeyId=MINE", "user/me")
+	by(role, "Action=DeleteAccessKey&AccessKeyId=MINE", "user/me")
+	by(role, "Action=UpdateAccessKey&AccessKeyId=ADMINS", "user/ops/admin")
+	by(role, "Action=CreateAccessKey", "refused")
+	by(role, "Action=GetUser", "refused")
+	by(access.Root(), "Action=GetUser", "*")
+}
+
+// TestNativeTargets: the same of the native API.
+func TestNativeTargets(t *testing.T) {
+	e := staff(t)
+	f := func(action string, msg api.IdentityMsg, want ...string) {
+		t.Helper()
+		list, err := identityWanted(e, action, &msg)
+		var got []string
+		for _, w := range list {
+			got = append(got, strings.TrimPrefix(w.action, "iam:")+" "+strings.TrimPrefix(w.resource, identityPrefix))
+		}
+		if err != nil {
+			got = []string{"refused"}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s %+v: judged by %q, want %q", action, msg, got, want)
+		}
+	}
+	key := func(name, user string) api.IdentityMsg {
+		return api.IdentityMsg{Kind: api.IdentityKey, Name: name, User: user}
+	}
+	f(api.ActionRemoveIdentity, key("ADMINS", ""), "DeleteAccessKey user/ops/admin")
+	f(api.ActionRemoveIdentity, key("ADMINS", "me"), "refused")
+	f(api.ActionSetIdentity, key("ADMINS", "me"), "refused")
+	f(api.ActionSetIdentity, key("MINE", "ME"), "UpdateAccessKey user/me")
+	f(api.ActionRemoveIdentity, key("none", "me"), "refused")
+	f(api.ActionRemoveIdentity, key("root", "me"), "refused")
+	f(api.ActionAddIdentity, key("", "ADMIN"), "CreateAccessKey user/ops/admin")
+	f(api.ActionRemoveIdentity, api.IdentityMsg{Kind: api.IdentityUser, Name: "ADMIN"}, "DeleteUser user/ops/admin")
+	f(api.ActionRemoveIdentity, api.IdentityMsg{Kind: api.IdentityPolicy, Name: "Boundary"}, "DeletePolicy policy/p/boundary")
+	f(api.ActionAddIdentity, api.IdentityMsg{Kind: api.IdentityPolicy, Name: "readonly"}, "CreatePolicy policy/readonly")
+	f(api.ActionRemoveIdentity, api.IdentityMsg{Kind: api.IdentityPolicy, Name: "readonly"}, "DeletePolicy arn:aws:iam::aws:policy/readonly")
+	f(api.ActionSetIdentity, api.IdentityMsg{Kind: api.IdentityUser, Name: "me", Groups: &[]string{"ADMINS"}},
+		"UpdateUser user/me", "AddUserToGroup group/g/admins", "RemoveUserFromGroup group/g/mine")
+	f(api.ActionSetIdentity, api.IdentityMsg{Kind: api.IdentityUser, Name: "me", Groups: &[]string{"Mine"}}, "UpdateUser user/me")
+	f(api.ActionAddIdentity, api.IdentityMsg{Kind: api.IdentityUser, Name: "new", Groups: &[]string{"admins"}},
+		"CreateUser user/new", "CreateAccessKey user/new", "AddUserToGroup group/g/admins")
+	f(api.ActionSetIdentity, api.IdentityMsg{Kind: api.IdentityGroup, Name: "Admins", Users: &[]string{"me"}},
+		"UpdateGroup group/g/admins", "AddUserToGroup group/g/admins", "RemoveUserFromGroup group/g/admins")
+	f(api.ActionSetIdentity, api.IdentityMsg{Kind: api.IdentityRole, Name: "BOSS", Document: "{}"}, "UpdateRole role/r/Boss", "UpdateAssumeRolePolicy role/r/Boss")
+	f(api.ActionRemoveIdentity, api.IdentityMsg{Kind: api.IdentityProvider, Name: "https://id.example.org"}, "DeleteOpenIDConnectProvider oidc-provider/id.example.org")
+	f(api.ActionSetIdentity, api.IdentityMsg{Kind: "tree"}, "refused")
+
+	shown := func(kind, name, want string) {
+		t.Helper()
+		list := slices.DeleteFunc(identitiesOf(e, kind), func(i api.Identity) bool { return i.ARN != name && !strings.EqualFold(i.Name, name) })
+		if w := shownWanted(e, identityLists[kind], kind, name, list); len(w) != 1 || w[0].resource != identityPrefix+want {
+			t.Errorf("%s %s: %v, want %s", kind, name, w, want)
+		}
+	}
+	shown(api.IdentityUser, identityPrefix+"user/ops/admin", "user/ops/admin")
+	shown(api.IdentityUser, "Admin", "user/ops/admin")
+	shown(api.IdentityKey, "ADMINS", "user/ops/admin")
+	shown(api.IdentityKey, "", "user/")
+}
+
+// TestCannedPolicyStays: the ARN of a policy that every cluster has never removes one of the same name that somebody made.
+func TestCannedPolicyStays(t *testing.T) {
+	e := staff(t)
+	if _, err := e.PutPolicy("readonly", "", "", `{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`, false); err != nil {
+		t.Fatal(err)
+	}
+	err := e.DeletePolicy("arn:aws:iam::aws:policy/readonly")
+	if fault, ok := access.FaultOf(err); !ok || fault.Code != access.UnmodifiableEntity {
+		t.Errorf("%v", err)
+	}
+	if err := e.DeletePolicy("readonly"); err != nil {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -50,9 +213,16 @@ func TestNativeActions(t *testing.T) {
 			msg.Policies = some
 		}
 		for action := range identityChanges {
-			for _, name := range identityActions(action, &msg) {
-				if policy.ActionOf(name) == policy.NoAction {
-					t.Errorf("%s of a %s: no policy can allow %s", action, kind, name)
+			if kind == api.IdentityKey {
+				msg.Name, msg.User = "MINE", "me"
+			}
+			list, err := identityWanted(staff(t), action, &msg)
+			if err != nil || len(list) == 0 {
+				t.Errorf("%s of a %s: %v, %v", action, kind, list, err)
+			}
+			for _, w := range list {
+				if policy.ActionOf(w.action) == policy.NoAction {
+					t.Errorf("%s of a %s: no policy can allow %s", action, kind, w.action)
 				}
 			}
 		}
@@ -111,13 +281,17 @@ func TestRolesAndProviders(t *testing.T) {
 
 // TestOnlyNamed: what is judged is what is changed, whatever other names a request has.
 func TestOnlyNamed(t *testing.T) {
+	e := staff(t)
 	f := func(action, resource string, want access.Whose) {
 		t.Helper()
 		p := url.Values{
 			"UserName": {"u"}, "GroupName": {"g"}, "RoleName": {"r"}, "PolicyArn": {"arn:p"}, "OpenIDConnectProviderArn": {"arn:o"},
 			"PolicyName": {"n"}, "Url": {"https://issuer"},
 		}
-		if got := onlyNamed(action, p); got != "arn:aws:iam::000000000000:"+resource {
+		if err := queryTargets[action].prepare(action, p, access.Root()); err != nil {
+			t.Fatal(err)
+		}
+		if got := queryTargets[action].on(e, p)[0]; got != "arn:aws:iam::000000000000:"+resource {
 			t.Errorf("%s is about %s", action, got)
 		}
 		if got := whose(p); got != want {
@@ -134,14 +308,10 @@ func TestOnlyNamed(t *testing.T) {
 	f("AttachRolePolicy", "role/r", role)
 	f("DeleteRole", "role/r", role)
 
+	f("CreatePolicy", "policy/n", access.Whose{})
+	f("CreateOpenIDConnectProvider", "oidc-provider/issuer", access.Whose{})
 	none := url.Values{"UserName": {"u"}}
-	if got := onlyNamed("AttachGroupPolicy", none); got != "arn:aws:iam::000000000000:*" || whose(none) != (access.Whose{}) {
-		t.Errorf("a group that is not named: %s, %+v", got, whose(none))
-	}
-	if got := onlyNamed("CreatePolicy", url.Values{"PolicyName": {"n"}, "PolicyArn": {"arn:other"}}); got != "arn:aws:iam::000000000000:policy/n" {
-		t.Error(got)
-	}
-	if got := onlyNamed("CreateOpenIDConnectProvider", url.Values{"Url": {"https://issuer/x"}, "OpenIDConnectProviderArn": {"arn:other"}}); got != "arn:aws:iam::000000000000:oidc-provider/issuer/x" {
-		t.Error(got)
+	if err := queryTargets["AttachGroupPolicy"].prepare("AttachGroupPolicy", none, access.Root()); err == nil || whose(none).Group != "" {
+		t.Errorf("a group that is not named: %v, %+v", err, whose(none))
 	}
 }

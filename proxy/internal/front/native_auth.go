@@ -8,8 +8,8 @@ import (
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/api"
+	"github.com/aisle-store/aisle/cluster/control"
 	"github.com/aisle-store/aisle/proxy/internal/access"
-	"github.com/aisle-store/aisle/s3/policy"
 )
 
 // nativeAuth shows and changes identities.
@@ -27,11 +27,21 @@ func (f *Front) nativeAuth(ctx context.Context, r *nativeRequest) error {
 	if err := r.action.Decode(&msg); err != nil {
 		return err
 	}
-	if err := f.authorizeIdentity(r, identityActions(r.action.Action, &msg), &msg); err != nil {
+	judge := func(e *access.Edit) error {
+		list, err := identityWanted(e, r.action.Action, &msg)
+		if err != nil {
+			return err
+		}
+		return f.allowIdentities(&r.judged, list)
+	}
+	if err := judge(f.editor(r.view)); err != nil {
 		return err
 	}
 	var done api.Identity
 	err := f.edit(ctx, r.req.ID, func(e *access.Edit) (err error) {
+		if err := judge(e); err != nil {
+			return err
+		}
 		done, err = change(e, &msg)
 		return err
 	})
@@ -46,64 +56,6 @@ type identityChange func(e *access.Edit, msg *api.IdentityMsg) (api.Identity, er
 
 var identityChanges = map[string]identityChange{
 	api.ActionAddIdentity: addIdentity, api.ActionSetIdentity: setIdentity, api.ActionRemoveIdentity: removeIdentity,
-}
-
-// identityActions are the actions of IAM that a change comes to.
-func identityActions(action string, msg *api.IdentityMsg) []string {
-	verb := map[string]string{api.ActionAddIdentity: "Create", api.ActionSetIdentity: "Update", api.ActionRemoveIdentity: "Delete"}[action]
-	what := map[string]string{
-		api.IdentityUser: "User", api.IdentityGroup: "Group", api.IdentityPolicy: "Policy", api.IdentityKey: "AccessKey",
-		api.IdentityRole: "Role", api.IdentityProvider: "OpenIDConnectProvider",
-	}[msg.Kind]
-	if what == "OpenIDConnectProvider" && verb == "Update" {
-		return []string{"iam:AddClientIDToOpenIDConnectProvider", "iam:RemoveClientIDFromOpenIDConnectProvider", "iam:UpdateOpenIDConnectProviderThumbprint"}
-	}
-	actions := []string{"iam:" + verb + what}
-	if what == "Policy" && verb == "Update" {
-		actions = []string{"iam:CreatePolicyVersion"}
-	}
-	if what == "Role" && verb == "Update" && msg.Document != "" {
-		actions = append(actions, "iam:UpdateAssumeRolePolicy")
-	}
-	if what == "User" && verb == "Create" {
-		actions = append(actions, "iam:CreateAccessKey")
-	}
-	if msg.Policies != nil {
-		actions = append(actions, "iam:Attach"+what+"Policy", "iam:Detach"+what+"Policy")
-	}
-	if msg.Groups != nil || msg.Users != nil {
-		actions = append(actions, "iam:AddUserToGroup", "iam:RemoveUserFromGroup")
-	}
-	return actions
-}
-
-// authorizeIdentity judges a request about an identity.
-func (f *Front) authorizeIdentity(r *nativeRequest, actions []string, msg *api.IdentityMsg) error {
-	resource := "arn:aws:iam::" + cluster.Account + ":"
-	switch msg.Kind {
-	case api.IdentityUser, api.IdentityGroup, api.IdentityPolicy, api.IdentityRole:
-		resource += msg.Kind + "/" + msg.Name
-	case api.IdentityKey:
-		user := msg.User
-		if k, ok := r.view.Key(cluster.AccessKeyID(msg.Name)); ok && user == "" {
-			user = string(k.User)
-		}
-		resource += "user/" + user
-	case api.IdentityProvider:
-		resource = providerNamed(msg.Name)
-	default:
-		return cluster.Fail("proxy/front.authorizeIdentity", msg.Kind, cluster.KindInvalid, "the kind of an identity is user, group, policy, key, role or provider")
-	}
-	for _, name := range actions {
-		action := policy.ActionOf(name)
-		if action == policy.NoAction {
-			action = policy.ManageCluster
-		}
-		if err := f.allowOn(&r.judged, action, resource, access.Resource{}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func addIdentity(e *access.Edit, msg *api.IdentityMsg) (api.Identity, error) {
@@ -239,25 +191,33 @@ func removeIdentity(e *access.Edit, msg *api.IdentityMsg) (api.Identity, error) 
 // showIdentities answers with all identities of a kind, or with the one of that name.
 func (f *Front) showIdentities(ctx context.Context, r *nativeRequest, kind, name string) error {
 	const op = "proxy/front.showIdentities"
-	action := map[string]string{
-		api.IdentityUser: "iam:ListUsers", api.IdentityGroup: "iam:ListGroups", api.IdentityPolicy: "iam:ListPolicies", api.IdentityKey: "iam:ListAccessKeys",
-		api.IdentityRole: "iam:ListRoles", api.IdentityProvider: "iam:ListOpenIDConnectProviders",
-	}[kind]
-	if err := f.authorizeIdentity(r, []string{action}, &api.IdentityMsg{Kind: kind, Name: name}); err != nil {
+	action, ok := identityLists[kind]
+	if !ok {
+		return noKind(kind)
+	}
+	find := func(view *control.View) ([]api.Identity, error) {
+		e := f.editor(view)
+		list := identitiesOf(e, kind)
+		if name != "" {
+			list = slices.DeleteFunc(list, func(i api.Identity) bool {
+				return !strings.EqualFold(i.Name, name) && i.ARN != name && (kind != api.IdentityProvider || i.ARN != providerNamed(name))
+			})
+		}
+		return list, f.allowIdentities(&r.judged, shownWanted(e, action, kind, name, list))
+	}
+	if _, err := find(r.view); err != nil {
 		return err
 	}
 	view, err := f.o.Control.Latest(ctx)
 	if err != nil {
 		return err
 	}
-	list := identitiesOf(f.editor(view), kind)
-	if name != "" {
-		list = slices.DeleteFunc(list, func(i api.Identity) bool {
-			return !strings.EqualFold(i.Name, name) && i.ARN != name && (kind != api.IdentityProvider || i.ARN != providerNamed(name))
-		})
-		if len(list) == 0 {
-			return cluster.Fail(op, "", cluster.KindNotFound, "there is no "+kind+" "+name)
-		}
+	list, err := find(view)
+	if err != nil {
+		return err
+	}
+	if name != "" && len(list) == 0 {
+		return cluster.Fail(op, "", cluster.KindNotFound, "there is no "+kind+" "+name)
 	}
 	return r.json(list)
 }
