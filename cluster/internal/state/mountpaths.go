@@ -29,7 +29,7 @@ func (s *State) setMountpaths(c SetMountpaths) Result {
 	if !ok || n.Incarnation != c.Incarnation {
 		return Refuse(cluster.KindConflict, string(c.Node), "the map does not name this process")
 	}
-	if c.Serial == n.Remounted {
+	if c.Serial == n.Remounted && slices.Equal(c.Mountpaths, n.Mountpaths) {
 		return Result{Version: s.Active.Version} // a copy of what was carried out
 	}
 	if c.Serial != n.Remounted+1 {

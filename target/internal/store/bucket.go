@@ -95,6 +95,7 @@ func (s *Store) HasUploads(ctx context.Context, id cluster.BucketID) (bool, erro
 		return false, err
 	}
 	defer s.readers.leave(inside)
+	defer s.hold()()
 	placing := s.placing()
 	for _, m := range s.mounted() {
 		if !s.looksAt(placing, m, func(cluster.Slot) bool { return true }) {

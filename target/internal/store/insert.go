@@ -72,6 +72,7 @@ func (s *Store) OpenFrozen(ctx context.Context, r *GetRequest) (*Frozen, error) 
 		return nil, err
 	}
 	defer s.readers.leave(inside)
+	defer s.still()()
 	m := s.mountpath(n)
 	f := &Frozen{}
 	if f.newest, err = s.newestOf(n, m); err == nil {
@@ -249,6 +250,9 @@ func (s *Store) Insert(ctx context.Context, r *InsertRequest) error {
 	if err != nil || current != nil || tombstone != nil {
 		return err
 	}
+	if err := t.adoptFrozen(ctx, c); err != nil {
+		return err
+	}
 	// When the conversion has ended, the tombstone that would have stopped this may be forgotten.
 	if s.authority.Under(r.Bucket.ID) != r.Bucket.Under {
 		return t.fail(cluster.KindUnavailable, "the objects of the bucket are not being moved any more")
@@ -300,6 +304,22 @@ func (s *Store) receiveFrozen(ctx context.Context, m *mountpath, n name, c *chan
 		}
 		c.bodies = append(c.bodies, b)
 		p.Place, p.Coding, p.Inline = b.place, b.coding, b.inline
+	}
+	return nil
+}
+
+// adoptFrozen is adopt for all bytes of a change that Insert makes.
+func (t *turn) adoptFrozen(ctx context.Context, c *change) error {
+	record := c.put[0]
+	for i, b := range c.all() {
+		if err := t.bring(ctx, b, record); err != nil {
+			return err
+		}
+		if c.body != nil {
+			record.Place = b.place
+		} else {
+			record.Parts[i].Place = b.place
+		}
 	}
 	return nil
 }

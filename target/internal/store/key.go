@@ -53,6 +53,7 @@ type mark struct {
 // abandoned is a prepared write that was given up, or dropped since.
 type abandoned struct {
 	generation cluster.Generation
+	m          *mountpath   // on which it is
 	refs       []meta.Ref   // what its batch put into the index; nil once that is removed
 	places     []disk.Place // bytes that nothing else names
 }
@@ -170,10 +171,10 @@ func (h *shard) cleaned(id ident, g cluster.Generation) {
 	})
 }
 
-// abandon gives up the generation that is being prepared: it stays hidden, and is in doubt.
-func (h *shard) abandon(id ident, refs []meta.Ref, places []disk.Place) {
+// abandon gives up the generation that is being prepared, on a mountpath: it stays hidden, and is in doubt.
+func (h *shard) abandon(id ident, at *mountpath, refs []meta.Ref, places []disk.Place) {
 	h.update(id, func(m *mark) {
-		m.dead = append(slices.Clone(m.dead), abandoned{generation: m.preparing, refs: refs, places: places})
+		m.dead = append(slices.Clone(m.dead), abandoned{generation: m.preparing, m: at, refs: refs, places: places})
 		m.preparing = cluster.Generation{}
 	})
 }

@@ -18,6 +18,9 @@ func (s *Store) Attach(ctx context.Context, mp cluster.Mountpath) error {
 	}
 	mp.State = cluster.MountpathFilling
 	return s.changeMountpaths(ctx, op, mp.Path, func(all []cluster.Mountpath, _ int) ([]cluster.Mountpath, error) {
+		if slices.ContainsFunc(all, func(known cluster.Mountpath) bool { return known.ID == mp.ID }) {
+			return all, nil // an attempt before this one was carried out, and its answer lost
+		}
 		return append(all, mp), nil
 	})
 }

@@ -52,6 +52,15 @@ func (b *body) discard() {
 
 // adopt brings a body that was received on another mountpath to the one of its key, which has moved since.
 func (t *turn) adopt(ctx context.Context, b *body, record *meta.Record) error {
+	if err := t.bring(ctx, b, record); err != nil {
+		return err
+	}
+	record.Place = b.place
+	return nil
+}
+
+// bring is adopt, but for what the record says of the place.
+func (t *turn) bring(ctx context.Context, b *body, record *meta.Record) error {
 	if b.disk == t.m.disk || b.place.Kind == disk.Nowhere {
 		b.disk = t.m.disk
 		return nil
@@ -62,7 +71,6 @@ func (t *turn) adopt(ctx context.Context, b *body, record *meta.Record) error {
 	}
 	b.disk.Free(b.place)
 	b.disk, b.place = t.m.disk, place
-	b.fill(record)
 	return nil
 }
 

@@ -128,27 +128,25 @@ func (s *Store) yield(ctx context.Context, bytes int64) bool {
 // catchUp is what this node does to be in sync in the slots of one owner. It holds for their epochs: when one changes it ends,
 // and the next begins anew, which moves only what differs.
 type catchUp struct {
-	store   *Store
-	m       *cluster.Map
-	placing *placing
-	owner   cluster.NodeID
-	slots   *cluster.SlotSet
-	digest  uint64
-	job     *xact.Run
-	passed  func(slots float64) // tells of how many of the slots the records have come, by an estimate
+	store  *Store
+	m      *cluster.Map
+	owner  cluster.NodeID
+	slots  *cluster.SlotSet
+	digest uint64
+	job    *xact.Run
+	passed func(slots float64) // tells of how many of the slots the records have come, by an estimate
 }
 
 // catchUpWith takes over what an owner shows, drops what it does not, and reports that this node is in sync.
 func (s *Store) catchUpWith(ctx context.Context, owner cluster.NodeID, job *xact.Run, passed func(slots float64)) error {
 	c := &catchUp{store: s, m: s.council.Map(), owner: owner, job: job, passed: passed}
-	c.placing = s.placingBy(c.m)
 	if c.slots, c.digest = catchUpSlots(c.m, s.o.Node, owner, endangered); c.slots.Len() == 0 {
 		c.slots, c.digest = catchUpSlots(c.m, s.o.Node, owner, anySlot)
 	}
 	if c.slots.Len() == 0 {
 		return nil
 	}
-	for _, mp := range c.store.used(c.placing) {
+	for _, mp := range s.used(s.placingBy(c.m)) {
 		if err := mp.writeErr(); err != nil {
 			return err // in sync is who has everything
 		}
@@ -419,7 +417,7 @@ func (c *catchUp) insert(m *mountpath, r *meta.Record) (bool, error) {
 // compare drops what this node has from before its admission and the owner does not show.
 func (c *catchUp) compare(ctx context.Context) error {
 	defer c.store.hold()()
-	for _, m := range c.store.used(c.placing) {
+	for _, m := range c.store.used(c.store.placing()) { // those of now: a record may be on one that was attached since this began
 		if err := m.err(); err != nil {
 			return err
 		}
@@ -507,7 +505,7 @@ func (m *mountpath) discard(ref meta.Ref) error {
 
 // sync makes durable all that was taken over.
 func (c *catchUp) sync(ctx context.Context) error {
-	for _, m := range c.store.used(c.placing) {
+	for _, m := range c.store.used(c.store.placing()) {
 		if err := m.cleaner.drain(ctx); err != nil {
 			return err
 		}

@@ -74,13 +74,14 @@ func (s *Store) resilver(ctx context.Context) {
 
 // resilverOnce moves what can be moved now, and says so to the cluster when nothing is left.
 func (s *Store) resilverOnce(ctx context.Context, job *xact.Run) error {
-	// Whoever looked a key up before it was looked for everywhere must have found it before it moves.
+	// Whoever looked a key up before it was looked for everywhere must have found it before it moves; and who wrote one where it
+	// belonged by an earlier map than the one that is carried out must have written it before that is said to be done.
+	before, _ := s.council.Map().Node(s.o.Node)
 	for _, g := range []*gate{s.readers, s.commits} {
 		if err := g.wait(ctx); err != nil {
 			return err
 		}
 	}
-	before, _ := s.council.Map().Node(s.o.Node)
 	left := 0
 	for _, m := range s.used(s.placing()) {
 		n, err := s.moveAway(ctx, m, job)
@@ -415,7 +416,7 @@ func (g *move) commit(keys []*moved) error {
 		return err
 	}
 	for _, k := range keys {
-		k.shard.relocate(k.id, g.copied)
+		k.shard.relocate(k.id, g.to, g.copied)
 		g.from.cleaner.add(cleanup{id: k.id, free: k.places})
 	}
 	return end.Commit(false)
@@ -427,7 +428,7 @@ func moveNote(id ident) string {
 }
 
 // relocate lets abandoned writes name the places to which their bytes were moved.
-func (h *shard) relocate(id ident, moved map[disk.Place]disk.Place) {
+func (h *shard) relocate(id ident, to *mountpath, moved map[disk.Place]disk.Place) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for of, m := range h.marks {
@@ -442,7 +443,7 @@ func (h *shard) relocate(id ident, moved map[disk.Place]disk.Place) {
 					places = append(places, fresh)
 				}
 			}
-			m.dead[i].places = places
+			m.dead[i].m, m.dead[i].places = to, places
 		}
 		h.marks[of] = m
 	}

@@ -91,10 +91,10 @@ func (r *rounds) giveUp() {
 		return
 	}
 	if r.change.part {
-		t.shard.bury(t.id, abandoned{generation: t.last, refs: slices.Concat(r.earlier, r.refs), places: r.change.places()})
+		t.shard.bury(t.id, abandoned{generation: t.last, m: t.m, refs: slices.Concat(r.earlier, r.refs), places: r.change.places()})
 		return
 	}
-	t.shard.abandon(t.id, slices.Concat(r.earlier, r.refs), r.change.places())
+	t.shard.abandon(t.id, t.m, slices.Concat(r.earlier, r.refs), r.change.places())
 }
 
 // reveal makes the change visible and tells the other holders.

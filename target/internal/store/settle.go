@@ -219,13 +219,13 @@ func (s *Store) unsettled() map[cluster.Slot]uint64 {
 // settleNow asks the other holders about some slots, decides, and serves the slots. None of them has commits in flight, and
 // no other node prepares anything here: this node is the owner.
 func (s *Store) settleNow(ctx context.Context, slots map[cluster.Slot]uint64) error {
+	defer s.hold()() // before the look at the map: a mountpath that it does not name yet has no keys then
 	m := s.council.Map()
 	for slot := range slots {
 		if m.Slot(slot).Owner() != s.o.Node {
 			delete(slots, slot) // the next Activate withdraws it
 		}
 	}
-	defer s.hold()()
 	placing := s.placingBy(m)
 	for _, mp := range s.mounted() {
 		if mp.failure.Load() != nil {

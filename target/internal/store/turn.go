@@ -46,8 +46,8 @@ func (s *Store) begin(op string, n name, call Call) (*turn, error) {
 // begin makes the checks of a turn whose locks are held; on an error it ends the turn.
 func (t *turn) begin(last func() error) (*turn, error) {
 	var err error
-	t.m = t.store.mountpath(t.name) // it stays there while the lock is held
 	if t.cohort, err = t.store.enter(t.store.commits, t.op, t.name); err == nil {
+		t.m = t.store.mountpath(t.name) // inside the gate: it stays there while the lock is held
 		err = t.store.admit(t.op, t.name, t.slot, t.call, t.m)
 	}
 	if err == nil {
@@ -144,7 +144,7 @@ func (t *turn) commit(c *change) error {
 		if t.goesOn() {
 			return t.commitShared(c, refs)
 		}
-		t.shard.abandon(t.id, refs, c.places())
+		t.shard.abandon(t.id, t.m, refs, c.places())
 		return err
 	}
 	t.shard.reveal(t.id, c.deletes())
@@ -328,7 +328,9 @@ func (t *turn) dropAbandoned() error {
 			batch.Delete(&meta.Record{Ref: ref, Fields: meta.Fields{HasManifest: true}})
 			batch.Settle(ref)
 		}
-		places = append(places, a.places...)
+		if a.m == t.m { // else the mountpath has failed, and has left the map: places of it are others here
+			places = append(places, a.places...)
+		}
 	}
 	if err := batch.Commit(true); err != nil {
 		return t.name.wrap(t.op, cluster.KindUnavailable, err)
