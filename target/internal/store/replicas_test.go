@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/target/internal/meta"
@@ -356,7 +357,7 @@ func (s *several) allInSync(id cluster.NodeID) bool {
 // TestCatchUp: a node that was taken out misses writes of every kind, comes back, catches up while writes go on, and is then
 // all that is left.
 func TestCatchUp(t *testing.T) {
-	s := newSeveral(t, 3, 3, nil)
+	s := newSeveral(t, 3, 3, func(o *Options) { o.RetryWindow = time.Hour }) // a slow machine must not outlive it
 	ctx := context.Background()
 	for i, size := range sizes {
 		s.put(fmt.Sprintf("k%d", i), pattern(i, size))
