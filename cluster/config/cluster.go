@@ -53,6 +53,9 @@ var (
 	LifecycleDay = duration(Setting{Name: "lifecycle.day", Scope: ScopeCluster, Default: "24h",
 		Help: "length of a day in which lifecycle rules count: days begin at its multiples since 1970 (UTC). Shorter than 24h to try rules out, and never with data that matter"},
 		time.Second, 24*time.Hour)
+	Features = choice(Setting{Name: "features", Scope: ScopeCluster, Default: "none",
+		Help: "AIStore's feature flags: with " + LastModifiedAtime + ", what S3's GET, HEAD and lists of objects tell as the last modification is the last access"},
+		"none", LastModifiedAtime)
 	NotifyDestinations = shown(key(Setting{Name: "notify.destinations", Scope: ScopeCluster, Type: "list",
 		Help: "where events of buckets can be sent, NAME=URL each, separated by blanks; docs/operations.md has the forms of URLs"}, parseDestinations), showDestinations)
 	NotifyQueue = number(Setting{Name: "notify.queue", Scope: ScopeCluster, Default: "100000",
@@ -77,6 +80,9 @@ var (
 		Help: "least severe log lines that nodes write; debug includes a line for each request"},
 		"debug", "info", "warn", "error")
 )
+
+// LastModifiedAtime is the flag of Features by which S3's clients are told of the last access in place of the last write.
+const LastModifiedAtime = "S3-Last-Modified-Atime"
 
 // shown has less than the whole value of a setting be told.
 func shown[T any](k Key[T], show func(string) string) Key[T] {

@@ -24,7 +24,7 @@ func Cluster() []*Setting {
 		S3Redirect.Setting, S3Domain.Setting, WebsiteDomain.Setting, S3Ownership.Setting, S3CustomerKeysInClear.Setting, MetricsPublic.Setting, NewBucketReplicas.Setting, NewBucketEncryption.Setting, RetryWindow.Setting,
 		InlineMax.Setting, SegmentMax.Setting, SegmentSize.Setting, HighWatermark.Setting,
 		RepairDelay.Setting, RebalanceMin.Setting, RebalanceMax.Setting, RebalanceParallel.Setting, ScrubRate.Setting, ScrubInterval.Setting, LifecycleDay.Setting,
-		NotifyDestinations.Setting, NotifyQueue.Setting, NotifyKeep.Setting,
+		Features.Setting, NotifyDestinations.Setting, NotifyQueue.Setting, NotifyKeep.Setting,
 		NotifyDeadLetters.Setting, NotifyDeadKeep.Setting, LoggingInterval.Setting,
 		MaxConnections.Setting, HeaderMax.Setting, IdleTimeout.Setting, StallTimeout.Setting, LogLevel.Setting,
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/proxy/internal/list"
 	"github.com/aisle-store/aisle/s3"
@@ -21,11 +22,19 @@ func (f *Front) listObjects(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
+	atime := config.Features.Get(r.view.Setting) == config.LastModifiedAtime
 	page, err := f.listPage(ctx, listCaller{r.req.ID, r.key.ID, r.key.Root}, cluster.Native(r.call.Bucket), intra.ListRequest{
-		Prefix: params.Prefix, Delimiter: params.Delimiter, After: params.After, Limit: params.Limit(),
+		Prefix: params.Prefix, Delimiter: params.Delimiter, After: params.After, Limit: params.Limit(), Details: atime,
 	})
 	if err != nil {
 		return err
+	}
+	if atime {
+		for i := range page.Entries {
+			if e := &page.Entries[i]; e.Accessed.After(e.Modified) {
+				e.Modified = e.Accessed
+			}
+		}
 	}
 	reply := s3.ListPage{Params: params, Entries: page.Entries, Truncated: page.More, Owner: f.ownersIn(r)}
 	r.xml(reply.XML())

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/target/internal/store"
 )
@@ -37,6 +38,7 @@ func (f *Front) getObject(ctx context.Context, r *request) error {
 		return f.notRead(ctx, r, read, err)
 	}
 	r.describeOpen(object)
+	f.setLastAccess(ctx, r, object.Info())
 	f.setExpiration(r, object.Info())
 	_, length, _ := object.Range()
 	r.rep.Stream(length, objectBody{object})
@@ -55,6 +57,7 @@ func (f *Front) headObject(ctx context.Context, r *request) error {
 			return f.notRead(ctx, r, read, err)
 		}
 		r.describeOpen(object)
+		f.setLastAccess(ctx, r, object.Info())
 		f.setExpiration(r, object.Info())
 		_, length, _ := object.Range()
 		r.rep.SetLength(length)
@@ -65,11 +68,24 @@ func (f *Front) headObject(ctx context.Context, r *request) error {
 		return f.notRead(ctx, r, read, err)
 	}
 	setObjectHeaders(r, info)
+	f.setLastAccess(ctx, r, info)
 	f.setExpiration(r, info)
 	r.rep.Status = http.StatusOK
 	r.setObjectChecksums(info)
 	r.rep.SetLength(info.Size)
 	return nil
+}
+
+// setLastAccess tells of the last access in place of the last write, where the cluster wants it so. Conditions are judged by the last
+// write all the same: it is never after what was told.
+func (f *Front) setLastAccess(ctx context.Context, r *request, info *store.Info) {
+	if config.Features.Get(f.o.Control.Applied().Setting) != config.LastModifiedAtime {
+		return
+	}
+	seen, err := f.o.Store.Stat(ctx, &store.GetRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version, Accessed: true, Keys: &r.keys})
+	if err == nil && seen.Generation == info.Generation && seen.Accessed.After(info.Modified) {
+		r.rep.SetHeader("Last-Modified", s3.FormatHTTPDate(seen.Accessed))
+	}
 }
 
 // describeOpen sets the status and headers of a read, and what of them depends on whether a part or the whole is sent.
