@@ -348,7 +348,7 @@ func (t *Target) Fence(ctx context.Context, pending *cluster.Map) ([]cluster.Slo
 func (t *Target) Activate(ctx context.Context, m *cluster.Map) error { return t.store.Activate(ctx, m) }
 
 // FreezeBucket implements control.Participant.
-func (t *Target) FreezeBucket(ctx context.Context, id cluster.BucketID) (bool, error) {
+func (t *Target) FreezeBucket(ctx context.Context, id cluster.BucketID) error {
 	return t.front.FreezeBucket(ctx, id)
 }
 

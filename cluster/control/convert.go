@@ -13,7 +13,8 @@ import (
 
 // How the leader asks targets to move objects.
 const (
-	moveTimeout = 20 * time.Second // for one call, which moves objects for some seconds
+	moveTimeout = 20 * time.Second // for one call, which moves objects for some seconds, or one that is large
+	moveHere    = time.Hour        // for one to this node: its end would end the move, which goes on at another node
 	movePause   = 500 * time.Millisecond
 )
 
@@ -98,10 +99,7 @@ func (t *term) freeze(ctx context.Context, c state.Conversion, n cluster.Node, i
 	for {
 		var answer frozen
 		err := t.askTarget(ctx, sealTimeout/4, n, methodFreeze, c.From, index, &answer)
-		switch {
-		case err == nil && answer.Uploads:
-			return state.Refuse(cluster.KindConflict, c.Bucket.String(), "uploads are in progress: complete or abort them before the layout is changed")
-		case err == nil:
+		if err == nil {
 			return state.Result{}
 		}
 		if !sleep(ctx, retryPause) {
@@ -119,8 +117,12 @@ func (t *term) moveAll(c state.Conversion) bool {
 	var objects atomic.Uint64
 	var unfinished atomic.Bool
 	refusal := t.askOwners(c.From, began, func(n cluster.Node) state.Result {
+		limit := moveTimeout
+		if n.ID == t.options.Node.ID {
+			limit = moveHere
+		}
 		var answer moved
-		if err := t.askTarget(t.life, moveTimeout, n, methodMove, c.From, began.Index(), &answer); err != nil {
+		if err := t.askTarget(t.life, limit, n, methodMove, c.From, began.Index(), &answer); err != nil {
 			return state.Refuse(cluster.KindUnavailable, "", err.Error())
 		}
 		objects.Add(answer.Objects)

@@ -79,8 +79,8 @@ type Participant interface {
 	// SealBucket waits for the writes of a deleting bucket that are in flight or in doubt, and says whether it is empty.
 	// The view that refuses new ones is already applied.
 	SealBucket(ctx context.Context, id cluster.BucketID) (empty bool, err error)
-	// FreezeBucket waits for the writes in flight of a bucket that is being frozen, and says whether uploads are in progress.
-	FreezeBucket(ctx context.Context, id cluster.BucketID) (uploads bool, err error)
+	// FreezeBucket waits for the writes in flight of a bucket that is being frozen.
+	FreezeBucket(ctx context.Context, id cluster.BucketID) error
 	// MoveBucket moves for some seconds what this node owns of the frozen id from, and says how many objects it has looked at
 	// since it began and whether these were all. What was moved once stays so; it may be called again.
 	MoveBucket(ctx context.Context, from cluster.BucketID) (objects uint64, done bool, err error)

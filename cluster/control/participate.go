@@ -142,11 +142,10 @@ func (c *Control) handleFreezing(ctx context.Context, q sealing) (frozen, error)
 	if err := c.mayAsk(ctx, op, q); err != nil {
 		return frozen{}, err
 	}
-	uploads, err := c.participant.FreezeBucket(ctx, q.Bucket)
-	if err != nil {
+	if err := c.participant.FreezeBucket(ctx, q.Bucket); err != nil {
 		return frozen{}, cluster.E(op, "", cluster.KindOther, err)
 	}
-	return frozen{Version: messageVersion, Uploads: uploads}, nil
+	return frozen{Version: messageVersion}, nil
 }
 
 // handleMoving has the participant move objects of a frozen id.

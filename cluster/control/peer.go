@@ -117,8 +117,7 @@ type (
 	}
 	// frozen answers a sealing of a bucket that is being frozen.
 	frozen struct {
-		Version int  `json:"v"`
-		Uploads bool `json:"uploads"` // there are uploads in progress
+		Version int `json:"v"`
 	}
 	// moved answers a sealing of a frozen id: it tells how far the target has come with moving what it owns of it.
 	moved struct {

@@ -152,9 +152,9 @@ func (t *simTarget) sealed(ctx context.Context, k simKey) (exists bool, err erro
 }
 
 // FreezeBucket implements Participant.
-func (t *simTarget) FreezeBucket(ctx context.Context, id cluster.BucketID) (bool, error) {
+func (t *simTarget) FreezeBucket(ctx context.Context, id cluster.BucketID) error {
 	_, err := t.SealBucket(ctx, id)
-	return false, err
+	return err
 }
 
 // MoveBucket implements Participant: the buckets that get another layout in a test are empty.

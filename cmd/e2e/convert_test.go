@@ -136,9 +136,6 @@ func TestConvert(t *testing.T) {
 		}
 	}
 	check("before")
-	upload := uploadID(t, cl, c, bucket, "in-progress")
-	cl.must(t, native(http.MethodPatch, endpoint, bucket, "set-bprops", `{"replicas":3}`), 409)
-	cl.must(t, request{method: http.MethodDelete, endpoint: endpoint, bucket: bucket, key: "in-progress", query: query("uploadId", upload)}, 204)
 
 	for round, layout := range []string{`{"replicas":3}`, `{"ec":"2+1"}`} {
 		before := props(t, cl, endpoint, bucket)

@@ -72,9 +72,6 @@ func (s *State) setBucketProps(c SetBucketProps, req cluster.RequestID) Result {
 		return Refuse(cluster.KindConflict, c.Bucket.String(), "the bucket's layout is being changed")
 	}
 	if old.Props.Layout() != c.Props.Layout() {
-		if old.Props.Versioning != cluster.VersioningOff || c.Props.Versioning != cluster.VersioningOff {
-			return Refuse(cluster.KindNotImplemented, c.Bucket.String(), "the layout of a bucket with versions cannot be changed")
-		}
 		return s.beginConversion(old, c, req)
 	}
 	e := *old

@@ -119,10 +119,10 @@ func (l *lateTarget) SealBucket(ctx context.Context, id cluster.BucketID) (bool,
 }
 
 // FreezeBucket implements control.Participant.
-func (l *lateTarget) FreezeBucket(ctx context.Context, id cluster.BucketID) (bool, error) {
+func (l *lateTarget) FreezeBucket(ctx context.Context, id cluster.BucketID) error {
 	t, err := l.get()
 	if err != nil {
-		return false, err
+		return err
 	}
 	return t.FreezeBucket(ctx, id)
 }

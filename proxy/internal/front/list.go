@@ -70,7 +70,7 @@ func (f *Front) listPage(ctx context.Context, caller listCaller, b cluster.Bucke
 			p.view = view
 			p.bucket = entry
 			in.MapVersion, in.BucketID = view.Map().Version, entry.ID
-			if entry.Under != 0 && !in.Uploads {
+			if entry.Under != 0 {
 				l := movingList{front: f, caller: caller, place: p}
 				page, err = l.page(ctx, in)
 			} else {

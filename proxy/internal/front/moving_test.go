@@ -9,12 +9,13 @@ import (
 	"github.com/aisle-store/aisle/proxy/internal/list"
 )
 
-// pageOf makes a page of keys; a mark at the end says that it goes on.
+// pageOf makes a page of keys, as "k" or, with a version, "k@v"; a mark at the end says that it goes on.
 func pageOf(keys string) list.Page {
 	var p list.Page
 	keys, p.More = strings.CutSuffix(keys, " ...")
-	for key := range strings.FieldsSeq(keys) {
-		p.Entries = append(p.Entries, cluster.Entry{Key: cluster.ObjectKey(key)})
+	for word := range strings.FieldsSeq(keys) {
+		key, version, _ := strings.Cut(word, "@")
+		p.Entries = append(p.Entries, cluster.Entry{Key: cluster.ObjectKey(key), VersionID: cluster.VersionID(version)})
 	}
 	return p
 }
@@ -22,27 +23,46 @@ func pageOf(keys string) list.Page {
 func keysOf(entries []cluster.Entry) string {
 	var keys []string
 	for _, e := range entries {
-		keys = append(keys, string(e.Key))
+		keys = append(keys, word(e.Key, e.VersionID))
 	}
 	return strings.Join(keys, " ")
 }
 
-// TestCut: of two pages counts what lies before the end of both, and of the second what the first has not.
+func word(key cluster.ObjectKey, version cluster.VersionID) string {
+	if version == "" {
+		return string(key)
+	}
+	return string(key) + "@" + string(version)
+}
+
+// TestCut: of two pages counts what lies before the end of both, and of the second what the first has not, and is not settled.
 func TestCut(t *testing.T) {
-	f := func(now, frozen, want string) {
+	f := func(now, frozen, settled, want string) {
 		t.Helper()
 		a, b := pageOf(now), pageOf(frozen)
-		horizon, more := cut(&a, &b)
-		got := fmt.Sprintf("%s | %s | %s %v", keysOf(a.Entries), keysOf(without(b.Entries, a.Entries)), horizon, more)
+		known := make(map[cluster.ObjectKey]bool)
+		for key := range strings.FieldsSeq(settled) {
+			known[cluster.ObjectKey(key)] = true
+		}
+		horizon, more := cut(&a, &b, known)
+		got := fmt.Sprintf("%s | %s | %s %v", keysOf(a.Entries), keysOf(b.Entries), word(horizon.key, horizon.version), more)
 		if got != want {
 			t.Errorf("%q and %q: %q, want %q", now, frozen, got, want)
 		}
 	}
-	f("", "", " |  |  false")
-	f("a c", "b c d", "a c | b d |  false")
-	f("a c ...", "b c d", "a c | b | c true")
-	f("a c x", "b c d ...", "a c | b d | d true")
-	f("a c ...", "b d ...", "a c | b | c true")
-	f("x y ...", "b d ...", " | b d | d true")
-	f("", "b d ...", " | b d | d true")
+	f("", "", "", " |  |  false")
+	f("a c", "b c d", "", "a c | b d |  false")
+	f("a c ...", "b c d", "", "a c | b | c true")
+	f("a c x", "b c d ...", "", "a c | b d | d true")
+	f("a c ...", "b d ...", "", "a c | b | c true")
+	f("x y ...", "b d ...", "", " | b d | d true")
+	f("", "b d ...", "", " | b d | d true")
+	f("", "b d ...", "b d", " |  | d true")
+
+	// A page may end within a key. Of one that both have, the bucket tells how far it got.
+	f("a@2 a@1 c@9", "b@3 b@2 ...", "", "a@2 a@1 | b@3 b@2 | b@2 true")
+	f("b@9 b@8 ...", "b@3 b@2 d@1", "", "b@9 b@8 |  | b@8 true")
+	f("b@9 b@8 ...", "b@3 b@2 ...", "", "b@9 b@8 |  | b@8 true")
+	f("b@9 c@1", "b@3 b@2 ...", "", "b@9 |  | b true")
+	f("a@1 c@1 ...", "b@3 b@2 ...", "b", "a@1 |  | b true")
 }

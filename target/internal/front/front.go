@@ -78,6 +78,8 @@ type Front struct {
 	keys   *s3.SigningKeys
 	movers movers
 	owners cluster.OwnersCache
+
+	settling settling
 }
 
 // New returns a front.

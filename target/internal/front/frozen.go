@@ -24,24 +24,45 @@ import (
 const (
 	PathFrozen      = intra.PathPrefix + "frozen" // GET, with a ticket that names bucket and key
 	operationFrozen = "Frozen"
-	maxFrozen       = 16 << 20 // what is known of a key: the parts of an object take most of it
+	maxFrozen       = 64 << 20 // what is known of a key: parts, and the names of versions, take most of it
 )
 
 // settle moves a key that is not moved yet. entry is the bucket by the id that it has now.
 func (f *Front) settle(ctx context.Context, entry cluster.BucketEntry, key cluster.ObjectKey) error {
-	const op = "target/front.settle"
 	if entry.Under == 0 {
 		return nil
 	}
-	owner, epoch := f.o.Control.Applied().Map().Owner(cluster.SlotOf(entry.ID, key))
-	if owner != f.o.Node.ID {
-		return cluster.Fail(op, entry.Bucket.Object(key), cluster.KindUnavailable, "the slot belongs to another node")
+	if settled, _, err := f.isSettled(entry, key); err != nil || settled {
+		return err
 	}
-	settled, _, err := f.o.Store.Settled(store.Call{Epoch: epoch}, entry, key)
+	release, err := f.settling.take(ctx, settlingKey{entry.ID, key})
+	if err != nil {
+		return cluster.E("target/front.settle", entry.Bucket.Object(key), cluster.KindUnavailable, err)
+	}
+	defer release()
+	settled, epoch, err := f.isSettled(entry, key)
 	if err != nil || settled {
 		return err
 	}
-	from, err := f.openFrozen(ctx, entry, key)
+	return f.moveKey(ctx, entry, key, epoch)
+}
+
+// isSettled reports whether a key is moved, and the epoch of its slot, which is this node's.
+func (f *Front) isSettled(entry cluster.BucketEntry, key cluster.ObjectKey) (bool, cluster.Epoch, error) {
+	owner, epoch := f.o.Control.Applied().Map().Owner(cluster.SlotOf(entry.ID, key))
+	if owner != f.o.Node.ID {
+		return false, 0, cluster.Fail("target/front.settle", entry.Bucket.Object(key), cluster.KindUnavailable, "the slot belongs to another node")
+	}
+	settled, _, err := f.o.Store.Settled(store.Call{Epoch: epoch}, entry, key)
+	return settled, epoch, err
+}
+
+// moveKey moves a key whole: what has bytes besides the current object first, piece by piece, and then all the rest at once. What it
+// reads is of one state, because it is of one epoch.
+func (f *Front) moveKey(ctx context.Context, entry cluster.BucketEntry, key cluster.ObjectKey, epoch cluster.Epoch) error {
+	const op = "target/front.moveKey"
+	source := f.frozenKey(entry, key)
+	from, err := source.open(ctx)
 	if err != nil {
 		return cluster.E(op, entry.Bucket.Object(key), cluster.KindUnavailable, err)
 	}
@@ -49,7 +70,47 @@ func (f *Front) settle(ctx context.Context, entry cluster.BucketEntry, key clust
 	if from.frozen.IsEmpty() {
 		return nil
 	}
-	return f.o.Store.Insert(ctx, &store.InsertRequest{Epoch: epoch, Bucket: entry, Key: key, Frozen: from.frozen, Body: from.body})
+	insert := store.InsertRequest{Epoch: epoch, Bucket: entry, Key: key, Frozen: from.frozen, Body: from.body}
+	if !from.frozen.Pieces() {
+		return f.o.Store.Insert(ctx, &insert)
+	}
+	missing, err := f.o.Store.Missing(ctx, &insert)
+	if err != nil {
+		return err
+	}
+	for _, piece := range missing {
+		err := source.with(ctx, piece, func(frozen *store.Frozen, body io.Reader) error {
+			return f.o.Store.InsertPiece(ctx, &store.InsertRequest{Epoch: epoch, Bucket: entry, Key: key, Frozen: frozen, Body: body})
+		})
+		if err != nil {
+			return cluster.E(op, entry.Bucket.Object(key), cluster.KindOther, err)
+		}
+	}
+	object, found := from.frozen.Newest()
+	if !found {
+		return f.o.Store.Insert(ctx, &insert)
+	}
+	return source.with(ctx, object, func(_ *store.Frozen, body io.Reader) error {
+		insert.Body = body
+		return f.o.Store.Insert(ctx, &insert)
+	})
+}
+
+// frozenKey is a key under a frozen id, by one epoch of its slot there.
+type frozenKey struct {
+	front *Front
+	m     *cluster.Map
+	grant intra.Grant
+}
+
+func (f *Front) frozenKey(entry cluster.BucketEntry, key cluster.ObjectKey) *frozenKey {
+	m := f.o.Control.Applied().Map()
+	slot := cluster.SlotOf(entry.Under, key)
+	owner, epoch := m.Owner(slot)
+	return &frozenKey{f, m, intra.Grant{
+		Dialect: intra.Node, Operation: operationFrozen, Bucket: entry.Bucket, BucketID: entry.Under, Key: key, Slot: slot, Owner: owner,
+		Epoch: epoch, MapVersion: m.Version, Gateway: f.o.Node.ID,
+	}}
 }
 
 // frozenSource is what is under a frozen id of a key.
@@ -59,30 +120,44 @@ type frozenSource struct {
 	close  func() error
 }
 
-// openFrozen reads what is under the frozen id, here or at the owner of that key.
-func (f *Front) openFrozen(ctx context.Context, entry cluster.BucketEntry, key cluster.ObjectKey) (*frozenSource, error) {
-	const op = "target/front.openFrozen"
-	m := f.o.Control.Applied().Map()
-	slot := cluster.SlotOf(entry.Under, key)
-	owner, epoch := m.Owner(slot)
-	if owner == f.o.Node.ID {
-		frozen, err := f.readFrozen(ctx, entry.Under, key, epoch)
+// open reads what is known of the key, and the object if that is all.
+func (k *frozenKey) open(ctx context.Context) (*frozenSource, error) {
+	return k.read(ctx, "", store.DecodeFrozen)
+}
+
+// with calls use with a piece of the key.
+func (k *frozenKey) with(ctx context.Context, piece store.FrozenPiece, use func(*store.Frozen, io.Reader) error) error {
+	const op = "target/front.frozenKey.with"
+	from, err := k.read(ctx, piece.String(), func(head []byte) (*store.Frozen, error) { return store.DecodeFrozenPiece(head, piece) })
+	if err != nil {
+		return cluster.E(op, k.grant.Bucket.Object(k.grant.Key), cluster.KindUnavailable, err)
+	}
+	defer from.close()
+	return use(from.frozen, from.body)
+}
+
+// read reads the key, or the piece of it that is named, here or at the owner of its slot.
+func (k *frozenKey) read(ctx context.Context, piece string, decode func([]byte) (*store.Frozen, error)) (*frozenSource, error) {
+	const op = "target/front.frozenKey.read"
+	f, grant := k.front, k.grant
+	if grant.Owner == f.o.Node.ID {
+		frozen, err := f.readFrozen(ctx, &grant, piece)
 		if err != nil {
 			return nil, err
 		}
 		return &frozenSource{frozen, frozen.Reader(), frozen.Close}, nil
 	}
-	node, ok := m.Node(owner)
+	node, ok := k.m.Node(grant.Owner)
 	if !ok {
-		return nil, cluster.Fail(op, string(owner), cluster.KindUnavailable, "the owner is not in the map")
+		return nil, cluster.Fail(op, string(grant.Owner), cluster.KindUnavailable, "the owner is not in the map")
 	}
-	grant := &intra.Grant{
-		Dialect: intra.Node, Operation: operationFrozen, Bucket: entry.Bucket, BucketID: entry.Under, Key: key, Slot: slot, Owner: owner,
-		Epoch: epoch, MapVersion: m.Version, Gateway: f.o.Node.ID,
+	target := PathFrozen
+	if piece != "" {
+		target += "?" + piece
 	}
-	out := httpd.NewRequest(http.MethodGet, PathFrozen, nil, 0)
-	out.Header.Add(intra.HeaderTicket, f.o.Tickets.Seal(grant, out))
-	in, err := f.o.Peers.Do(ctx, node.IntraAddr, &httpd.OutRequest{Method: out.Method, Target: out.Path, Header: out.Header})
+	out := httpd.NewRequest(http.MethodGet, target, nil, 0)
+	out.Header.Add(intra.HeaderTicket, f.o.Tickets.Seal(&grant, out))
+	in, err := f.o.Peers.Do(ctx, node.IntraAddr, &httpd.OutRequest{Method: out.Method, Target: out.Target(), Header: out.Header})
 	if err != nil {
 		return nil, err
 	}
@@ -94,15 +169,19 @@ func (f *Front) openFrozen(ctx context.Context, entry cluster.BucketEntry, key c
 		}
 		return nil, intra.ReadError(op, node.IntraAddr, in.Status, &in.Header, text)
 	}
-	frozen, err := readFrozenHead(in.Body)
+	head, err := readFrozenHead(in.Body)
+	var frozen *store.Frozen
+	if err == nil {
+		frozen, err = decode(head)
+	}
 	if err != nil {
 		return nil, cluster.E(op, node.IntraAddr, cluster.KindUnavailable, joinClose(err, in.Body))
 	}
 	return &frozenSource{frozen, in.Body, in.Body.Close}, nil
 }
 
-// readFrozenHead reads what comes before the bytes of the object.
-func readFrozenHead(body io.Reader) (*store.Frozen, error) {
+// readFrozenHead reads what comes before the bytes.
+func readFrozenHead(body io.Reader) ([]byte, error) {
 	var size [4]byte
 	if _, err := io.ReadFull(body, size[:]); err != nil {
 		return nil, err
@@ -112,26 +191,34 @@ func readFrozenHead(body io.Reader) (*store.Frozen, error) {
 		return nil, errors.New("what is known of a frozen key is too long")
 	}
 	head := make([]byte, n)
-	if _, err := io.ReadFull(body, head); err != nil {
-		return nil, err
-	}
-	return store.DecodeFrozen(head)
+	_, err := io.ReadFull(body, head)
+	return head, err
 }
 
-// readFrozen reads what is under a frozen id here. That the id still is under its bucket is asked afterwards: what has been
-// dropped looks as if it had never been.
-func (f *Front) readFrozen(ctx context.Context, id cluster.BucketID, key cluster.ObjectKey, epoch cluster.Epoch) (*store.Frozen, error) {
+// readFrozen reads what is under a frozen id here, or a piece of it. That the id still is under its bucket is asked afterwards: what
+// has been dropped looks as if it had never been.
+func (f *Front) readFrozen(ctx context.Context, g *intra.Grant, piece string) (*store.Frozen, error) {
 	const op = "target/front.readFrozen"
-	over, ok := f.o.Control.Applied().BucketOver(id)
+	over, ok := f.o.Control.Applied().BucketOver(g.BucketID)
 	if !ok {
-		return nil, cluster.Fail(op, string(key), cluster.KindUnavailable, "no objects are moved away from that bucket, as far as is known here")
+		return nil, cluster.Fail(op, string(g.Key), cluster.KindUnavailable, "no objects are moved away from that bucket, as far as is known here")
 	}
-	frozen, err := f.o.Store.OpenFrozen(ctx, &store.GetRequest{Call: store.Call{Epoch: epoch}, Bucket: over.Frozen(), Key: key})
+	read := &store.GetRequest{Call: store.Call{Epoch: g.Epoch}, Bucket: over.Frozen(), Key: g.Key}
+	var frozen *store.Frozen
+	var err error
+	if piece == "" {
+		frozen, err = f.o.Store.OpenFrozen(ctx, read)
+	} else {
+		var named store.FrozenPiece
+		if named, err = store.ParseFrozenPiece(piece); err == nil {
+			frozen, err = f.o.Store.OpenFrozenPiece(ctx, read, named)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := f.o.Control.Applied().BucketOver(id); !ok {
-		err := cluster.Fail(op, over.Bucket.Object(key), cluster.KindUnavailable, "all objects have been moved")
+	if _, ok := f.o.Control.Applied().BucketOver(g.BucketID); !ok {
+		err := cluster.Fail(op, over.Bucket.Object(g.Key), cluster.KindUnavailable, "all objects have been moved")
 		return nil, errors.Join(err, frozen.Close())
 	}
 	return frozen, nil
@@ -145,7 +232,7 @@ func (f *Front) ServeFrozen(ctx context.Context, g *intra.Grant, req *httpd.Requ
 	if g.Dialect != intra.Node || g.Operation != operationFrozen || req.Method != http.MethodGet {
 		return cluster.Fail(op, subject, cluster.KindDenied, "the request is not the one that was granted")
 	}
-	frozen, err := f.readFrozen(ctx, g.BucketID, g.Key, g.Epoch)
+	frozen, err := f.readFrozen(ctx, g, req.Query)
 	if err != nil {
 		return cluster.E(op, subject, cluster.KindOther, err)
 	}
@@ -238,12 +325,10 @@ func (f *Front) listFrozen(ctx context.Context, g *intra.Grant, in *intra.ListRe
 	return reply, nil
 }
 
-// FreezeBucket waits for the writes in flight of a bucket that is being frozen, and says whether uploads are in progress.
-func (f *Front) FreezeBucket(ctx context.Context, id cluster.BucketID) (uploads bool, err error) {
-	if _, err := f.o.Store.SealBucket(ctx, id); err != nil {
-		return false, err
-	}
-	return f.o.Store.HasUploads(ctx, id)
+// FreezeBucket waits for the writes in flight of a bucket that is being frozen.
+func (f *Front) FreezeBucket(ctx context.Context, id cluster.BucketID) error {
+	_, err := f.o.Store.SealBucket(ctx, id)
+	return err
 }
 
 const (

@@ -99,14 +99,14 @@ func (v *mover) follow(f *Front, m *cluster.Map, over cluster.BucketEntry) {
 
 // movePage moves the next keys.
 func (f *Front) movePage(ctx context.Context, m *cluster.Map, over cluster.BucketEntry, v *mover) error {
-	reply, err := f.list(ctx, over.Frozen(), &intra.ListRequest{MapVersion: m.Version, After: v.after, Limit: movePage})
+	keys, more, err := f.o.Store.FrozenKeys(ctx, &store.ListRequest{Bucket: over.Frozen(), Map: m.Version, After: v.after}, movePage)
 	if err != nil {
 		return err
 	}
-	shares := make(map[cluster.NodeID][]cluster.Entry)
-	for _, e := range reply.Entries {
-		owner, _ := m.Owner(cluster.SlotOf(over.ID, e.Key))
-		shares[owner] = append(shares[owner], e)
+	shares := make(map[cluster.NodeID][]store.FrozenKey)
+	for _, k := range keys {
+		owner, _ := m.Owner(cluster.SlotOf(over.ID, k.Key))
+		shares[owner] = append(shares[owner], k)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for owner, share := range shares {
@@ -115,16 +115,16 @@ func (f *Front) movePage(ctx context.Context, m *cluster.Map, over cluster.Bucke
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if n := len(reply.Entries); n > 0 {
-		v.after = string(reply.Entries[n-1].Key)
+	if n := len(keys); n > 0 {
+		v.after = string(keys[n-1].Key)
 		bytes := int64(0)
-		for _, e := range reply.Entries {
-			bytes += e.Size
+		for _, k := range keys {
+			bytes += k.Size
 		}
 		v.objects += uint64(n)
 		v.job.Add(int64(n), bytes)
 	}
-	if !reply.More {
+	if !more {
 		v.done = true
 		v.job.End(nil)
 	}
@@ -132,7 +132,7 @@ func (f *Front) movePage(ctx context.Context, m *cluster.Map, over cluster.Bucke
 }
 
 // moveShare has one owner take over keys, in messages that do not take too long.
-func (f *Front) moveShare(ctx context.Context, m *cluster.Map, over cluster.BucketEntry, owner cluster.NodeID, share []cluster.Entry) error {
+func (f *Front) moveShare(ctx context.Context, m *cluster.Map, over cluster.BucketEntry, owner cluster.NodeID, share []store.FrozenKey) error {
 	for len(share) > 0 {
 		in, bytes := &intra.MoveRequest{BucketID: over.ID}, int64(0)
 		for len(share) > 0 && (len(in.Keys) == 0 || bytes+share[0].Size <= moveBytes) {

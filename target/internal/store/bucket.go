@@ -86,36 +86,6 @@ func (s *Store) countsAsContent(m *mountpath, r *meta.Record) (bool, error) {
 	return false, err
 }
 
-// HasUploads reports whether uploads are in progress in slots of this node.
-func (s *Store) HasUploads(ctx context.Context, id cluster.BucketID) (bool, error) {
-	const op = "target/store.HasUploads"
-	n := name{bucket: &cluster.BucketEntry{ID: id}}
-	inside, err := s.enter(s.readers, op, n)
-	if err != nil {
-		return false, err
-	}
-	defer s.readers.leave(inside)
-	defer s.hold()()
-	placing := s.placing()
-	for _, m := range s.mounted() {
-		if !s.looksAt(placing, m, func(cluster.Slot) bool { return true }) {
-			continue
-		}
-		if err := m.err(); err != nil {
-			return false, n.wrap(op, cluster.KindUnavailable, err)
-		}
-		for r, err := range m.index.Scan(ctx, meta.Range{Kind: meta.Upload, Bucket: id, NoData: true}).All() {
-			if err != nil {
-				return false, s.readFailed(op, n, m, err)
-			}
-			if _, err := s.authority.Owns(r.Slot()); err == nil && s.matters(placing, m, r.Slot()) && !s.uploadHidden(m, r.Ref) {
-				return true, nil
-			}
-		}
-	}
-	return false, nil
-}
-
 // DropBucket forgets a bucket that is gone, and frees in the background what it had. It may be called again; what a crash
 // keeps it from doing, a later sweep does.
 func (s *Store) DropBucket(ctx context.Context, id cluster.BucketID) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"reflect"
 	"testing"
 
@@ -23,44 +24,136 @@ type conversion struct {
 func (b *bed) over(id cluster.BucketID) *conversion {
 	c := &conversion{bed: b, from: b.bucket}
 	b.bucket.ID, b.bucket.Under = id, b.bucket.ID
-	b.authority.set(func(a *authority) {
-		a.under = map[cluster.BucketID]cluster.BucketID{id: c.from.ID}
+	c.begin()
+	return c
+}
+
+// begin tells a store, which has just started, of the conversion.
+func (c *conversion) begin() {
+	c.authority.set(func(a *authority) {
+		a.under = map[cluster.BucketID]cluster.BucketID{c.bucket.ID: c.from.ID}
 		a.refuses[c.from.ID] = cluster.Fail("test", "", cluster.KindUnavailable, "frozen")
 	})
-	return c
+}
+
+// end ends the conversion: nothing of the frozen id is left.
+func (c *conversion) end() {
+	c.t.Helper()
+	c.authority.set(func(a *authority) { a.under = nil })
+	c.bucket.Under = 0
+	if err := c.store.DropBucket(context.Background(), c.from.ID); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// below does something under the frozen id, as what was in doubt does that goes forward when a slot gets another owner.
+func (c *conversion) below(do func()) {
+	bucket, refusal := c.bucket, error(nil)
+	c.authority.set(func(a *authority) { refusal = a.refuses[c.from.ID]; delete(a.refuses, c.from.ID) })
+	c.bucket = c.from
+	do()
+	c.bucket = bucket
+	c.authority.set(func(a *authority) { a.refuses[c.from.ID] = refusal })
+}
+
+func (c *conversion) frozenRequest(key string) *GetRequest {
+	_, epoch := c.current().Owner(cluster.SlotOf(c.from.ID, cluster.ObjectKey(key)))
+	return &GetRequest{Call: Call{Epoch: epoch}, Bucket: c.from, Key: cluster.ObjectKey(key)}
 }
 
 // frozen returns what is under the frozen id, as another node would get it.
 func (c *conversion) frozen(key string) (*Frozen, []byte) {
 	c.t.Helper()
-	_, epoch := c.current().Owner(cluster.SlotOf(c.from.ID, cluster.ObjectKey(key)))
-	f, err := c.store.OpenFrozen(context.Background(), &GetRequest{Call: Call{Epoch: epoch}, Bucket: c.from, Key: cluster.ObjectKey(key)})
+	f, err := c.store.OpenFrozen(context.Background(), c.frozenRequest(key))
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	text, body := c.read2(f)
+	sent, err := DecodeFrozen(text)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return sent, body
+}
+
+// piece is frozen for a piece of the key.
+func (c *conversion) piece(key string, piece FrozenPiece) (*Frozen, []byte) {
+	c.t.Helper()
+	named, err := ParseFrozenPiece(piece.String())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	f, err := c.store.OpenFrozenPiece(context.Background(), c.frozenRequest(key), named)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	text, body := c.read2(f)
+	sent, err := DecodeFrozenPiece(text, piece)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return sent, body
+}
+
+func (c *conversion) read2(f *Frozen) (text, bytes []byte) {
+	c.t.Helper()
 	defer f.Close()
 	text, err := f.Encode()
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	body := new(bytes.Buffer)
-	if _, err := body.ReadFrom(f.Reader()); err != nil || int64(body.Len()) != f.Size() {
-		c.t.Fatalf("%s: %d bytes of %d, %v", key, body.Len(), f.Size(), err)
+	body, err := io.ReadAll(f.Reader())
+	if err != nil || int64(len(body)) != f.Size() {
+		c.t.Fatalf("%d bytes of %d, %v", len(body), f.Size(), err)
 	}
-	sent, err := DecodeFrozen(text)
+	return text, body
+}
+
+// inserts moves a key by the calls of whoever owns it: pieces that are missing, at most some of them, and when all are there the rest.
+// It reports whether the key is moved.
+func (c *conversion) inserts(key string, limit int, into *Store, r InsertRequest) (bool, error) {
+	c.t.Helper()
+	ctx := context.Background()
+	f, body := c.frozen(key)
+	r.Key, r.Frozen = cluster.ObjectKey(key), f
+	missing, err := into.Missing(ctx, &r)
 	if err != nil {
-		c.t.Fatal(err)
+		return false, err
 	}
-	return sent, body.Bytes()
+	for i, p := range missing {
+		if i == limit {
+			return false, nil
+		}
+		one := r
+		piece, data := c.piece(key, p)
+		one.Frozen, one.Body = piece, bytes.NewReader(data)
+		if err := into.InsertPiece(ctx, &one); err != nil {
+			return false, err
+		}
+	}
+	if object, found := f.Newest(); found && f.Pieces() {
+		_, body = c.piece(key, object)
+	}
+	r.Body = bytes.NewReader(body)
+	err = into.Insert(ctx, &r)
+	return err == nil, err
 }
 
 // move inserts what is under the frozen id.
 func (c *conversion) move(key string) error {
 	c.t.Helper()
-	f, body := c.frozen(key)
-	return c.store.Insert(context.Background(), &InsertRequest{
-		Epoch: c.call(key).Epoch, Bucket: c.bucket, Key: cluster.ObjectKey(key), Frozen: f, Body: bytes.NewReader(body),
-	})
+	_, err := c.inserts(key, 1000, c.store, InsertRequest{Epoch: c.call(key).Epoch, Bucket: c.bucket})
+	return err
+}
+
+// moveSome inserts some pieces of a key, and the rest when no more of them are missing; it reports whether that is so.
+func (c *conversion) moveSome(key string, limit int) bool {
+	c.t.Helper()
+	done, err := c.inserts(key, limit, c.store, InsertRequest{Epoch: c.call(key).Epoch, Bucket: c.bucket})
+	if err != nil {
+		c.t.Fatalf("%s: %v", key, err)
+	}
+	return done
 }
 
 func (c *conversion) mustMove(key string) {

@@ -182,10 +182,11 @@ func TestFrozenWhileKeysMove(t *testing.T) {
 					answered <- "what is frozen"
 				})
 				work.Go(func() {
-					if in, err := p.store.HasUploads(context.Background(), s.bucket.ID); !in || err != nil {
-						t.Errorf("%t, %v", in, err)
+					keys, _, err := p.store.FrozenKeys(context.Background(), &ListRequest{Bucket: s.bucket, Map: p.Map().Version}, 1000)
+					if len(keys) != 41 || err != nil {
+						t.Errorf("%d keys, %v", len(keys), err)
 					}
-					answered <- "uploads"
+					answered <- "keys"
 				})
 				select {
 				case what := <-answered:

@@ -141,6 +141,8 @@ func (r *rebuild) body(b disk.Body) error {
 	case record.Kind == meta.UploadPart, record.PartCount > 0:
 		r.did.Parts++
 		r.parts[key] = true
+	case record.Kind == meta.Noncurrent: // moved from another layout
+		r.did.Older++
 	case record.Kind != meta.Current:
 		r.did.Damaged++
 	default:

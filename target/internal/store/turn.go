@@ -116,6 +116,8 @@ type change struct {
 	beside   []*meta.Record // true whatever becomes of the change; they get the generation, too
 	telling  telling        // what somebody is told of it
 
+	ownRequests bool // the records of put name the requests that made them
+
 	from  []meta.Ref     // by record of put: whose bytes it names; a zero Ref, or none, for new bytes
 	parts []*meta.Record // by number: the first record names their bytes
 	part  bool           // the change is one part of an upload: nobody can look at it before it is visible
@@ -173,7 +175,9 @@ func (t *turn) batch(c *change, g cluster.Generation) (b *meta.Batch, doubts []m
 	refs := make([]meta.Ref, 0, len(c.put))
 	for _, r := range c.put {
 		r.Generation = g
-		r.Request = t.call.Request
+		if !c.ownRequests {
+			r.Request = t.call.Request
+		}
 		if err := batch.Put(r); err != nil {
 			batch.Close()
 			return nil, nil, nil, t.wrap(err)

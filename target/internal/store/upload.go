@@ -200,8 +200,11 @@ func (s *Store) upload(op string, n name, m *mountpath, id cluster.UploadID) (*m
 
 // uploadHidden reports whether an upload is not in progress: its record is not visible yet, or a visible tombstone ended it.
 func (s *Store) uploadHidden(m *mountpath, ref meta.Ref) bool {
-	shard := s.shard(ref.Bucket, ref.Key)
-	if shard.prepared(ident{bucket: ref.Bucket, key: ref.Key, upload: ref.Upload}, ref.Generation) {
+	shard, id := s.shard(ref.Bucket, ref.Key), ident{bucket: ref.Bucket, key: ref.Key, upload: ref.Upload}
+	if shard.prepared(id, ref.Generation) {
+		return true
+	}
+	if id.upload = ""; shard.prepared(id, ref.Generation) { // it is moved from a frozen id, by a change of the key
 		return true
 	}
 	end, err := s.uploadEnd(m, ref)

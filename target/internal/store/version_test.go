@@ -68,6 +68,7 @@ func TestVersions(t *testing.T) {
 			"list":    m.listAny,
 			"restart": func(*rapid.T) { m.restart() },
 			"crash":   m.crash,
+			"convert": m.convert,
 			"":        m.verify,
 		})
 		m.removeAll(rt)
@@ -357,6 +358,35 @@ func (m *versionModel) crash(rt *rapid.T) {
 	m.close()
 	m.mem, m.fs = clone, clone
 	m.start()
+}
+
+// convert moves the keys to another id, piece by piece, while the process starts again and crashes.
+func (m *versionModel) convert(rt *rapid.T) {
+	c := m.over(m.bucket.ID + 1)
+	for _, key := range versionKeys {
+		for !c.moveSome(key, rapid.IntRange(0, 2).Draw(rt, "pieces")) {
+			for e, err := range m.store.Versions(context.Background(), &ListRequest{Bucket: m.bucket, Map: m.m.Version}) {
+				if err != nil || e.Key >= cluster.ObjectKey(key) {
+					rt.Fatalf("a list shows %+v while %s is being moved: %v", e, key, err)
+				}
+			}
+			if c.settled(key) {
+				rt.Fatalf("%s is said to be moved", key)
+			}
+			switch rapid.IntRange(0, 4).Draw(rt, "between") {
+			case 0:
+				m.restart()
+			case 1:
+				m.crash(rt)
+			}
+			c.begin()
+		}
+		if len(m.versions[key]) > 0 && !c.settled(key) {
+			rt.Fatalf("%s is not moved", key)
+		}
+	}
+	m.verify(rt)
+	c.end()
 }
 
 // verify reads every version by its id, and the current ones without.

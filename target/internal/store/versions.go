@@ -295,7 +295,8 @@ func (h *versionHead) orderOf(key cluster.ObjectKey, id cluster.VersionID) (uint
 	return r.Order(), nil
 }
 
-// some returns the next versions of a key whose order is below a bound, newest first, and whether they are the last.
+// some returns the next versions of a key whose order is below a bound, newest first, and whether they are the last. A key of which
+// nothing is current shows none: its versions are being moved from a frozen id.
 func (h *versionHead) some(key cluster.ObjectKey, below uint64) (some []*meta.Record, last bool, err error) {
 	for {
 		before, err := h.latest(key)
@@ -310,7 +311,10 @@ func (h *versionHead) some(key cluster.ObjectKey, below uint64) (some []*meta.Re
 			return nil, false, err
 		}
 		if sameRecord(before, after) {
-			if before != nil && before.Order() < below {
+			if before == nil {
+				return nil, true, nil
+			}
+			if before.Order() < below {
 				some = append(some, before)
 			}
 			slices.SortFunc(some, func(a, b *meta.Record) int { return cmp.Compare(b.Order(), a.Order()) })
