@@ -253,7 +253,9 @@ type BucketEntry struct {
 	Created time.Time   `json:"created"`
 	Creator AccessKeyID `json:"creator"`
 	State   BucketState `json:"state"`
-	Owner   UserName    `json:"owner,omitempty"` // who made it, unless it was the root key
+	Owner   UserName    `json:"owner,omitempty"` // who made it by then, unless it was the root key or a role
+	// OwnerID is the id of who made it, which no other user or role ever has; none of buckets that earlier versions made.
+	OwnerID string `json:"owner_id,omitempty"`
 	// Under is the id that the bucket had before its layout was changed, while there may be objects that have not been moved
 	// from there; zero: none. Nothing is ever written under that id again.
 	Under BucketID `json:"under,omitempty"`

@@ -80,8 +80,24 @@ func (o *Owners) user(name UserName, root bool) Owner {
 	return Owner{ID: "user " + string(name), Canonical: CanonicalID("user " + string(name)), Name: string(name)}
 }
 
-// Bucket returns the owner of a bucket: the user whose key made it.
-func (o *Owners) Bucket(e *BucketEntry) Owner { return o.user(e.Owner, false) }
+// Bucket returns the owner of a bucket: the user or role that made it, and no other one of its name.
+func (o *Owners) Bucket(e *BucketEntry) Owner {
+	if e.OwnerID != "" {
+		return o.ByID(e.OwnerID)
+	}
+	return o.user(e.Owner, false)
+}
+
+// BucketUser returns the name that the user who made a bucket has now; none when it was a role or the root key, or is gone.
+func (o *Owners) BucketUser(e *BucketEntry) UserName {
+	if e.OwnerID == "" {
+		return e.Owner
+	}
+	if u, ok := o.of.User(UserName(o.byID[e.OwnerID].Name)); ok && u.ID == e.OwnerID {
+		return u.Name
+	}
+	return ""
+}
 
 // OwnersCache keeps the owners of the identities that were last asked about.
 type OwnersCache struct{ last atomic.Pointer[Owners] }

@@ -13,10 +13,10 @@ import (
 const changeTimeout = 15 * time.Second
 
 // CreateBucket makes a bucket and returns when it exists at every node that may answer. A copy of the same request gets
-// the same answer. Without a clear outcome within the context's time the error is KindUnavailable.
-func (c *Control) CreateBucket(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps, creator cluster.AccessKeyID, configs ...*cluster.BucketConfig) (cluster.BucketEntry, error) {
+// the same answer. owner is the id of the user or role that makes it. Without a clear outcome within the context's time the error is KindUnavailable.
+func (c *Control) CreateBucket(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps, creator cluster.AccessKeyID, owner string, configs ...*cluster.BucketConfig) (cluster.BucketEntry, error) {
 	const op = "control.CreateBucket"
-	return c.changeBucket(ctx, op, b, state.Command{Request: req, CreateBucket: &state.CreateBucket{Bucket: b, Props: p, Creator: creator, Configs: configs}})
+	return c.changeBucket(ctx, op, b, state.Command{Request: req, CreateBucket: &state.CreateBucket{Bucket: b, Props: p, Creator: creator, Owner: owner, Configs: configs}})
 }
 
 // SetBucketProps replaces the properties of a bucket; see CreateBucket. It is refused with KindConflict when they are not what

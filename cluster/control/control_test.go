@@ -37,7 +37,7 @@ var testProps = cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: 1}
 func create(t *testing.T, n *simNode, req cluster.RequestID, name cluster.BucketName) time.Duration {
 	t.Helper()
 	began := time.Now()
-	if _, err := n.running().control.CreateBucket(t.Context(), req, cluster.Native(name), testProps, "root"); err != nil {
+	if _, err := n.running().control.CreateBucket(t.Context(), req, cluster.Native(name), testProps, "root", ""); err != nil {
 		t.Fatalf("%s at %s: %v", name, n.id, err)
 	}
 	return time.Since(began)
@@ -140,7 +140,7 @@ func TestNobodyAnswersWithoutMajority(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		_, err = last.running().control.CreateBucket(ctx, "r1", cluster.Native("bucket"), testProps, "root")
+		_, err = last.running().control.CreateBucket(ctx, "r1", cluster.Native("bucket"), testProps, "root", "")
 		if !cluster.Is(err, cluster.KindUnavailable) {
 			t.Errorf("a change without a majority: %v", err)
 		}
@@ -215,7 +215,7 @@ func put(t *testing.T, s *sim, k simKey) *simNode {
 func bucket(t *testing.T, s *sim, copies int) cluster.BucketID {
 	t.Helper()
 	name := cluster.BucketName(fmt.Sprintf("bucket-%d", copies))
-	e, err := s.leader().running().control.CreateBucket(t.Context(), cluster.RequestID(name), cluster.Native(name), cluster.BucketProps{Replicas: copies}, "root")
+	e, err := s.leader().running().control.CreateBucket(t.Context(), cluster.RequestID(name), cluster.Native(name), cluster.BucketProps{Replicas: copies}, "root", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +275,7 @@ func TestLeaveIsRefused(t *testing.T) {
 
 func TestLayoutNeedsTargets(t *testing.T) {
 	inCluster(t, 2, func(t *testing.T, s *sim) {
-		_, err := s.leader().running().control.CreateBucket(t.Context(), "r1", cluster.Native("wide"), cluster.BucketProps{Replicas: 3}, "root")
+		_, err := s.leader().running().control.CreateBucket(t.Context(), "r1", cluster.Native("wide"), cluster.BucketProps{Replicas: 3}, "root", "")
 		if !cluster.Is(err, cluster.KindConflict) || !strings.Contains(err.Error(), "need 3 targets, and the cluster has 2") {
 			t.Errorf("a bucket of three copies on two targets: %v", err)
 		}
@@ -295,7 +295,7 @@ func TestReplicasOfNewBuckets(t *testing.T) {
 				}
 				for _, n := range s.all() {
 					name := cluster.BucketName(fmt.Sprintf("bucket-%s-%s", n.id, setting))
-					e, err := n.running().control.CreateBucket(t.Context(), cluster.RequestID(name), cluster.Native(name), cluster.BucketProps{}, "root")
+					e, err := n.running().control.CreateBucket(t.Context(), cluster.RequestID(name), cluster.Native(name), cluster.BucketProps{}, "root", "")
 					if want > len(s.all()) {
 						if !cluster.Is(err, cluster.KindConflict) {
 							t.Errorf("bucket.replicas=%s on %d targets: %v", setting, nodes, err)

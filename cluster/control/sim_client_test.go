@@ -52,7 +52,7 @@ func (c *simClient) request(ctx context.Context, p *simProcess) {
 	switch n := c.random.IntN(100); {
 	case n < 8:
 		c.change(p, req, "create "+b.String(), func() error {
-			_, err := p.control.CreateBucket(ctx, req, b, cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: copies}, "root")
+			_, err := p.control.CreateBucket(ctx, req, b, cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: copies}, "root", "")
 			return err
 		})
 	case n < 12:

@@ -31,7 +31,7 @@ func (s *State) createBucket(c CreateBucket) Result {
 		}
 	}
 	s.LastBucket++
-	e := &cluster.BucketEntry{ID: cluster.NewBucketID(id, s.LastBucket), Bucket: c.Bucket, Props: c.Props, Created: s.Time, Creator: c.Creator}
+	e := &cluster.BucketEntry{ID: cluster.NewBucketID(id, s.LastBucket), Bucket: c.Bucket, Props: c.Props, Created: s.Time, Creator: c.Creator, OwnerID: c.Owner}
 	if key, ok := s.Key(c.Creator); ok {
 		e.Owner = key.User
 	}

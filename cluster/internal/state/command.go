@@ -121,6 +121,7 @@ type (
 		Bucket  cluster.Bucket          `json:"bucket"`
 		Props   cluster.BucketProps     `json:"props"`
 		Creator cluster.AccessKeyID     `json:"creator"`
+		Owner   string                  `json:"owner,omitempty"`   // the id of the user or role that makes it; of earlier versions: none
 		Configs []*cluster.BucketConfig `json:"configs,omitempty"` // that it has from the beginning
 	}
 	// SetBucketProps replaces the properties of a bucket, unless they have changed since the new ones were made of them. With another

@@ -137,7 +137,7 @@ func (in *interpreter) run(words []string) string {
 	case "cancel":
 		c.Cancel = &Cancel{Version: cluster.MapVersion(number(in.t, arg["version"]))}
 	case "create":
-		c.CreateBucket = &CreateBucket{Bucket: in.bucket(arg), Props: props(arg), Creator: "root"}
+		c.CreateBucket = &CreateBucket{Bucket: in.bucket(arg), Props: props(arg), Creator: "root", Owner: arg["owner"]}
 		for _, w := range list(arg["configs"], ";") {
 			kind, value, _ := strings.Cut(w, ":")
 			c.CreateBucket.Configs = append(c.CreateBucket.Configs, &cluster.BucketConfig{Kind: kind, Value: []byte(value)})

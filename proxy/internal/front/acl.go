@@ -70,6 +70,12 @@ func (f *Front) bucketOwner(view *control.View, entry cluster.BucketEntry) clust
 	return f.owners.Of(view.Identities()).Bucket(&entry)
 }
 
+// ownedNow returns a bucket as conditions see it, with the name that the user who made it has now.
+func (f *Front) ownedNow(view *control.View, entry cluster.BucketEntry) cluster.BucketEntry {
+	entry.Owner = f.owners.Of(view.Identities()).BucketUser(&entry)
+	return entry
+}
+
 // ownerNamed returns how an owner shows in S3's XML.
 func (f *Front) ownerNamed(view *control.View, id string) s3.Owner {
 	return shown(f.owners.Of(view.Identities()).ByID(id))

@@ -120,7 +120,7 @@ func (f *Front) visible(j *judged, view *control.View) ([]cluster.BucketEntry, e
 	}
 	var some []cluster.BucketEntry
 	for _, e := range all {
-		j.context.bucket = e
+		j.context.bucket = f.ownedNow(view, e)
 		res, err := f.bucketResource(j, view, e)
 		if err != nil {
 			return nil, err

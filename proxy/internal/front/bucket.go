@@ -106,7 +106,7 @@ func (f *Front) createBucket(ctx context.Context, r *s3Request) error {
 	if locked {
 		props.Versioning, props.Lock.Enabled = cluster.VersioningEnabled, true
 	}
-	if _, err := f.o.Control.CreateBucket(ctx, r.req.ID, cluster.Native(r.call.Bucket), props, r.key.ID, configs...); err != nil {
+	if _, err := f.o.Control.CreateBucket(ctx, r.req.ID, cluster.Native(r.call.Bucket), props, r.key.ID, r.who.OwnerID, configs...); err != nil {
 		return f.bucketExists(r, err)
 	}
 	r.rep.Status = http.StatusOK

@@ -58,7 +58,7 @@ type judged struct {
 // allow judges one action on a bucket, or on an object of it. What is denied is told to the client in AWS's words, and to the
 // audit with the statement that decided.
 func (f *Front) allow(j *judged, action policy.Action, bucket cluster.BucketName, key cluster.ObjectKey, res access.Resource) error {
-	if j.who == f.root && res.Policy == nil {
+	if j.who.Principal.Root && res.Policy == nil {
 		return nil
 	}
 	return f.allowOn(j, action, resourceARN(action, bucket, key), res)
@@ -66,7 +66,7 @@ func (f *Front) allow(j *judged, action policy.Action, bucket cluster.BucketName
 
 // allowObject is allow for an action on an object whose owner judges what depends on the object: that is added to rest.
 func (f *Front) allowObject(j *judged, action policy.Action, bucket cluster.BucketName, key cluster.ObjectKey, res access.Resource, rest *[]s3.Proviso) error {
-	if j.who == f.root && res.Policy == nil {
+	if j.who.Principal.Root && res.Policy == nil {
 		return nil
 	}
 	resource := resourceARN(action, bucket, key)
@@ -134,7 +134,7 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 	if err := f.checkOwner(&r.judged, r.view, r.call.ExpectedOwner); err != nil {
 		return err
 	}
-	res.Owner = r.who == f.root && ofPolicy[r.call.Op]
+	res.Owner = r.who.Principal.Root && ofPolicy[r.call.Op]
 	unread := f.readJudgedBody(r)
 	if err := f.allowed(r, r.call.Action(), r.call.Bucket, r.call.Key, res); err != nil {
 		return err
@@ -206,7 +206,7 @@ func (f *Front) resource(ctx context.Context, j *judged, view *control.View, nam
 		return access.Resource{}, nil
 	}
 	entry, ok := view.Bucket(cluster.Native(name))
-	if !ok && j.who == f.root {
+	if !ok && j.who.Principal.Root {
 		return access.Resource{}, nil // which is told later what there is not
 	}
 	if !ok && j.who == f.anonymous {
@@ -219,12 +219,12 @@ func (f *Front) resource(ctx context.Context, j *judged, view *control.View, nam
 			return access.Resource{}, err
 		}
 	}
-	j.context.bucket = entry
+	j.context.bucket = f.ownedNow(view, entry)
 	return f.bucketResource(j, view, entry)
 }
 
 // hides reports whether the caller must not learn that an object does not exist: who may not list a bucket is told that
 // access is denied.
 func (f *Front) hides(j *judged, name cluster.BucketName, res access.Resource) bool {
-	return j.who != f.root && f.mayNot(j, policy.ListBucket, resourceARN(policy.ListBucket, name, ""), res) != nil
+	return !j.who.Principal.Root && f.mayNot(j, policy.ListBucket, resourceARN(policy.ListBucket, name, ""), res) != nil
 }

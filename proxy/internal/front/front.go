@@ -30,7 +30,7 @@ type Control interface {
 	Latest(ctx context.Context) (*control.View, error)
 	Wait(ctx context.Context, ok func(*control.View) bool) error
 	CheckLease() error
-	CreateBucket(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps, creator cluster.AccessKeyID, configs ...*cluster.BucketConfig) (cluster.BucketEntry, error)
+	CreateBucket(ctx context.Context, req cluster.RequestID, b cluster.Bucket, p cluster.BucketProps, creator cluster.AccessKeyID, owner string, configs ...*cluster.BucketConfig) (cluster.BucketEntry, error)
 	SetBucketProps(ctx context.Context, req cluster.RequestID, b cluster.Bucket, was, p cluster.BucketProps) (cluster.BucketEntry, error)
 	SetBucketConfig(ctx context.Context, req cluster.RequestID, b cluster.Bucket, kind string, value []byte) error
 	DeleteBucket(ctx context.Context, req cluster.RequestID, b cluster.Bucket) error

@@ -89,7 +89,7 @@ func (f *Front) nativeCreateBucket(ctx context.Context, r *nativeRequest, b clus
 	if err != nil {
 		return err
 	}
-	if _, err := f.o.Control.CreateBucket(ctx, r.req.ID, b, props, r.key.ID); err != nil {
+	if _, err := f.o.Control.CreateBucket(ctx, r.req.ID, b, props, r.key.ID, r.who.OwnerID); err != nil {
 		return err
 	}
 	r.rep.Status = http.StatusOK

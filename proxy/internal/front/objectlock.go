@@ -106,7 +106,7 @@ func (c *conditions) ofLock(name string) string {
 
 // may reports whether the caller may do something that it need not.
 func (f *Front) may(j *judged, action policy.Action, bucket cluster.BucketName, key cluster.ObjectKey, res access.Resource) bool {
-	return j.who == f.root && res.Policy == nil || f.mayNot(j, action, resourceARN(action, bucket, key), res) == nil
+	return j.who.Principal.Root && res.Policy == nil || f.mayNot(j, action, resourceARN(action, bucket, key), res) == nil
 }
 
 // grantLock finds what the caller may do to locks besides. Who may not bypass a retention is not refused for asking: consoles
