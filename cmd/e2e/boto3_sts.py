@@ -147,10 +147,19 @@ chained = next(who).assume_role(RoleArn=team["RoleArn"], RoleSessionName="chaine
 assert chained["AssumedRoleUser"]["Arn"].endswith(names["team"] + "/chained")
 refused("ValidationError", next(who).assume_role, RoleArn=team["RoleArn"], RoleSessionName="chained", DurationSeconds=7200)
 
+tight = with_credentials(bound["Credentials"], "sts")
+refused("AccessDenied", next(tight).assume_role, RoleArn=team["RoleArn"], RoleSessionName="loose")
+refused("AccessDenied", next(ann).assume_role, SourceIdentity="somebody", **become)
+next(iam).update_assume_role_policy(RoleName=names["reader"], PolicyDocument=trust({"AWS": account + "user/" + names["ann"]}, ["sts:AssumeRole", "sts:SetSourceIdentity"]))
+said = next(ann).assume_role(SourceIdentity="somebody", **become)
+assert said["SourceIdentity"] == "somebody", said
+refused("AccessDenied", next(with_credentials(said["Credentials"], "sts")).assume_role, RoleArn=team["RoleArn"], RoleSessionName="chained")
+
 # a session of one's own
 own = next(ann).get_session_token(DurationSeconds=900)["Credentials"]
 assert next(with_credentials(own, "sts")).get_caller_identity()["Arn"] == account + "user/" + names["ann"]
 refused("AccessDenied", next(with_credentials(own, "sts")).get_session_token)
+refused("AccessDenied", next(with_credentials(next(sts).get_session_token()["Credentials"], "iam")).create_access_key, UserName=names["ann"])
 refused("ValidationError", next(ann).get_session_token, DurationSeconds=200000)
 refused("AccessDenied", next(with_credentials(own)).get_object, Bucket=bucket, Key="in/a")
 assert bucket in [b["Name"] for b in next(with_credentials(next(sts).get_session_token()["Credentials"])).list_buckets()["Buckets"]]

@@ -262,6 +262,7 @@ var otherActions = []info{
 	{"sts:AssumeRoleWithWebIdentity", OnIdentity},
 	{"sts:GetCallerIdentity", OnIdentity},
 	{"sts:GetSessionToken", OnIdentity},
+	{"sts:SetSourceIdentity", OnIdentity},
 	{"sts:TagSession", OnIdentity},
 }
 

@@ -113,6 +113,34 @@ func TestMayBecome(t *testing.T) {
 		`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`, `{"Statement":{"Effect":"Deny","Action":"sts:*","Resource":"*"}}`)
 }
 
+// TestSourceIdentity: who one is said to be needs a permission of its own, and stays from role to role.
+func TestSourceIdentity(t *testing.T) {
+	e := start(t)
+	trust := func(actions string) string {
+		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":[` + actions + `]}]}`
+	}
+	closed, err := e.CreateRole("closed", "", "", trust(`"sts:AssumeRole"`), 0)
+	must(t, err)
+	open, err := e.CreateRole("open", "", "", trust(`"sts:AssumeRole","sts:SetSourceIdentity"`), 0)
+	must(t, err)
+	book := NewBook(e.Identities())
+	ann, _ := book.User("ann")
+	session, _ := book.OfRole(&Session{Key: "ASIA1", Role: open.Name, RoleID: open.ID, Name: "s", Source: "ann"})
+	f := func(who *Subject, source string, r *cluster.Role, allowed bool, by string) {
+		t.Helper()
+		action, d := who.MayBecomeAs(source, r, &policy.Request{Context: facts{}})
+		if d.Allowed != allowed || action.String() != by {
+			t.Errorf("%s as %q: %v by %s", r.Name, source, d.Allowed, action)
+		}
+	}
+	f(ann, "", &closed, true, "sts:AssumeRole")
+	f(ann, "ann", &closed, false, "sts:SetSourceIdentity")
+	f(ann, "ann", &open, true, "sts:SetSourceIdentity")
+	f(session, "ann", &open, true, "sts:SetSourceIdentity")
+	f(session, "ann", &closed, false, "sts:SetSourceIdentity")
+	f(session, "bob", &open, false, "sts:SetSourceIdentity")
+}
+
 // TestCanned: the policies that every cluster has can be read, and ownbuckets gives a user what it made and nothing else.
 func TestCanned(t *testing.T) {
 	for _, c := range CannedPolicies() {

@@ -30,6 +30,13 @@ type Session struct {
 // Ended reports whether a session is over.
 func (s *Session) Ended(now time.Time) bool { return now.Unix() >= s.Expires }
 
+// OfSelf returns a user, or who has the root key, in a session of GetSessionToken.
+func (s *Subject) OfSelf(of *Session) *Subject {
+	in := *s
+	in.Issued = time.Unix(of.Issued, 0)
+	return &in
+}
+
 // maxSubjects bounds the subjects of sessions that a book keeps.
 const maxSubjects = 4096
 

@@ -33,6 +33,24 @@ func (s *Subject) MayBecome(r *cluster.Role, q *policy.Request) Decision {
 	return Decision{source: byBucket, at: -1}
 }
 
+// assumeRole and setSourceIdentity are what becoming a role comes to.
+var assumeRole, setSourceIdentity = policy.ActionOf("sts:AssumeRole"), policy.ActionOf("sts:SetSourceIdentity")
+
+// MayBecomeAs is MayBecome for sts:AssumeRole and, where the session is to have a source identity, for sts:SetSourceIdentity. A
+// session that has one keeps it. The action is the one that decided.
+func (s *Subject) MayBecomeAs(source string, r *cluster.Role, q *policy.Request) (policy.Action, Decision) {
+	q.Action = assumeRole
+	d := s.MayBecome(r, q)
+	if !d.Allowed || source == "" {
+		return assumeRole, d
+	}
+	if s.SourceIdentity != "" && s.SourceIdentity != source {
+		return setSourceIdentity, Decision{source: byBucket, at: -1}
+	}
+	q.Action = setSourceIdentity
+	return setSourceIdentity, s.MayBecome(r, q)
+}
+
 // inBounds judges a request by the policies of a session alone.
 func (s *Subject) inBounds(q *policy.Request) Decision {
 	bound := Decision{Allowed: len(s.session) == 0, source: bySession, at: -1}

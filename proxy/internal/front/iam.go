@@ -138,6 +138,9 @@ func (f *Front) runQuery(ctx context.Context, q *query) (func(*queryXML), error)
 	if q.service != "iam" || !ok {
 		return nil, cluster.Fail(op, q.action, cluster.KindNotImplemented, "Could not find operation "+q.action+" for version "+q.form.Get("Version"))
 	}
+	if err := q.notOfSelf(); err != nil {
+		return nil, err
+	}
 	target := queryTargets[q.action]
 	if err := target.prepare(q.action, q.form, q.who); err != nil {
 		return nil, err

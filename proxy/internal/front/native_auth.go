@@ -14,6 +14,9 @@ import (
 
 // nativeAuth shows and changes identities.
 func (f *Front) nativeAuth(ctx context.Context, r *nativeRequest) error {
+	if err := r.notOfSelf(); err != nil {
+		return err
+	}
 	if r.req.Method == http.MethodGet && r.query.Get(api.QueryWhat) == api.WhatIdentities {
 		r.rep.Operation = "native.ShowIdentities"
 		return f.showIdentities(ctx, r, r.query.Get(api.QueryKind), r.query.Get(api.QueryName))

@@ -106,9 +106,21 @@ func (f *Front) sessionCaller(view *control.View, id cluster.AccessKeyID, token 
 	}
 	if parent.Root {
 		key.Root = true
-		return caller{key, f.root}, s.UserID == ""
+		return caller{key, f.root.OfSelf(s)}, s.UserID == ""
 	}
 	key.User = parent.User
 	who, ok := f.book(view).User(parent.User)
-	return caller{key, who}, ok && who.ID == s.UserID
+	if !ok || who.ID != s.UserID {
+		return caller{}, false
+	}
+	return caller{key, who.OfSelf(s)}, true
+}
+
+// notOfSelf refuses requests about identities in sessions of GetSessionToken, as AWS does where they were not asked for with a
+// second factor: who has got hold of such credentials cannot make lasting ones of them.
+func (c *caller) notOfSelf() error {
+	if c.key.ID.IsTemporary() && c.who.Type != "AssumedRole" {
+		return s3.NewFault("proxy/front.notOfSelf", s3.AccessDenied, "Cannot call IAM operations with the credentials of GetSessionToken")
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package front
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/url"
@@ -93,7 +94,7 @@ func readRoleSession(p url.Values, ids *cluster.Identities, now time.Time, longe
 		return nil, nil, err
 	}
 	s := newSession(now, last)
-	s.Role, s.RoleID, s.Name, s.Source = role.Name, role.ID, name, p.Get("SourceIdentity")
+	s.Role, s.RoleID, s.Name = role.Name, role.ID, name
 	for key := range p {
 		if strings.HasPrefix(key, "Tags.") || strings.HasPrefix(key, "TransitiveTagKeys.") || strings.HasPrefix(key, "ProvidedContexts.") {
 			return nil, nil, access.Refuse(access.ValidationError, "Session tags and contexts are not supported.")
@@ -141,13 +142,17 @@ func (f *Front) assumeRole(_ context.Context, q *query) (func(*queryXML), error)
 	if err != nil {
 		return nil, err
 	}
+	if given := q.form.Get("SourceIdentity"); given != "" && !sessionNames.MatchString(given) {
+		return nil, invalidParameter("sourceIdentity", given, `Member must satisfy regular expression pattern: [\w+=,.@-]{2,64}`)
+	}
+	s.Source = cmp.Or(q.form.Get("SourceIdentity"), q.who.SourceIdentity) // which stays from role to role
 	action, resource := policy.ActionOf("sts:AssumeRole"), q.form.Get("RoleArn")
 	q.context.sts = map[string][]string{
 		"sts:externalid": one(q.form.Get("ExternalId")), "sts:rolesessionname": {s.Name}, "sts:sourceidentity": one(s.Source),
 	}
 	decision := access.Decision{}
 	if role != nil {
-		decision = q.who.MayBecome(role, &policy.Request{Action: action, Context: &q.context})
+		action, decision = q.who.MayBecomeAs(s.Source, role, &policy.Request{Context: &q.context})
 	}
 	if !decision.Allowed {
 		return nil, f.notBecome(q, action, resource, &decision)
