@@ -1,6 +1,8 @@
 package s3
 
 import (
+	"slices"
+
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/s3/policy"
 )
@@ -129,19 +131,19 @@ type Need struct {
 	Action policy.Action
 	Bucket cluster.BucketName
 	Key    cluster.ObjectKey // "" when it is about the bucket
-	Source bool              // of a copy
+
+	// Of the object that a copy reads.
+	Source  bool
+	Version cluster.VersionID // "" when none is named
 }
 
 // Needs returns what a call needs beside its operation's action: for most, nothing.
 func (c *Call) Needs() ([]Need, error) {
 	switch c.Op {
 	case CreateBucket:
-		if locked, err := AsksForLock(c); !locked || err != nil {
-			return nil, err
-		}
-		return []Need{{Action: policy.PutBucketObjectLockConfiguration, Bucket: c.Bucket}, {Action: policy.PutBucketVersioning, Bucket: c.Bucket}}, nil
+		return c.bucketNeeds()
 	case PutObject, CreateMultipartUpload:
-		needs := c.lockNeeds()
+		needs := append(c.lockNeeds(), c.listNeeds(policy.PutObjectACL)...)
 		if c.Get(TaggingHeader) != "" {
 			needs = append(needs, Need{Action: policy.PutObjectTagging, Bucket: c.Bucket, Key: c.Key})
 		}
@@ -151,18 +153,51 @@ func (c *Call) Needs() ([]Need, error) {
 		if err != nil {
 			return nil, err
 		}
-		needs := []Need{{OfVersion(policy.GetObject, from.Version), from.Bucket, from.Key, true}}
-		if c.Op == CopyObject && c.Get(TaggingHeader) != "" {
+		needs := []Need{{Action: OfVersion(policy.GetObject, from.Version), Bucket: from.Bucket, Key: from.Key, Source: true, Version: from.Version}}
+		if c.Op == UploadPartCopy {
+			return needs, nil
+		}
+		if c.GivesTags() {
 			needs = append(needs, Need{Action: policy.PutObjectTagging, Bucket: c.Bucket, Key: c.Key})
 		}
-		if c.Op == CopyObject {
-			needs = append(needs, c.lockNeeds()...)
-		}
-		return needs, nil
+		return slices.Concat(needs, c.lockNeeds(), c.listNeeds(policy.PutObjectACL)), nil
 	case GetObjectAttributes:
 		return []Need{{Action: OfVersion(policy.GetObjectAttributes, cluster.VersionID(c.Params.Get("versionId"))), Bucket: c.Bucket, Key: c.Key}}, nil
 	}
 	return nil, nil
+}
+
+// bucketNeeds is what CreateBucket needs for what its headers make of the bucket.
+func (c *Call) bucketNeeds() ([]Need, error) {
+	needs := c.listNeeds(policy.PutBucketACL)
+	if c.Get(OwnershipHeader) != "" {
+		needs = append(needs, Need{Action: policy.PutBucketOwnershipControls, Bucket: c.Bucket})
+	}
+	locked, err := AsksForLock(c)
+	if locked {
+		needs = append(needs, Need{Action: policy.PutBucketObjectLockConfiguration, Bucket: c.Bucket}, Need{Action: policy.PutBucketVersioning, Bucket: c.Bucket})
+	}
+	return needs, err
+}
+
+// listNeeds is what a request needs that gives an access control list to what it makes, other than the private one.
+func (c *Call) listNeeds(action policy.Action) []Need {
+	if !HasACL(c) || CannedACL(c) == "private" {
+		return nil
+	}
+	return []Need{{Action: action, Bucket: c.Bucket, Key: c.Key}}
+}
+
+// GivesTags reports whether the tags in the header of a call become those of the object: of a copy, only when it says so.
+func (c *Call) GivesTags() bool {
+	if c.Get(TaggingHeader) == "" {
+		return false
+	}
+	if c.Op != CopyObject {
+		return true
+	}
+	directive, err := TaggingDirective(c)
+	return err == nil && directive == ReplaceMetadata
 }
 
 // lockNeeds is what a write needs that locks the version which it makes.

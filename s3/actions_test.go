@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/aisle-store/aisle/s3/policy"
@@ -22,16 +23,36 @@ func TestOperationActions(t *testing.T) {
 	}
 }
 
+// TestNeeds: what the headers of a request ask for besides has to be allowed, too.
 func TestNeeds(t *testing.T) {
-	c := newCall(t, "PUT", "/b/k", "h", 0, fields{{"x-amz-copy-source", "from/some%20key"}})
-	c.Op = CopyObject
-	needs, err := c.Needs()
-	if err != nil || len(needs) != 1 || needs[0] != (Need{policy.GetObject, "from", "some key", true}) {
-		t.Errorf("a copy needs %v, %v", needs, err)
+	f := func(o Operation, headers fields, want ...Need) {
+		t.Helper()
+		path := "/b/k"
+		if !o.OnObject() {
+			path = "/b"
+		}
+		c := newCall(t, "PUT", path, "h", 0, headers)
+		c.Op = o
+		needs, err := c.Needs()
+		if err != nil || !slices.Equal(needs, want) {
+			t.Errorf("%s with %v needs %v, %v, want %v", o, headers, needs, err, want)
+		}
 	}
-	c = newCall(t, "PUT", "/b/k", "h", 0, fields{{"x-amz-copy-source", "from/k"}, {TaggingHeader, "a=b"}})
-	c.Op = CopyObject
-	if needs, err := c.Needs(); err != nil || len(needs) != 2 || needs[1] != (Need{Action: policy.PutObjectTagging, Bucket: "b", Key: "k"}) {
-		t.Errorf("a copy with tags needs %v, %v", needs, err)
-	}
+	of := func(a policy.Action) Need { return Need{Action: a, Bucket: "b", Key: "k"} }
+	on := func(a policy.Action) Need { return Need{Action: a, Bucket: "b"} }
+	source := Need{Action: policy.GetObject, Bucket: "from", Key: "some key", Source: true}
+	f(PutObject, nil)
+	f(PutObject, fields{{"x-amz-acl", "private"}})
+	f(PutObject, fields{{"x-amz-acl", "public-read"}}, of(policy.PutObjectACL))
+	f(PutObject, fields{{"x-amz-grant-read", `id="x"`}, {TaggingHeader, "a=b"}}, of(policy.PutObjectACL), of(policy.PutObjectTagging))
+	f(CreateMultipartUpload, fields{{"x-amz-acl", "bucket-owner-full-control"}}, of(policy.PutObjectACL))
+	f(CopyObject, fields{{"x-amz-copy-source", "from/some%20key"}}, source)
+	f(CopyObject, fields{{"x-amz-copy-source", "from/some%20key"}, {TaggingHeader, "a=b"}}, source) // the source's tags are carried
+	f(CopyObject, fields{{"x-amz-copy-source", "from/some%20key"}, {TaggingHeader, "a=b"}, {"x-amz-tagging-directive", "REPLACE"}}, source, of(policy.PutObjectTagging))
+	f(CopyObject, fields{{"x-amz-copy-source", "from/some%20key"}, {"x-amz-acl", "public-read"}}, source, of(policy.PutObjectACL))
+	f(UploadPartCopy, fields{{"x-amz-copy-source", "from/some%20key?versionId=null"}},
+		Need{Action: policy.GetObjectVersion, Bucket: "from", Key: "some key", Source: true, Version: "null"})
+	f(CreateBucket, nil)
+	f(CreateBucket, fields{{"x-amz-acl", "public-read-write"}, {OwnershipHeader, "ObjectWriter"}}, on(policy.PutBucketACL), on(policy.PutBucketOwnershipControls))
+	f(CreateBucket, fields{{"x-amz-bucket-object-lock-enabled", "true"}}, on(policy.PutBucketObjectLockConfiguration), on(policy.PutBucketVersioning))
 }

@@ -15,8 +15,10 @@ import (
 // FormAuth is what the signature and the policy of a form establish.
 type FormAuth struct {
 	AccessKey cluster.AccessKeyID
-	Token     string // of the session that the key belongs to
-	min, max  int64  // of the file's length
+	Token     string    // of the session that the key belongs to
+	Version2  bool      // by Signature Version 2
+	Time      time.Time // when it was signed; zero by Version 2, which does not tell
+	min, max  int64     // of the file's length
 }
 
 // IsUnsigned reports whether nothing in a form claims to be signed: it is sent by nobody in particular.
@@ -39,10 +41,11 @@ func (v *Verifier) VerifyForm(f *Form, bucket cluster.BucketName, now time.Time)
 	if policy == "" {
 		return FormAuth{}, NewFault(op, AccessDenied, "")
 	}
-	id, err := v.verifyPolicy(f, policy)
+	auth, err := v.verifyPolicy(f, policy)
 	if err != nil {
-		return FormAuth{}, cluster.E(op, string(id), cluster.KindOther, err)
+		return FormAuth{}, cluster.E(op, string(auth.AccessKey), cluster.KindOther, err)
 	}
+	id := auth.AccessKey
 	if err := v.checkToken(id, f.Get(tokenHeader), now); err != nil {
 		return FormAuth{}, cluster.E(op, string(id), cluster.KindOther, err)
 	}
@@ -53,62 +56,63 @@ func (v *Verifier) VerifyForm(f *Form, bucket cluster.BucketName, now time.Time)
 	if err := p.check(f, bucket, now); err != nil {
 		return FormAuth{}, cluster.E(op, "", cluster.KindOther, err)
 	}
-	return FormAuth{AccessKey: id, Token: f.Get(tokenHeader), min: p.min, max: p.max}, nil
+	auth.Token, auth.min, auth.max = f.Get(tokenHeader), p.min, p.max
+	return auth, nil
 }
 
 // verifyPolicy checks the signature, of Version 4 or 2, over the policy as it was sent.
-func (v *Verifier) verifyPolicy(f *Form, policy string) (cluster.AccessKeyID, error) {
+func (v *Verifier) verifyPolicy(f *Form, policy string) (FormAuth, error) {
 	const op = "s3.Verifier.verifyPolicy"
 	if f.Get("x-amz-algorithm") == "" && f.Get("x-amz-signature") == "" {
 		return v.verifyPolicyV2(f, policy)
 	}
 	for _, name := range []string{"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"} {
 		if f.Get(name) == "" {
-			return "", missingField(op, name)
+			return FormAuth{}, missingField(op, name)
 		}
 	}
 	if a := f.Get("x-amz-algorithm"); a != algorithm {
-		return "", invalidArgument(op, "x-amz-algorithm", a, "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"")
+		return FormAuth{}, invalidArgument(op, "x-amz-algorithm", a, "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"")
 	}
 	cl := &claim{}
 	var ok bool
 	if cl.credential, ok = parseCredential(f.Get("x-amz-credential")); !ok {
-		return "", invalidArgument(op, "x-amz-credential", f.Get("x-amz-credential"), "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".")
+		return FormAuth{}, invalidArgument(op, "x-amz-credential", f.Get("x-amz-credential"), "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".")
 	}
 	var err error
 	if cl.date, err = time.Parse(timeAmz, f.Get("x-amz-date")); err != nil {
-		return "", invalidArgument(op, "x-amz-date", f.Get("x-amz-date"), "X-Amz-Date must be formated via ISO8601 Long format")
+		return FormAuth{}, invalidArgument(op, "x-amz-date", f.Get("x-amz-date"), "X-Amz-Date must be formated via ISO8601 Long format")
 	}
 	if err := cl.checkScope(); err != nil {
-		return cl.accessKey, err
+		return FormAuth{AccessKey: cl.accessKey}, err
 	}
 	secret, ok := v.o.Secret(cl.accessKey)
 	if !ok {
-		return cl.accessKey, NewFault(op, InvalidAccessKeyID, "", Field{"AWSAccessKeyId", string(cl.accessKey)})
+		return FormAuth{AccessKey: cl.accessKey}, NewFault(op, InvalidAccessKeyID, "", Field{"AWSAccessKeyId", string(cl.accessKey)})
 	}
 	if !sameSignature(v.o.Keys.Get(cl.accessKey, secret, cl.scope()), policy, f.Get("x-amz-signature")) {
-		return cl.accessKey, wrongFormSignature(op, cl.accessKey, policy, f.Get("x-amz-signature"))
+		return FormAuth{AccessKey: cl.accessKey}, wrongFormSignature(op, cl.accessKey, policy, f.Get("x-amz-signature"))
 	}
-	return cl.accessKey, nil
+	return FormAuth{AccessKey: cl.accessKey, Time: cl.date}, nil
 }
 
-func (v *Verifier) verifyPolicyV2(f *Form, policy string) (cluster.AccessKeyID, error) {
+func (v *Verifier) verifyPolicyV2(f *Form, policy string) (FormAuth, error) {
 	const op = "s3.Verifier.verifyPolicyV2"
 	id := cluster.AccessKeyID(f.Get("awsaccesskeyid"))
 	switch {
 	case id == "":
-		return "", missingField(op, "AWSAccessKeyId")
+		return FormAuth{}, missingField(op, "AWSAccessKeyId")
 	case f.Get("signature") == "":
-		return id, missingField(op, "Signature")
+		return FormAuth{AccessKey: id}, missingField(op, "Signature")
 	}
 	secret, ok := v.o.Secret(id)
 	if !ok {
-		return id, NewFault(op, InvalidAccessKeyID, "", Field{"AWSAccessKeyId", string(id)})
+		return FormAuth{AccessKey: id}, NewFault(op, InvalidAccessKeyID, "", Field{"AWSAccessKeyId", string(id)})
 	}
 	if !sameSignatureV2(secret, policy, f.Get("signature")) {
-		return id, wrongFormSignature(op, id, policy, f.Get("signature"))
+		return FormAuth{AccessKey: id}, wrongFormSignature(op, id, policy, f.Get("signature"))
 	}
-	return id, nil
+	return FormAuth{AccessKey: id, Version2: true}, nil
 }
 
 func missingField(op, name string) error {

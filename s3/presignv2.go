@@ -55,7 +55,7 @@ func (v *Verifier) verifyV2(c *Call, now time.Time) (Auth, error) {
 		return Auth{}, NewFault(op, SignatureDoesNotMatch, "", Field{"AWSAccessKeyId", string(id)}, Field{"StringToSign", toSign},
 			Field{"SignatureProvided", c.Params.Get("Signature")})
 	}
-	a := Auth{AccessKey: id, Presigned: true, Version2: true, Time: now, Token: c.Get(tokenHeader)}
+	a := Auth{AccessKey: id, Presigned: true, Version2: true, Token: c.Get(tokenHeader)}
 	a.Payload, err = payloadOf(c, &claim{presigned: true, payload: modeUnsigned, date: now.UTC()})
 	return a, err
 }

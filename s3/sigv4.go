@@ -29,7 +29,7 @@ type Auth struct {
 	AccessKey cluster.AccessKeyID
 	Presigned bool
 	Version2  bool      // by Signature Version 2
-	Time      time.Time // when it was signed
+	Time      time.Time // when it was signed; zero by Version 2, which does not tell
 	Token     string    // of the session that AccessKey belongs to, which holds now; "" for any other key
 	Payload   Payload
 }

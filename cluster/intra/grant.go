@@ -21,7 +21,7 @@ import (
 //msgp:replace cluster.MapVersion with:uint64
 //msgp:replace cluster.Incarnation with:uint64
 //msgp:replace Dialect with:uint8
-//msgp:replace LockRights with:uint8
+//msgp:replace Rights with:uint8
 //msgp:shim cluster.Bucket as:string using:bucketText/bucketOf
 //msgp:tuple Grant Payload
 
@@ -34,13 +34,14 @@ const (
 	Node                  // a node's own call under /-/node/
 )
 
-// LockRights is what the caller may do to the lock of a version, besides what the operation itself needs.
-type LockRights uint8
+// Rights is what the caller may do besides what the operation itself needs.
+type Rights uint8
 
 const (
-	BypassRetention LockRights = 1 << iota // remove or change a version whose retention is in governance mode; the request asks for it
-	SeeRetention                           // be told the retention of what is read
-	SeeHold                                // be told its legal hold
+	BypassRetention Rights = 1 << iota // remove or change a version whose retention is in governance mode; the request asks for it
+	SeeRetention                       // be told the retention of what is read
+	SeeHold                            // be told its legal hold
+	CarryTags                          // read the tags of a copy's source, and tag the copy
 )
 
 // Grant says what a gateway has established about one request: who sent it, what it is about, and under which map. The
@@ -63,7 +64,7 @@ type Grant struct {
 	Payload    Payload             `msg:"p"`
 	Expires    time.Time           `msg:"x"` // set by Seal
 	Hide       bool                `msg:"H"` // the caller must not learn that an object does not exist
-	Lock       LockRights          `msg:"l"`
+	Rights     Rights              `msg:"l"`
 	Redirect   string              `msg:"-"` // who is sent to the owner, if the key says it; the gateway's own
 
 	// Who owns what the request makes, by the id of the user or role. Of a read of an access control list: who owns the object,

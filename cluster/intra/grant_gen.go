@@ -61,7 +61,7 @@ func (z *Grant) MarshalMsg(b []byte) (o []byte, err error) {
 	}
 	o = msgp.AppendTime(o, z.Expires)
 	o = msgp.AppendBool(o, z.Hide)
-	o = msgp.AppendUint8(o, uint8(z.Lock))
+	o = msgp.AppendUint8(o, uint8(z.Rights))
 	o = msgp.AppendString(o, z.Holder)
 	o = msgp.AppendString(o, z.ACL)
 	o = msgp.AppendBytes(o, z.Provisos)
@@ -219,10 +219,10 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		var zb0013 uint8
 		zb0013, bts, err = msgp.ReadUint8Bytes(bts)
 		if err != nil {
-			err = msgp.WrapError(err, "Lock")
+			err = msgp.WrapError(err, "Rights")
 			return
 		}
-		z.Lock = LockRights(zb0013)
+		z.Rights = Rights(zb0013)
 	}
 	z.Holder, bts, err = msgp.ReadStringBytes(bts)
 	if err != nil {
@@ -280,34 +280,6 @@ func (z *Grant) UnmarshalMsg(bts []byte) (o []byte, err error) {
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Grant) Msgsize() (s int) {
 	s = 3 + msgp.StringPrefixSize + len(string(z.Request)) + msgp.StringPrefixSize + len(string(z.Identity)) + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Operation) + msgp.StringPrefixSize + len(bucketText(z.Bucket)) + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Key)) + msgp.Uint32Size + msgp.StringPrefixSize + len(string(z.Owner)) + msgp.Uint64Size + msgp.Uint64Size + msgp.StringPrefixSize + len(string(z.Gateway)) + msgp.BoolSize + z.Payload.Msgsize() + msgp.TimeSize + msgp.BoolSize + msgp.Uint8Size + msgp.StringPrefixSize + len(z.Holder) + msgp.StringPrefixSize + len(z.ACL) + msgp.BytesPrefixSize + len(z.Provisos) + msgp.BytesPrefixSize + len(z.Source) + msgp.BoolSize + msgp.Uint64Size + msgp.DurationSize + msgp.StringPrefixSize + len(z.Remote) + msgp.BoolSize
-	return
-}
-
-// MarshalMsg implements msgp.Marshaler
-func (z LockRights) MarshalMsg(b []byte) (o []byte, err error) {
-	o = msgp.Require(b, z.Msgsize())
-	o = msgp.AppendUint8(o, uint8(z))
-	return
-}
-
-// UnmarshalMsg implements msgp.Unmarshaler
-func (z *LockRights) UnmarshalMsg(bts []byte) (o []byte, err error) {
-	{
-		var zb0001 uint8
-		zb0001, bts, err = msgp.ReadUint8Bytes(bts)
-		if err != nil {
-			err = msgp.WrapError(err)
-			return
-		}
-		(*z) = LockRights(zb0001)
-	}
-	o = bts
-	return
-}
-
-// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
-func (z LockRights) Msgsize() (s int) {
-	s = msgp.Uint8Size
 	return
 }
 
@@ -374,5 +346,33 @@ func (z *Payload) UnmarshalMsg(bts []byte) (o []byte, err error) {
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Payload) Msgsize() (s int) {
 	s = 1 + msgp.StringPrefixSize + len(z.Mode) + msgp.StringPrefixSize + len(z.SHA256) + msgp.Int64Size + msgp.StringPrefixSize + len(z.Seed) + msgp.StringPrefixSize + len(z.Scope) + msgp.StringPrefixSize + len(z.Date)
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z Rights) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	o = msgp.AppendUint8(o, uint8(z))
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *Rights) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	{
+		var zb0001 uint8
+		zb0001, bts, err = msgp.ReadUint8Bytes(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		(*z) = Rights(zb0001)
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z Rights) Msgsize() (s int) {
+	s = msgp.Uint8Size
 	return
 }

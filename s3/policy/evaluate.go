@@ -1,6 +1,9 @@
 package policy
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Request is what a policy is asked about.
 type Request struct {
@@ -132,6 +135,9 @@ func (c *condition) narrow() bool {
 		}
 	}
 	for i := range c.patterns {
+		if c.key == "aws:userid" && strings.EqualFold(c.patterns[i].source, "anonymous") {
+			return false // as those are called who have none
+		}
 		if c.patterns[i].wild() || c.patterns[i].variables() {
 			return false
 		}

@@ -246,6 +246,8 @@ func TestPublic(t *testing.T) {
 	f(`{"Effect":"Allow","Principal":"*",`+get+`,"Condition":{"StringLike":{"aws:SourceVpc":"vpc-*"}}}`, true)
 	f(`{"Effect":"Allow","Principal":"*",`+get+`,"Condition":{"StringEquals":{"aws:SourceVpc":"vpc-1"}}}`, false)
 	f(`{"Effect":"Allow","Principal":"*",`+get+`,"Condition":{"Bool":{"aws:SecureTransport":"true"}}}`, true)
+	f(`{"Effect":"Allow","Principal":"*",`+get+`,"Condition":{"StringEquals":{"aws:userid":"AIDAX"}}}`, false)
+	f(`{"Effect":"Allow","Principal":"*",`+get+`,"Condition":{"StringEquals":{"aws:userid":["AIDAX","anonymous"]}}}`, true)
 }
 
 // TestActions: the table is whole, and fits into a set.

@@ -77,6 +77,10 @@ func TestDecide(t *testing.T) {
 	f(bob, policy.PutObject, "/k", Resource{ACL: everybody}, true, "the access control list allows it")
 	f(Anonymous(), policy.PutObject, "/in/k", open, true, "statement 1 of the policy of the bucket allows it")
 	f(Anonymous(), policy.GetObject, "/in/k", open, false, "no statement of any policy allows it")
+	restricted := Resource{Policy: bucket, Restricted: true, ACL: everybody}
+	f(Anonymous(), policy.PutObject, "/in/k", Resource{Policy: bucket, Restricted: true}, false, "no statement of any policy allows it")
+	f(Anonymous(), policy.PutObject, "/in/k", restricted, true, "the access control list allows it")
+	f(Anonymous(), policy.PutObject, "/in/closed", restricted, false, "statement closed of the policy of the bucket denies it")
 	f(Root(), policy.GetObject, "/k", open, true, "the root key may do everything")
 	f(Root(), policy.PutObject, "/in/closed", open, false, "statement closed of the policy of the bucket denies it")
 	f(Root(), policy.PutBucketPolicy, "", Resource{Policy: bucket, Owner: true}, true, "the root key may do everything")

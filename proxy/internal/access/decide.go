@@ -38,9 +38,10 @@ const (
 
 // Resource is what the bucket of a request adds to the decision.
 type Resource struct {
-	Policy *policy.Policy // nil when it has none
-	Owner  bool           // the policy is to be changed by the root key, whatever it says
-	ACL    *ACL           // nil where there are no access control lists
+	Policy     *policy.Policy // nil when it has none
+	Restricted bool           // what the policy allows does not count, what it denies does
+	Owner      bool           // the policy is to be changed by the root key, whatever it says
+	ACL        *ACL           // nil where there are no access control lists
 }
 
 // Decide judges a request: a statement that denies it counts more than any that allows it, and without one that does it is
@@ -62,7 +63,12 @@ func (s *Subject) Decide(r *policy.Request, bucket Resource) Decision {
 		case policy.Denied:
 			return Decision{source: byBucket, by: ofBucket, at: at}
 		case policy.Allowed:
-			found(byBucket, ofBucket, at)
+			if !bucket.Restricted {
+				found(byBucket, ofBucket, at)
+			}
+		}
+		if bucket.Restricted {
+			rest = slices.DeleteFunc(rest, func(c policy.Clause) bool { return c.Effect == policy.Allow })
 		}
 	}
 	for _, p := range s.policies {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -181,12 +182,21 @@ func loggedTarget(req *httpd.Request) string {
 	}
 	parts := strings.Split(req.Query, "&")
 	for i, part := range parts {
-		switch name, _, _ := strings.Cut(part, "="); strings.ToLower(name) {
-		case "x-amz-signature", "signature", "x-amz-security-token":
+		name, _, _ := strings.Cut(part, "=")
+		if decoded, err := url.QueryUnescape(name); err != nil || secretParameter(strings.ToLower(decoded)) {
 			parts[i] = name + "=..."
 		}
 	}
 	return req.Path + "?" + strings.Join(parts, "&")
+}
+
+// secretParameter reports whether the value of a parameter must not be told.
+func secretParameter(name string) bool {
+	switch name {
+	case "x-amz-signature", "signature", "x-amz-security-token":
+		return true
+	}
+	return strings.HasSuffix(name, "server-side-encryption-customer-key")
 }
 
 // objectSize is the size of the object that a request was about, as far as its reply tells; else negative.

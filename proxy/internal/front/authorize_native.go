@@ -58,12 +58,23 @@ func (f *Front) authorizeNativeBucket(ctx context.Context, r *nativeRequest) err
 			return err
 		}
 		r.context.list = &url.Values{"prefix": {msg.Prefix}}
+		if msg.PageSize != "" {
+			r.context.list.Set("max-keys", string(msg.PageSize))
+		}
 	}
 	res, err := f.resource(ctx, &r.judged, r.view, bucket.Name, action == policy.CreateBucket)
 	if err != nil {
 		return err
 	}
-	return f.allow(&r.judged, action, bucket.Name, "", res)
+	if err := f.allow(&r.judged, action, bucket.Name, "", res); err != nil || action != policy.CreateBucket {
+		return err
+	}
+	props, err := r.action.Props()
+	if err != nil || len(props) == 0 {
+		return err
+	}
+	r.context.bucket.Owner = r.who.User // as it will be
+	return f.allow(&r.judged, policy.AdminBucket, bucket.Name, "", res)
 }
 
 // nativeObjectActions says what the native operations on an object need.
@@ -93,11 +104,19 @@ func (f *Front) authorizeNativeObject(ctx context.Context, r *nativeRequest, g *
 	}
 	g.Hide = !g.Write && f.hides(&r.judged, g.Bucket.Name, res)
 	if g.Operation == nativeCopy {
-		if res, err = f.resource(ctx, &r.judged, r.view, in.Name, false); err != nil {
+		bucket := r.context.bucket
+		of, err := f.resource(ctx, &r.judged, r.view, in.Name, false)
+		if err != nil {
 			return err
 		}
-		if err := f.allowObject(&r.judged, policy.GetObject, in.Name, key, res, &source); err != nil {
+		if err := f.allowObject(&r.judged, policy.GetObject, in.Name, key, of, &source); err != nil {
 			return err
+		}
+		if f.may(&r.judged, policy.GetObjectTagging, in.Name, key, of) {
+			r.context.bucket = bucket
+			if f.may(&r.judged, policy.PutObjectTagging, g.Bucket.Name, g.Key, res) {
+				g.Rights |= intra.CarryTags
+			}
 		}
 	}
 	if g.Provisos, err = s3.EncodeProvisos(provisos); err != nil {

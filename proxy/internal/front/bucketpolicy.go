@@ -26,8 +26,8 @@ var (
 // denies everything could never be taken away.
 var ofPolicy = map[s3.Operation]bool{s3.GetBucketPolicy: true, s3.PutBucketPolicy: true, s3.DeleteBucketPolicy: true}
 
-// bucketResource is what a bucket that is there adds to the decision about a request. A policy that is public does not count
-// for those without a key while the bucket is restricted.
+// bucketResource is what a bucket that is there adds to the decision about a request. A policy that is public allows nothing to
+// those without a key while the bucket is restricted.
 func (f *Front) bucketResource(j *judged, view *control.View, entry cluster.BucketEntry) (access.Resource, error) {
 	const op = "proxy/front.bucketResource"
 	var res access.Resource
@@ -53,7 +53,7 @@ func (f *Front) bucketResource(j *judged, view *control.View, entry cluster.Buck
 		return access.Resource{}, err
 	}
 	if b, ok := block.(*s3.PublicAccessBlock); ok && b.RestrictPublicBuckets && res.Policy.Public() {
-		res.Policy = nil
+		res.Restricted = true
 	}
 	return res, nil
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/api"
 	"github.com/aisle-store/aisle/cluster/control"
+	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/proxy/internal/access"
 	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/s3/policy"
@@ -147,10 +148,13 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
+	if r.call.Op == s3.CreateBucket {
+		r.context.bucket.Owner = r.who.User // as it will be
+	}
 	bucket := r.context.bucket
 	for _, n := range needs {
 		of := res
-		r.context.bucket = bucket
+		r.context.bucket, r.context.version = bucket, n.Version
 		if n.Bucket != r.call.Bucket {
 			if of, err = f.resource(ctx, &r.judged, r.view, n.Bucket, false); err != nil {
 				return err
@@ -160,7 +164,9 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 			if err := f.checkOwner(&r.judged, r.view, r.call.Get("x-amz-source-expected-bucket-owner")); err != nil {
 				return err
 			}
-			err = f.allowObject(&r.judged, n.Action, n.Bucket, n.Key, of, &r.source)
+			if err = f.allowObject(&r.judged, n.Action, n.Bucket, n.Key, of, &r.source); err == nil && r.call.Op == s3.CopyObject {
+				f.grantTags(r, n, of, bucket, res)
+			}
 		} else {
 			err = f.allowed(r, n.Action, n.Bucket, n.Key, of)
 		}
@@ -168,7 +174,19 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 			return err
 		}
 	}
+	r.context.bucket, r.context.version = bucket, ""
 	return f.grantLock(r, res)
+}
+
+// grantTags finds whether a copy may carry the tags of its source. Who may not is refused by the owner of the copy if there are any.
+func (f *Front) grantTags(r *s3Request, n s3.Need, of access.Resource, bucket cluster.BucketEntry, res access.Resource) {
+	if !f.may(&r.judged, s3.OfVersion(policy.GetObjectTagging, n.Version), n.Bucket, n.Key, of) {
+		return
+	}
+	r.context.bucket, r.context.version = bucket, ""
+	if f.may(&r.judged, policy.PutObjectTagging, r.call.Bucket, r.call.Key, res) {
+		r.rights |= intra.CarryTags
+	}
 }
 
 // checkOwner refuses a request about a bucket that is not whose the client takes it for. All buckets are of one account; their

@@ -19,7 +19,12 @@ type conditions struct {
 	req    *httpd.Request
 	call   *s3.Call // nil of the native API
 	auth   s3.Auth
+	form   bool                // the signature is that of a browser's form
 	bucket cluster.BucketEntry // the last one that was judged
+
+	// The version that is judged, where the request names it elsewhere than in its parameter.
+	version cluster.VersionID
+
 	region string
 	now    time.Time
 	list   *url.Values         // parameters of a list by the native API, by their names in S3
@@ -41,6 +46,9 @@ func (c *conditions) Lookup(key string) []string {
 	case "aws":
 		return one(c.global(name))
 	case "s3":
+		if v, ok := c.ofAuth(name); ok {
+			return v
+		}
 		if c.call != nil {
 			return c.ofS3(name)
 		}
@@ -102,34 +110,40 @@ func (c *conditions) global(name string) string {
 	return ""
 }
 
+// ofAuth answers for the condition keys of S3 about the signature, of whatever kind of request.
+func (c *conditions) ofAuth(name string) (values []string, ok bool) {
+	switch name {
+	case "authtype", "signatureversion", "signatureage":
+	default:
+		return nil, false
+	}
+	switch {
+	case c.auth.AccessKey == "":
+		return nil, true
+	case name == "signatureage": // by Version 2 there is no time of signing: the age is the largest
+		return []string{strconv.FormatInt(max(c.now.Sub(c.auth.Time), 0).Milliseconds(), 10)}, true
+	case name == "signatureversion" && c.auth.Version2:
+		return []string{"AWS"}, true
+	case name == "signatureversion":
+		return []string{"AWS4-HMAC-SHA256"}, true
+	case c.form:
+		return []string{"POST"}, true
+	case c.auth.Presigned:
+		return []string{"REST-QUERY-STRING"}, true
+	}
+	return []string{"REST-HEADER"}, true
+}
+
 // ofS3 answers for the condition keys of S3. Parameters and headers are there when the request has them, empty ones too.
 func (c *conditions) ofS3(name string) []string {
 	switch name {
 	case "prefix", "delimiter", "max-keys":
 		return c.parameter(name)
 	case "versionid":
+		if c.version != "" {
+			return []string{string(c.version)}
+		}
 		return c.parameter("versionId")
-	case "authtype":
-		switch {
-		case c.auth.AccessKey == "":
-			return nil
-		case c.auth.Presigned:
-			return []string{"REST-QUERY-STRING"}
-		}
-		return []string{"REST-HEADER"}
-	case "signatureversion":
-		switch {
-		case c.auth.AccessKey == "":
-			return nil
-		case c.auth.Version2:
-			return []string{"AWS"}
-		}
-		return []string{"AWS4-HMAC-SHA256"}
-	case "signatureage":
-		if c.auth.AccessKey == "" {
-			return nil
-		}
-		return []string{strconv.FormatInt(max(c.now.Sub(c.auth.Time), 0).Milliseconds(), 10)}
 	case "requestobjecttagkeys":
 		return c.tagKeys()
 	case "if-match", "if-none-match":
@@ -139,12 +153,13 @@ func (c *conditions) ofS3(name string) []string {
 		return one(c.ofLock(name))
 	}
 	if tag, ok := strings.CutPrefix(name, "requestobjecttag/"); ok {
+		var values []string
 		for k, v := range c.tags() {
 			if strings.EqualFold(k, tag) {
-				return v
+				values = append(values, v...)
 			}
 		}
-		return nil
+		return values
 	}
 	if strings.HasPrefix(name, "x-amz-") {
 		return one(c.call.Get(name))
@@ -167,6 +182,9 @@ func (c *conditions) tags() url.Values {
 			tags.Set(t.Name, t.Value)
 		}
 		return tags
+	}
+	if !c.call.GivesTags() {
+		return nil
 	}
 	tags, err := url.ParseQuery(c.call.Get(s3.TaggingHeader))
 	if err != nil {

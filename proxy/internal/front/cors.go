@@ -1,7 +1,6 @@
 package front
 
 import (
-	"context"
 	"net/http"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -11,11 +10,15 @@ import (
 
 // preflight answers a browser that asks whether a page may send a request. It comes without a signature, and tells no more
 // than the bucket's rules.
-func (f *Front) preflight(ctx context.Context, call *s3.Call, rep *httpd.Reply) error {
+func (f *Front) preflight(call *s3.Call, rep *httpd.Reply) error {
 	rep.Operation = "Preflight"
-	view, entry, err := f.bucket(ctx, cluster.Native(call.Bucket))
+	view, err := f.o.Control.Current()
 	if err != nil {
 		return err
+	}
+	entry, ok := view.Bucket(cluster.Native(call.Bucket))
+	if !ok { // one that was made for certain is in the view; nobody without a key makes the leader work
+		return s3.NewFault("proxy/front.preflight", s3.NoSuchBucket, "", s3.Field{Name: "BucketName", Value: string(call.Bucket)})
 	}
 	doc, err := bucketCORS.of(view, entry.ID)
 	if err != nil {

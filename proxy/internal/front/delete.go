@@ -48,7 +48,9 @@ func (f *Front) authorizeDeletes(ctx context.Context, r *s3Request, items []s3.D
 	if err != nil {
 		return err
 	}
+	defer func() { r.context.version = "" }()
 	for i := range items {
+		r.context.version = items[i].Version
 		if bypass && items[i].Version != "" {
 			items[i].Bypass = f.may(&r.judged, policy.BypassGovernanceRetention, r.call.Bucket, items[i].Key, res)
 		}

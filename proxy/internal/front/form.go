@@ -79,7 +79,7 @@ func (f *Front) putOfForm(r *s3Request, form *s3.Form, auth s3.FormAuth, by call
 		return nil, s3.NewFault(op, s3.NotImplemented, "A form cannot ask for "+call.Op.String()+".")
 	}
 	put := &s3Request{call: call, view: view, form: true, req: req, rep: r.rep}
-	put.auth = s3.Auth{AccessKey: auth.AccessKey, Time: f.o.Now(), Payload: s3.Payload{Mode: "UNSIGNED-PAYLOAD", Length: -1}}
-	put.judged = judged{by, conditions{who: by.who, req: req, call: call, auth: put.auth, region: f.o.Region, now: put.auth.Time}}
+	put.auth = s3.Auth{AccessKey: auth.AccessKey, Version2: auth.Version2, Time: auth.Time, Payload: s3.Payload{Mode: "UNSIGNED-PAYLOAD", Length: -1}}
+	put.judged = judged{by, conditions{who: by.who, req: req, call: call, auth: put.auth, form: true, region: f.o.Region, now: f.o.Now()}}
 	return put, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/aisle-store/aisle/cluster/api"
 	"github.com/aisle-store/aisle/cluster/config"
 	"github.com/aisle-store/aisle/cluster/intra"
+	"github.com/aisle-store/aisle/s3"
 )
 
 // nativeBuckets lists the buckets, as listBuckets does.
@@ -89,7 +90,15 @@ func (f *Front) nativeCreateBucket(ctx context.Context, r *nativeRequest, b clus
 	if err != nil {
 		return err
 	}
-	if _, err := f.o.Control.CreateBucket(ctx, r.req.ID, b, props, r.key.ID, r.who.OwnerID); err != nil {
+	var configs []*cluster.BucketConfig
+	if mode := config.S3Ownership.Get(r.view.Setting); mode != s3.BucketOwnerEnforced {
+		ownership, err := documentOf(&bucketOwnership, &s3.OwnershipControls{Ownership: mode})
+		if err != nil {
+			return err
+		}
+		configs = append(configs, ownership)
+	}
+	if _, err := f.o.Control.CreateBucket(ctx, r.req.ID, b, props, r.key.ID, r.who.OwnerID, configs...); err != nil {
 		return err
 	}
 	r.rep.Status = http.StatusOK

@@ -115,9 +115,9 @@ func (f *Front) grantLock(r *s3Request, res access.Resource) error {
 	if !r.context.bucket.Props.Lock.Enabled {
 		return nil
 	}
-	grant := func(right intra.LockRights, action policy.Action) {
+	grant := func(right intra.Rights, action policy.Action) {
 		if f.may(&r.judged, action, r.call.Bucket, r.call.Key, res) {
-			r.lock |= right
+			r.rights |= right
 		}
 	}
 	switch r.call.Op {

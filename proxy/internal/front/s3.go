@@ -14,12 +14,12 @@ import (
 // s3Request is a request of an S3 client whose signature holds.
 type s3Request struct {
 	judged
-	call *s3.Call
-	auth s3.Auth
-	view *control.View
-	hide bool // that an object does not exist
-	lock intra.LockRights
-	form bool // it comes from a browser's form
+	call   *s3.Call
+	auth   s3.Auth
+	view   *control.View
+	hide   bool // that an object does not exist
+	rights intra.Rights
+	form   bool // it comes from a browser's form
 	// What the owner of the object has to judge, and that of the object that is copied.
 	provisos, source []s3.Proviso
 	req              *httpd.Request
@@ -97,7 +97,7 @@ var s3Handlers = map[s3.Operation]s3Handler{
 func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
 	call, parseErr := f.router().Parse(seen(req))
 	if req.Method == http.MethodOptions && call.Bucket != "" {
-		return f.preflight(ctx, call, rep)
+		return f.preflight(call, rep)
 	}
 	rep.Operation = call.Op.String()
 	if call.Op == s3.PostObject {
@@ -181,7 +181,7 @@ func (f *Front) s3Object(ctx context.Context, r *s3Request) error {
 		Identity:  r.key.ID,
 		Root:      r.key.Root,
 		Hide:      r.hide,
-		Lock:      r.lock,
+		Rights:    r.rights,
 		Redirect:  r.key.Redirect,
 		Dialect:   intra.S3,
 		Operation: r.call.Op.String(),

@@ -30,7 +30,7 @@ func (f *Front) serveWebsite(ctx context.Context, req *httpd.Request, rep *httpd
 	rep.Operation = "Website"
 	call, err := f.router().Website(seen(req))
 	if req.Method == http.MethodOptions && call.Bucket != "" {
-		return f.preflight(ctx, call, rep)
+		return f.preflight(call, rep)
 	}
 	if err != nil {
 		return err

@@ -156,13 +156,14 @@ type bed struct {
 	t      testing.TB
 	state  *state
 	fronts map[cluster.NodeID]*Front
+	rights intra.Rights            // of who sends requests
 	grants map[string]*intra.Grant // by ticket
 	next   int
 }
 
 func newBed(t testing.TB, nodes ...cluster.NodeID) *bed {
 	t.Helper()
-	b := &bed{t: t, state: &state{}, fronts: map[cluster.NodeID]*Front{}, grants: map[string]*intra.Grant{}}
+	b := &bed{t: t, state: &state{}, fronts: map[cluster.NodeID]*Front{}, grants: map[string]*intra.Grant{}, rights: intra.CarryTags}
 	b.state.buckets = []cluster.BucketEntry{
 		{ID: 1, Bucket: cluster.Native("bucket"), Props: cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: 1}},
 		{ID: 2, Bucket: cluster.Native("native"), Props: cluster.BucketProps{Checksum: cluster.ChecksumXXHash, Replicas: 1}},
@@ -263,6 +264,7 @@ func (b *bed) grant(req *httpd.Request) (*intra.Grant, error) {
 	b.next++
 	mode := req.Header.Get("x-amz-content-sha256")
 	g := &intra.Grant{
+		Rights:  b.rights,
 		Request: cluster.RequestID(fmt.Sprintf("r%d", b.next)), Identity: testKey, Root: true, Dialect: intra.S3, Operation: call.Op.String(),
 		Bucket: cluster.Native(call.Bucket), Key: call.Key, Write: call.Op.Writes(), Payload: intra.Payload{Mode: mode, Length: req.Length},
 	}

@@ -1,6 +1,7 @@
 package front
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/cluster/intra"
 	"github.com/aisle-store/aisle/s3"
 	"github.com/aisle-store/aisle/target/internal/store"
 )
@@ -99,7 +101,7 @@ func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.In
 	if itself && r.bucket.Props.Versioning == cluster.VersioningOff && q.sum == s3.NoAlgorithm && q.with == nil && q.key == nil && !q.dest.Match.IsSet() && !q.dest.NoneMatch.IsSet() {
 		info, err := f.o.Store.Update(ctx, &store.UpdateRequest{
 			Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, If: q.source,
-			Judge: r.judgeSource, Edit: func(md *store.Metadata) { q.describe(md, r.grant.ACL) }, Keys: &r.keys,
+			Judge: func(info *store.Info) error { return cmp.Or(r.judgeSource(info), q.judgeTags(r, info)) }, Edit: func(md *store.Metadata) { q.describe(md, r.grant.ACL) }, Keys: &r.keys,
 			Owner: r.holder(), Notices: f.notices(r.grant, r.bucket, r.grant.Key, s3.EventCopy, s3.NoEvent),
 		})
 		if name := store.ConditionOf(err); name != "" {
@@ -108,6 +110,14 @@ func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.In
 		return info, err
 	}
 	return f.copyWhole(ctx, r, q, itself)
+}
+
+// judgeTags refuses a copy that would carry tags of its source for who may not read them there, or not write them here.
+func (q *copyRequest) judgeTags(r *request, info *store.Info) error {
+	if len(info.Tags) == 0 || q.retag || r.grant.Rights&intra.CarryTags != 0 {
+		return nil
+	}
+	return s3.NewFault("target/front.judgeTags", s3.AccessDenied, "The source has tags: a copy of them needs s3:GetObjectTagging there and s3:PutObjectTagging here.")
 }
 
 // describe puts what the request says of the copy in the place of what is known of the source. A lock, an access control list, the
@@ -153,6 +163,9 @@ func (f *Front) copyOnce(ctx context.Context, r *request, q *copyRequest, itself
 		return f.o.Store.Repeated(r.attempt(), r.bucket, r.grant.Key, err)
 	}
 	defer src.close()
+	if err := q.judgeTags(r, src.info); err != nil {
+		return nil, err
+	}
 	r.setSourceVersion(src)
 	if err := checkCopySize(src.length); err != nil {
 		return f.o.Store.Repeated(r.attempt(), r.bucket, r.grant.Key, err)

@@ -33,10 +33,10 @@ func (r *request) lockHeaders(info *store.Info) []s3.Field {
 		return nil
 	}
 	var shown s3.ObjectLock
-	if r.grant.Lock&intra.SeeRetention != 0 {
+	if r.grant.Rights&intra.SeeRetention != 0 {
 		shown.Mode, shown.Until = info.Lock.Mode, info.Lock.Until
 	}
-	if r.grant.Lock&intra.SeeHold != 0 {
+	if r.grant.Rights&intra.SeeHold != 0 {
 		shown.Hold = info.Lock.Hold
 	}
 	return shown.Headers()
@@ -87,7 +87,7 @@ func (f *Front) putRetention(ctx context.Context, r *request) error {
 	return f.putLock(ctx, r, func(body []byte) (*store.LockChange, error) {
 		l, err := s3.ParseRetention(body, f.o.Now())
 		lock := store.Lock(l)
-		return &store.LockChange{Retention: &lock, Bypass: r.grant.Lock&intra.BypassRetention != 0}, err
+		return &store.LockChange{Retention: &lock, Bypass: r.grant.Rights&intra.BypassRetention != 0}, err
 	})
 }
 

@@ -66,7 +66,7 @@ func (f *Front) deleteObject(ctx context.Context, r *request) error {
 	result, err := f.o.Store.Delete(ctx, &store.DeleteRequest{
 		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Version: r.version, Owner: r.holder(),
 		If:      store.Conditions{Match: store.ETags(cond.Match), ModifiedAt: cond.ModifiedAt, Size: cond.Size},
-		Bypass:  r.grant.Lock&intra.BypassRetention != 0,
+		Bypass:  r.grant.Rights&intra.BypassRetention != 0,
 		Notices: f.notices(r.grant, r.bucket, r.grant.Key, s3.EventDelete, s3.EventDeleteMarker),
 	})
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aisle-store/aisle/cluster/intra"
 )
 
 func tagging(pairs ...string) string {
@@ -46,6 +48,10 @@ func TestTagging(t *testing.T) {
 	copies("<Tag><Key>c</Key><Value></Value></Tag>", "x-amz-tagging", "d=1")
 	copies("<Tag><Key>d</Key><Value>1</Value></Tag>", "x-amz-tagging", "d=1", "x-amz-tagging-directive", "REPLACE")
 	copies("", "x-amz-tagging-directive", "REPLACE", "x-amz-metadata-directive", "REPLACE")
+	b.rights = 0
+	b.do("PUT", "/bucket/to1", "", "x-amz-copy-source", path).want(t, 403, "AccessDenied")
+	copies("", "x-amz-tagging-directive", "REPLACE", "x-amz-metadata-directive", "REPLACE")
+	b.rights = intra.CarryTags
 	b.do("PUT", "/bucket/to1", "", "x-amz-copy-source", path, "x-amz-tagging-directive", "x").want(t, 400, "InvalidArgument")
 	b.do("PUT", path, "", "x-amz-copy-source", path, "x-amz-metadata-directive", "REPLACE").want(t, 200)
 	b.do("GET", ask, "").want(t, 200, "<Key>c</Key>")
