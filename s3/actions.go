@@ -132,6 +132,8 @@ type Need struct {
 	Bucket cluster.BucketName
 	Key    cluster.ObjectKey // "" when it is about the bucket
 
+	Own bool // to give an access control list to what the request makes
+
 	// Of the object that a copy reads.
 	Source  bool
 	Version cluster.VersionID // "" when none is named
@@ -185,7 +187,7 @@ func (c *Call) listNeeds(action policy.Action) []Need {
 	if !HasACL(c) || CannedACL(c) == "private" {
 		return nil
 	}
-	return []Need{{Action: action, Bucket: c.Bucket, Key: c.Key}}
+	return []Need{{Action: action, Bucket: c.Bucket, Key: c.Key, Own: true}}
 }
 
 // GivesTags reports whether the tags in the header of a call become those of the object: of a copy, only when it says so.

@@ -39,20 +39,21 @@ func TestNeeds(t *testing.T) {
 		}
 	}
 	of := func(a policy.Action) Need { return Need{Action: a, Bucket: "b", Key: "k"} }
+	own := func(a policy.Action) Need { return Need{Action: a, Bucket: "b", Key: "k", Own: true} }
 	on := func(a policy.Action) Need { return Need{Action: a, Bucket: "b"} }
 	source := Need{Action: policy.GetObject, Bucket: "from", Key: "some key", Source: true}
 	f(PutObject, nil)
 	f(PutObject, fields{{"x-amz-acl", "private"}})
-	f(PutObject, fields{{"x-amz-acl", "public-read"}}, of(policy.PutObjectACL))
-	f(PutObject, fields{{"x-amz-grant-read", `id="x"`}, {TaggingHeader, "a=b"}}, of(policy.PutObjectACL), of(policy.PutObjectTagging))
-	f(CreateMultipartUpload, fields{{"x-amz-acl", "bucket-owner-full-control"}}, of(policy.PutObjectACL))
+	f(PutObject, fields{{"x-amz-acl", "public-read"}}, own(policy.PutObjectACL))
+	f(PutObject, fields{{"x-amz-grant-read", `id="x"`}, {TaggingHeader, "a=b"}}, own(policy.PutObjectACL), of(policy.PutObjectTagging))
+	f(CreateMultipartUpload, fields{{"x-amz-acl", "bucket-owner-full-control"}}, own(policy.PutObjectACL))
 	f(CopyObject, fields{{"x-amz-copy-source", "from/some%20key"}}, source)
 	f(CopyObject, fields{{"x-amz-copy-source", "from/some%20key"}, {TaggingHeader, "a=b"}}, source) // the source's tags are carried
 	f(CopyObject, fields{{"x-amz-copy-source", "from/some%20key"}, {TaggingHeader, "a=b"}, {"x-amz-tagging-directive", "REPLACE"}}, source, of(policy.PutObjectTagging))
-	f(CopyObject, fields{{"x-amz-copy-source", "from/some%20key"}, {"x-amz-acl", "public-read"}}, source, of(policy.PutObjectACL))
+	f(CopyObject, fields{{"x-amz-copy-source", "from/some%20key"}, {"x-amz-acl", "public-read"}}, source, own(policy.PutObjectACL))
 	f(UploadPartCopy, fields{{"x-amz-copy-source", "from/some%20key?versionId=null"}},
 		Need{Action: policy.GetObjectVersion, Bucket: "from", Key: "some key", Source: true, Version: "null"})
 	f(CreateBucket, nil)
-	f(CreateBucket, fields{{"x-amz-acl", "public-read-write"}, {OwnershipHeader, "ObjectWriter"}}, on(policy.PutBucketACL), on(policy.PutBucketOwnershipControls))
+	f(CreateBucket, fields{{"x-amz-acl", "public-read-write"}, {OwnershipHeader, "ObjectWriter"}}, Need{Action: policy.PutBucketACL, Bucket: "b", Own: true}, on(policy.PutBucketOwnershipControls))
 	f(CreateBucket, fields{{"x-amz-bucket-object-lock-enabled", "true"}}, on(policy.PutBucketObjectLockConfiguration), on(policy.PutBucketVersioning))
 }

@@ -38,8 +38,8 @@ var objectPermissions = map[policy.Action]s3.Permission{
 	policy.PutObjectVersionACL:        s3.WriteACP,
 }
 
-// grants reports whether the list allows the action on the bucket, or on any object of it.
-func (a *ACL) grants(s *Subject, action policy.Action) bool {
+// Grants reports whether the list allows the action on the bucket, or on any object of it.
+func (a *ACL) Grants(s *Subject, action policy.Action) bool {
 	if a == nil {
 		return false
 	}

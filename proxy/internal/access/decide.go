@@ -82,7 +82,7 @@ func (s *Subject) Decide(r *policy.Request, bucket Resource) Decision {
 	if s.Principal.Root && !allowed.Allowed {
 		allowed = Decision{Allowed: true, source: byRoot, at: -1}
 	}
-	if bucket.ACL.grants(s, r.Action) {
+	if bucket.ACL.Grants(s, r.Action) {
 		found(byGrant, named{}, -1)
 	}
 	return s.bounded(r, allowed, rest, bucket.ACL)
@@ -137,6 +137,9 @@ func (n *named) evaluate(r *policy.Request, rest *[]policy.Clause) (policy.Verdi
 	}
 	return verdict, at
 }
+
+// Explicit reports whether a statement denies the request; else none allows it.
+func (d *Decision) Explicit() bool { return !d.Allowed && d.by.policy != nil }
 
 // Why says what decided, for the log: which statement of which policy, or that none allows the request.
 func (d *Decision) Why() string {

@@ -167,6 +167,8 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 			if err = f.allowObject(&r.judged, n.Action, n.Bucket, n.Key, of, &r.source); err == nil && r.call.Op == s3.CopyObject {
 				f.grantTags(r, n, of, bucket, res)
 			}
+		} else if n.Own && of.ACL.Grants(r.who, r.call.Action()) {
+			err = f.notRefused(&r.judged, n, of)
 		} else {
 			err = f.allowed(r, n.Action, n.Bucket, n.Key, of)
 		}
@@ -176,6 +178,15 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 	}
 	r.context.bucket, r.context.version = bucket, ""
 	return f.grantLock(r, res)
+}
+
+// notRefused judges who may write by the list of a bucket, owns what it writes and so may give it a list, unless a policy denies that.
+func (f *Front) notRefused(j *judged, n s3.Need, res access.Resource) error {
+	resource := resourceARN(n.Action, n.Bucket, n.Key)
+	if d := f.mayNot(j, n.Action, resource, res); d != nil && d.Explicit() {
+		return f.denied(j, n.Action, resource, d)
+	}
+	return nil
 }
 
 // grantTags finds whether a copy may carry the tags of its source. Who may not is refused by the owner of the copy if there are any.
