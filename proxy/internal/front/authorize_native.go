@@ -73,7 +73,7 @@ func (f *Front) authorizeNativeBucket(ctx context.Context, r *nativeRequest) err
 	if err != nil || len(props) == 0 {
 		return err
 	}
-	r.context.bucket.Owner = r.who.User // as it will be
+	r.context.bucket.Owner, r.context.bucket.OwnerID = r.who.User, r.who.OwnerID // as it will be
 	return f.allow(&r.judged, policy.AdminBucket, bucket.Name, "", res)
 }
 

@@ -149,7 +149,7 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 		return err
 	}
 	if r.call.Op == s3.CreateBucket {
-		r.context.bucket.Owner = r.who.User // as it will be
+		r.context.bucket.Owner, r.context.bucket.OwnerID = r.who.User, r.who.OwnerID // as it will be
 	}
 	bucket := r.context.bucket
 	for _, n := range needs {
