@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -114,7 +115,7 @@ func hexDigit(c byte) int {
 	return -1
 }
 
-// readLine reads a line that ends in CRLF, without it.
+// readLine reads a line that ends in CRLF, without it. A CR within it is refused (RFC 9112, section 2.2): others may take it for an end.
 func readLine(br *bufio.Reader) (string, error) {
 	line, err := br.ReadSlice('\n')
 	switch {
@@ -124,6 +125,8 @@ func readLine(br *bufio.Reader) (string, error) {
 		return "", truncated(err)
 	case len(line) < 2 || line[len(line)-2] != '\r':
 		return "", badChunk("a line of the chunked body does not end in CRLF")
+	case bytes.IndexByte(line, '\r') < len(line)-2:
+		return "", badChunk("a line of the chunked body has a CR within it")
 	}
 	return string(line[:len(line)-2]), nil
 }
