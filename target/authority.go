@@ -30,26 +30,26 @@ func (a *authority) Owns(s cluster.Slot) (cluster.Epoch, error) {
 // CheckLease implements store.Authority.
 func (a *authority) CheckLease() error { return a.control.CheckLease() }
 
-// Writable implements store.Authority. That a bucket does not exist is certain only under a lease.
-func (a *authority) Writable(id cluster.BucketID) error {
+// Writable implements store.Authority. That a bucket does not exist, and how it is configured, is certain only under a lease.
+func (a *authority) Writable(id cluster.BucketID) (cluster.BucketProps, error) {
 	const op = "target.authority.Writable"
 	if err := a.control.CheckLease(); err != nil {
-		return err
+		return cluster.BucketProps{}, err
 	}
 	state := a.control.Applied()
 	entry, ok := state.BucketByID(id)
 	_, over := state.BucketOver(id)
 	switch {
 	case over || entry.State == cluster.BucketFreezing:
-		return cluster.Fail(op, entry.Bucket.String(), cluster.KindUnavailable, "the layout of the bucket is being changed")
+		return cluster.BucketProps{}, cluster.Fail(op, entry.Bucket.String(), cluster.KindUnavailable, "the layout of the bucket is being changed")
 	case id.Sequence() > state.LastBucket():
-		return cluster.Fail(op, "", cluster.KindUnavailable, fmt.Sprintf("bucket number %d is newer than what is known here", id))
+		return cluster.BucketProps{}, cluster.Fail(op, "", cluster.KindUnavailable, fmt.Sprintf("bucket number %d is newer than what is known here", id))
 	case !ok:
-		return cluster.Fail(op, "", cluster.KindBucketNotFound, "the bucket does not exist")
+		return cluster.BucketProps{}, cluster.Fail(op, "", cluster.KindBucketNotFound, "the bucket does not exist")
 	case entry.State == cluster.BucketDeleting:
-		return cluster.Fail(op, entry.Bucket.String(), cluster.KindUnavailable, "the bucket is being deleted")
+		return cluster.BucketProps{}, cluster.Fail(op, entry.Bucket.String(), cluster.KindUnavailable, "the bucket is being deleted")
 	}
-	return nil
+	return entry.Props, nil
 }
 
 // Under implements store.Authority.

@@ -403,7 +403,7 @@ func TestNodeCalls(t *testing.T) {
 }
 
 func TestAuthority(t *testing.T) {
-	p := &plane{m: &cluster.Map{Version: 1, Removed: map[cluster.NodeID]bool{}}, buckets: []cluster.BucketEntry{{ID: 1}, {ID: 2, State: cluster.BucketDeleting}}}
+	p := &plane{m: &cluster.Map{Version: 1, Removed: map[cluster.NodeID]bool{}}, buckets: []cluster.BucketEntry{{ID: 1, Props: cluster.BucketProps{Versioning: cluster.VersioningSuspended}}, {ID: 2, State: cluster.BucketDeleting}}}
 	p.m.AddLayout(cluster.OneCopy())
 	p.m.SetNode(cluster.Node{ID: "n1", Incarnation: 7})
 	p.m.Slots[0] = cluster.SlotState{Epoch: 4, Holders: []cluster.Holder{{Node: "n1", InSync: true}}}
@@ -419,15 +419,15 @@ func TestAuthority(t *testing.T) {
 		}
 	}
 	for id, want := range map[cluster.BucketID]cluster.Kind{2: cluster.KindUnavailable, 3: cluster.KindBucketNotFound, 4: cluster.KindUnavailable} {
-		if err := a.Writable(id); !cluster.Is(err, want) {
+		if _, err := a.Writable(id); !cluster.Is(err, want) {
 			t.Fatalf("bucket %d: %v", id, err)
 		}
 	}
-	if err := a.Writable(1); err != nil {
-		t.Fatal(err)
+	if props, err := a.Writable(1); err != nil || props.Versioning != cluster.VersioningSuspended {
+		t.Fatal(props, err)
 	}
 	p.lease = cluster.Fail("test", "", cluster.KindUnavailable, "no lease")
-	if err := a.Writable(3); !cluster.Is(err, cluster.KindUnavailable) {
+	if _, err := a.Writable(3); !cluster.Is(err, cluster.KindUnavailable) {
 		t.Fatalf("without a lease nothing is certain: %v", err)
 	}
 }

@@ -144,11 +144,12 @@ func (a nodeAuthority) Owns(s cluster.Slot) (cluster.Epoch, error) {
 
 func (a nodeAuthority) Under(cluster.BucketID) cluster.BucketID { return 0 }
 
-func (a nodeAuthority) Writable(cluster.BucketID) error {
+func (a nodeAuthority) Writable(id cluster.BucketID) (cluster.BucketProps, error) {
 	if a.beforeWrite != nil {
 		a.beforeWrite()
 	}
-	return nil
+	entry, _ := a.BucketByID(id)
+	return entry.Props, nil
 }
 
 // bed is a cluster of targets without a network: every node's front, over stores in a temporary directory.

@@ -102,8 +102,11 @@ func (f *Front) copy(ctx context.Context, r *request, q *copyRequest) (*store.In
 		info, err := f.o.Store.Update(ctx, &store.UpdateRequest{
 			Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, If: q.source,
 			Judge: func(info *store.Info) error { return cmp.Or(r.judgeSource(info), q.judgeTags(r, info)) }, Edit: func(md *store.Metadata) { q.describe(md, r.grant.ACL) }, Keys: &r.keys,
-			Owner: r.holder(), Notices: f.notices(r.grant, r.bucket, r.grant.Key, s3.EventCopy, s3.NoEvent),
+			Owner: r.holder(), Notices: f.notices(r.grant, r.bucket, r.grant.Key, s3.EventCopy, s3.NoEvent), Unversioned: true,
 		})
+		if cluster.Is(err, cluster.KindConflict) {
+			return f.copyWhole(ctx, r, q, itself)
+		}
 		if name := store.ConditionOf(err); name != "" {
 			err = failedSource(name)
 		}

@@ -87,6 +87,19 @@ func TestCopyOntoItself(t *testing.T) {
 	b.do("PUT", "/bucket/none", "", "x-amz-copy-source", "bucket/none", "x-amz-metadata-directive", "REPLACE").want(t, 404)
 }
 
+// TestCopyOntoItselfBeforeVersioning: a copy onto itself that comes to its turn when the bucket has got versions makes a version, and
+// leaves the one that it copies as it was.
+func TestCopyOntoItselfBeforeVersioning(t *testing.T) {
+	b := newBed(t, "n1")
+	b.do("PUT", "/bucket/k", "x", "x-amz-meta-a", "1").want(t, 200)
+	copied := b.attempts("PUT", "/bucket/k", "x-amz-copy-source", "bucket/k", "x-amz-metadata-directive", "REPLACE", "x-amz-meta-a", "2")
+	b.state.beforeWrite = func() { b.state.buckets[0].Props.Versioning = cluster.VersioningEnabled }
+	copied().want(t, 200)
+	b.state.beforeWrite = nil
+	b.do("GET", "/bucket/k", "").want(t, 200, "x").wantHeaders(t, "x-amz-meta-a", "2")
+	b.do("GET", "/bucket/k?versionId=null", "").want(t, 200, "x").wantHeaders(t, "x-amz-meta-a", "1")
+}
+
 // attempts returns a function that makes attempts of one request without a body.
 func (b *bed) attempts(method, target string, pairs ...string) func() answer {
 	b.t.Helper()

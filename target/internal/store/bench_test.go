@@ -23,7 +23,7 @@ func realBed(tb testing.TB, checksum cluster.ChecksumType) *bed {
 			o.Mountpaths[i].Path = dir + o.Mountpaths[i].Path
 		}
 	})
-	b.bucket.Props.Checksum = checksum
+	b.configure(func(p *cluster.BucketProps) { p.Checksum = checksum })
 	return b
 }
 

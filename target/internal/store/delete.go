@@ -20,7 +20,7 @@ func (s *Store) Delete(_ context.Context, r *DeleteRequest) (DeleteResult, error
 	switch {
 	case r.Version != "":
 		return t.deleteVersion(r)
-	case r.Bucket.Props.Versioning != cluster.VersioningOff:
+	case t.bucket.Props.Versioning != cluster.VersioningOff:
 		return t.mark(r)
 	}
 	return t.delete(r)

@@ -353,19 +353,20 @@ func (s *Store) beginExpiry(op string, b *Expiring, n name) (*turn, error) {
 		t.end()
 		return nil, n.fail(op, cluster.KindConflict, "the bucket has other rules now")
 	}
-	*n.bucket = now // as it is now: whether it has versions decides what is done
+	t.bucket = now // as it was when it had these rules: whether it has versions decides what is done
 	return t, nil
 }
 
 // expireVersion removes the version that a record is, or hides it when it is current and the bucket has versions: then marked is true.
 func (s *Store) expireVersion(b *Expiring, r *meta.Record, alone bool) (marked bool, err error) {
 	const op = "target/store.Expire"
-	q := &DeleteRequest{Bucket: b.Bucket, Key: r.Key, Base: r.Generation, Alone: alone}
-	t, err := s.beginExpiry(op, b, name{bucket: &q.Bucket, key: r.Key})
+	q := &DeleteRequest{Key: r.Key, Base: r.Generation, Alone: alone}
+	t, err := s.beginExpiry(op, b, name{bucket: &b.Bucket, key: r.Key})
 	if err != nil {
 		return false, err
 	}
 	defer t.end()
+	q.Bucket = t.bucket
 	q.Owner = q.Bucket.Creator
 	if s.o.ExpiryNotices != nil {
 		q.Notices = s.o.ExpiryNotices(q.Bucket, q.Key)
@@ -434,8 +435,7 @@ func (p *expiryPass) abort(ctx context.Context, b *Expiring, ref meta.Ref) error
 
 func (s *Store) expireUpload(ctx context.Context, b *Expiring, ref meta.Ref) error {
 	const op = "target/store.ExpireUpload"
-	bucket := b.Bucket
-	t, err := s.beginExpiry(op, b, name{bucket: &bucket, key: ref.Key})
+	t, err := s.beginExpiry(op, b, name{bucket: &b.Bucket, key: ref.Key})
 	if err != nil {
 		return err
 	}

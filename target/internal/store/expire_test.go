@@ -226,7 +226,7 @@ func TestExpireByItself(t *testing.T) {
 func TestExpireJudged(t *testing.T) {
 	b, rules := newExpiryBed(t, vfs.NewMem(), 1)
 	defer b.close()
-	b.bucket.Props.Versioning = cluster.VersioningEnabled
+	b.versioning(cluster.VersioningEnabled)
 	// What is tried here has expired by a rule that no pass carries out: the object is too young.
 	rules.set(b.bucket, lifecycle.Rule{ID: "r", Filter: prefixed("none"), Expiration: expiresAfter(1)})
 	of := func() *Expiring {
@@ -267,12 +267,12 @@ func TestExpireJudged(t *testing.T) {
 	b.get("a")
 
 	// A bucket that has got versions meanwhile loses nothing.
-	b.bucket.Props.Versioning = cluster.VersioningOff
+	b.versioning(cluster.VersioningOff)
 	rules.set(b.bucket)
 	e := of()
 	b.put("b", pattern(1, 100))
 	r := judged("b")
-	b.bucket.Props.Versioning = cluster.VersioningEnabled
+	b.versioning(cluster.VersioningEnabled)
 	rules.mu.Lock()
 	rules.bucket = b.bucket
 	rules.mu.Unlock()
@@ -300,7 +300,7 @@ func TestExpireJudged(t *testing.T) {
 func TestExpireLocked(t *testing.T) {
 	b, rules := newExpiryBed(t, vfs.NewMem(), 1)
 	defer b.close()
-	b.bucket.Props.Versioning = cluster.VersioningEnabled
+	b.versioning(cluster.VersioningEnabled)
 	r := b.putRequest("a", pattern(1, 100))
 	r.Lock = Lock{Mode: cluster.LockCompliance, Until: rules.time().Add(5 * testDay)}
 	locked, err := b.store.Put(context.Background(), r)
@@ -363,7 +363,7 @@ func TestExpireVersions(t *testing.T) {
 			defer func() { m.close() }()
 			m.write()
 			for range 12 {
-				m.bucket.Props.Versioning = []cluster.Versioning{cluster.VersioningEnabled, cluster.VersioningEnabled, cluster.VersioningSuspended}[m.r.IntN(3)]
+				m.versioning([]cluster.Versioning{cluster.VersioningEnabled, cluster.VersioningEnabled, cluster.VersioningSuspended}[m.r.IntN(3)])
 				for range m.r.IntN(12) {
 					m.write()
 				}

@@ -208,7 +208,7 @@ func (s *Store) Insert(ctx context.Context, r *InsertRequest) error {
 // discard, when it fails, or when all of the key is moved already.
 func (s *Store) beginInsert(ctx context.Context, op string, n name, call Call, c *change, r *InsertRequest) (*turn, error) {
 	m := s.mountpath(n)
-	if err := s.admit(op, n, n.slot(), call, m); err != nil {
+	if _, err := s.admit(op, n, n.slot(), call, m); err != nil {
 		return nil, err
 	}
 	record := c.put[0]

@@ -14,8 +14,10 @@ import (
 func TestLockedVersionsStay(t *testing.T) {
 	b, rules := newExpiryBed(t, vfs.NewMem(), 1)
 	defer b.close()
-	b.bucket.Props.Versioning = cluster.VersioningEnabled
-	b.bucket.Props.Lock = cluster.BucketLock{Enabled: true, Mode: cluster.LockCompliance, Days: 10}
+	b.versioning(cluster.VersioningEnabled)
+	b.configure(func(p *cluster.BucketProps) {
+		p.Lock = cluster.BucketLock{Enabled: true, Mode: cluster.LockCompliance, Days: 10}
+	})
 	retained := b.put("k", pattern(1, 100_000))
 	held := b.put("k", pattern(2, 100))
 	b.put("k", pattern(3, 100))

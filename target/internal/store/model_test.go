@@ -48,7 +48,9 @@ func TestModel(t *testing.T) {
 		m.bed = newBed(t, mem, rapid.IntRange(1, 3).Draw(rt, "mountpaths"), func(o *Options) {
 			o.InlineMax = rapid.SampledFrom([]int{-1, 64, 4096}).Draw(rt, "inline")
 		})
-		m.bucket.Props.Checksum = rapid.SampledFrom(cluster.ChecksumTypes).Draw(rt, "checksum")
+		m.configure(func(p *cluster.BucketProps) {
+			p.Checksum = rapid.SampledFrom(cluster.ChecksumTypes).Draw(rt, "checksum")
+		})
 		defer func() { m.close() }()
 		rt.Repeat(map[string]func(*rapid.T){
 			"put":       m.putAny,

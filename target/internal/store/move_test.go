@@ -147,7 +147,7 @@ func TestMoveWhatGoesForward(t *testing.T) {
 	b := newBed(t, vfs.NewMem(), 1, nil)
 	defer func() { b.close() }()
 	ctx := context.Background()
-	b.bucket.Props.Versioning = cluster.VersioningEnabled
+	b.versioning(cluster.VersioningEnabled)
 	remove := func(key string, id cluster.VersionID) {
 		if _, err := b.store.Delete(ctx, &DeleteRequest{Call: b.call(key), Bucket: b.bucket, Key: cluster.ObjectKey(key), Version: id}); err != nil {
 			t.Fatal(err)
@@ -288,7 +288,7 @@ func TestMoveManyToSeveral(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t, vfs.NewMem(), 1, nil)
 			defer b.close()
-			b.bucket.Props.Versioning = cluster.VersioningEnabled
+			b.versioning(cluster.VersioningEnabled)
 			want := make(map[cluster.VersionID][]byte)
 			for i, size := range []int{0, 10, 900, 5000, 300_000} {
 				data := pattern(i, size)
@@ -306,7 +306,7 @@ func TestMoveManyToSeveral(t *testing.T) {
 			if shards > 0 {
 				s = newCoded(t, 4, shards, 1, nil)
 			}
-			s.bucket.Props.Versioning = cluster.VersioningEnabled
+			s.configure(func(p *cluster.BucketProps) { p.Versioning = cluster.VersioningEnabled })
 			for i, done := 0, false; !done; i++ {
 				at, _ := s.at("k", "")
 				done = again(s, func(cluster.RequestID) (bool, error) { // a slot is not served until it is settled

@@ -110,7 +110,7 @@ func TestSeveralNotices(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			s := newSeveral(t, 3, 3, nil)
 			if seed == 2 {
-				s.bucket.Props.Versioning = cluster.VersioningEnabled
+				s.configure(func(p *cluster.BucketProps) { p.Versioning = cluster.VersioningEnabled })
 			}
 			var mu sync.Mutex
 			sent, acknowledged := make(map[string]int), make(map[string]bool)

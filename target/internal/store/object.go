@@ -193,6 +193,8 @@ type UpdateRequest struct {
 
 	KeepModified bool // S3's Last-Modified stays: tags are no part of the object
 
+	Unversioned bool // KindConflict when the bucket has versions by now: then this is to be a new one
+
 	Owner   cluster.AccessKeyID // who asks
 	Notices Notices
 }

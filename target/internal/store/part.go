@@ -26,7 +26,7 @@ func (s *Store) PutPart(ctx context.Context, r *PutPartRequest) (*PartInfo, erro
 	defer s.operations.leave(inside)
 
 	m := s.mountpath(n)
-	if err := s.admit(op, n, n.slot(), r.Call, m); err != nil {
+	if _, err := s.admit(op, n, n.slot(), r.Call, m); err != nil {
 		return nil, err
 	}
 	record := s.newPart(n, r)

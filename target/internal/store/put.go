@@ -19,7 +19,7 @@ func (s *Store) Put(ctx context.Context, r *PutRequest) (*Info, error) {
 	defer s.operations.leave(inside)
 
 	m := s.mountpath(n)
-	if err := s.admit(op, n, n.slot(), r.Call, m); err != nil {
+	if _, err := s.admit(op, n, n.slot(), r.Call, m); err != nil {
 		return nil, err
 	}
 	var done *Info
@@ -66,6 +66,8 @@ func (t *turn) put(record *meta.Record, b *body, r *PutRequest) (*Info, error) {
 		return nil, t.refuse(err)
 	}
 	follow(record, current)
+	record.LockMode, record.LockUntil = r.Lock.Mode, r.Lock.Until // by now the bucket may have another default
+	retain(record, t.bucket.Props.Lock)
 	c := &change{put: []*meta.Record{record}, body: b, telling: telling{r.Notices, record, r.Owner}}
 	if err := t.supersede(c, newest(current, tombstone)); err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func sumsOf(data []byte, types ...cluster.ChecksumType) Sums {
 func TestExpectedSums(t *testing.T) {
 	b := newBed(t, vfs.NewMem(), 1, nil)
 	defer func() { b.close() }()
-	b.bucket.Props.Checksum = cluster.ChecksumXXHash
+	b.configure(func(p *cluster.BucketProps) { p.Checksum = cluster.ChecksumXXHash })
 	ctx := context.Background()
 	for i, size := range sizes {
 		for _, typ := range cluster.ChecksumTypes[1:] {
@@ -87,7 +87,7 @@ func TestExpectedSums(t *testing.T) {
 func TestKeptSums(t *testing.T) {
 	b := newBed(t, vfs.NewMem(), 1, nil)
 	defer func() { b.close() }()
-	b.bucket.Props.Checksum = cluster.ChecksumXXHash
+	b.configure(func(p *cluster.BucketProps) { p.Checksum = cluster.ChecksumXXHash })
 	data := []byte("123456789")
 	r := b.putRequest("k", data)
 	r.Want = []cluster.ChecksumType{cluster.ChecksumCRC32C}

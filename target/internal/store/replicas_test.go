@@ -152,7 +152,7 @@ func silentHolder(t *testing.T, message string) {
 // TestFewestCopies: with fewer holders than the bucket asks for, a write is refused before anything is prepared.
 func TestFewestCopies(t *testing.T) {
 	s := newSeveral(t, 2, 2, nil)
-	s.bucket.Props.MinCopies = 2
+	s.configure(func(p *cluster.BucketProps) { p.MinCopies = 2 })
 	key := s.owned("t1", 0)
 	s.put(key, []byte("two"))
 	s.reshape(func(_ cluster.Slot, st *cluster.SlotState) bool {

@@ -27,6 +27,7 @@ type several struct {
 	t      testing.TB
 	nodes  map[cluster.NodeID]*member
 	bucket cluster.BucketEntry
+	props  atomic.Pointer[cluster.BucketProps] // of the bucket, for the stores
 	change func(*Options)
 
 	deciding chan struct{} // holds a token while the map is being changed
@@ -112,7 +113,9 @@ func (p *process) CheckLease() error {
 	return nil
 }
 
-func (p *process) Writable(cluster.BucketID) error { return nil }
+func (p *process) Writable(cluster.BucketID) (cluster.BucketProps, error) {
+	return *p.node.s.props.Load(), nil
+}
 
 func (p *process) Under(cluster.BucketID) cluster.BucketID { return 0 }
 
@@ -348,6 +351,13 @@ func newCoded(t testing.TB, n, data, parity int, change func(*Options)) *several
 	})
 }
 
+// configure changes the properties of the bucket.
+func (s *several) configure(change func(*cluster.BucketProps)) {
+	change(&s.bucket.Props)
+	props := s.bucket.Props
+	s.props.Store(&props)
+}
+
 func newSeveralIn(t testing.TB, n int, layout cluster.Layout, change func(*Options)) *several {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
@@ -357,6 +367,7 @@ func newSeveralIn(t testing.TB, n int, layout cluster.Layout, change func(*Optio
 		ID: cluster.NewBucketID(sharedLayout, 7), Bucket: cluster.Native("b"),
 		Props: cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: layout.Copies, Data: layout.Data, Parity: layout.Parity, MinCopies: 1},
 	}
+	s.configure(func(*cluster.BucketProps) {})
 	m := &cluster.Map{Version: 1, ClusterID: "c", Removed: map[cluster.NodeID]bool{}}
 	m.AddLayout(cluster.OneCopy())
 	m.AddLayout(layout)

@@ -389,7 +389,7 @@ func (s *several) placed() (n int64) {
 // TestFewShards: with too few holders a write is refused, and what is there stays readable.
 func TestFewShards(t *testing.T) {
 	s := newCoded(t, 3, 2, 1, nil)
-	s.bucket.Props.MinCopies = 0 // 3: one more than are needed
+	s.configure(func(p *cluster.BucketProps) { p.MinCopies = 0 }) // 3: one more than are needed
 	key := s.owned("t1", 0)
 	want := pattern(1, 9000)
 	s.put(key, want)

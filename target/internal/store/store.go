@@ -24,9 +24,9 @@ type Authority interface {
 	Owns(s cluster.Slot) (cluster.Epoch, error)
 	// CheckLease returns nil while this node holds a lease.
 	CheckLease() error
-	// Writable returns nil when the bucket exists and is not being deleted, at the applied state; KindBucketNotFound when it
-	// does not exist any more, for certain.
-	Writable(b cluster.BucketID) error
+	// Writable returns how the bucket is configured when it exists and is not being deleted, at the applied state: every change that
+	// was acknowledged before the call is in it. KindBucketNotFound: it does not exist any more, for certain.
+	Writable(b cluster.BucketID) (cluster.BucketProps, error)
 	// Under returns the frozen id from which a bucket's objects are being moved, by the applied state; zero: none.
 	Under(b cluster.BucketID) cluster.BucketID
 }

@@ -26,6 +26,7 @@ type authority struct {
 	lease   error
 	refuses map[cluster.BucketID]error
 	under   map[cluster.BucketID]cluster.BucketID
+	props   cluster.BucketProps
 	onOwner func() // called on each Owns
 	onLease func() // called on each CheckLease, before it answers
 }
@@ -59,10 +60,10 @@ func (a *authority) CheckLease() error {
 	return a.lease
 }
 
-func (a *authority) Writable(b cluster.BucketID) error {
+func (a *authority) Writable(b cluster.BucketID) (cluster.BucketProps, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.refuses[b]
+	return a.props, a.refuses[b]
 }
 
 func (a *authority) Under(b cluster.BucketID) cluster.BucketID {
@@ -161,7 +162,7 @@ func (b *bed) tryStart() error {
 	for i := range b.m.Slots {
 		b.m.Slots[i].Epoch++
 	}
-	b.authority = &authority{self: testNode, started: incarnation, m: b.m, refuses: map[cluster.BucketID]error{}}
+	b.authority = &authority{self: testNode, started: incarnation, m: b.m, props: b.bucket.Props, refuses: map[cluster.BucketID]error{}}
 	o := b.o
 	o.FS, o.Incarnation, o.Authority = b.fs, incarnation, b.authority
 	o.Events.Corrupt = func(cluster.MountpathID, cluster.BucketID, cluster.ObjectKey, error) { b.corrupt.Add(1) }
@@ -176,6 +177,17 @@ func (b *bed) tryStart() error {
 	}
 	b.store = s
 	return nil
+}
+
+// configure changes the properties of the bucket.
+func (b *bed) configure(change func(*cluster.BucketProps)) {
+	change(&b.bucket.Props)
+	b.authority.set(func(a *authority) { a.props = b.bucket.Props })
+}
+
+// versioning sets the versioning of the bucket.
+func (b *bed) versioning(v cluster.Versioning) {
+	b.configure(func(p *cluster.BucketProps) { p.Versioning = v })
 }
 
 func (b *bed) close() {

@@ -202,7 +202,7 @@ func (s *Store) sweepBuckets(ctx context.Context, m *mountpath) error {
 	}
 	var unknown error
 	for id := range ids {
-		err := s.authority.Writable(id)
+		_, err := s.authority.Writable(id)
 		switch {
 		case cluster.Is(err, cluster.KindBucketNotFound):
 			if err := s.dropOn(ctx, m, id); err != nil { // ids are never used again: a certain no is for ever

@@ -15,6 +15,7 @@ type turn struct {
 	store  *Store
 	op     string
 	name   name
+	bucket cluster.BucketEntry // that name has: as the request came with it, but configured as it is when the turn has begun
 	id     ident
 	slot   cluster.Slot
 	call   Call
@@ -48,7 +49,9 @@ func (t *turn) begin(last func() error) (*turn, error) {
 	var err error
 	if t.cohort, err = t.store.enter(t.store.commits, t.op, t.name); err == nil {
 		t.m = t.store.mountpath(t.name) // inside the gate: it stays there while the lock is held
-		err = t.store.admit(t.op, t.name, t.slot, t.call, t.m)
+		t.bucket = *t.name.bucket
+		t.bucket.Props, err = t.store.admit(t.op, t.name, t.slot, t.call, t.m)
+		t.name.bucket = &t.bucket
 	}
 	if err == nil {
 		err = last()
@@ -73,18 +76,19 @@ func (t *turn) end() {
 	t.shard.lock.Unlock()
 }
 
-// admit returns nil when a write to a key may go on.
-func (s *Store) admit(op string, n name, slot cluster.Slot, call Call, m *mountpath) error {
+// admit returns how the bucket is configured when a write to a key may go on.
+func (s *Store) admit(op string, n name, slot cluster.Slot, call Call, m *mountpath) (cluster.BucketProps, error) {
 	if err := s.check(op, n, slot, call.Epoch); err != nil {
-		return err
+		return cluster.BucketProps{}, err
 	}
-	if err := s.authority.Writable(n.bucket.ID); err != nil {
-		return n.wrap(op, cluster.KindOther, err)
+	props, err := s.authority.Writable(n.bucket.ID)
+	if err != nil {
+		return props, n.wrap(op, cluster.KindOther, err)
 	}
 	if err := m.err(); err != nil {
-		return n.wrap(op, cluster.KindUnavailable, err)
+		return props, n.wrap(op, cluster.KindUnavailable, err)
 	}
-	return nil
+	return props, nil
 }
 
 func (t *turn) fail(kind cluster.Kind, message string) error { return t.name.fail(t.op, kind, message) }

@@ -29,6 +29,9 @@ func (s *Store) Update(_ context.Context, r *UpdateRequest) (*Info, error) {
 			return nil, err
 		}
 	}
+	if r.Unversioned && t.bucket.Props.Versioning != cluster.VersioningOff {
+		return nil, t.fail(cluster.KindConflict, "the bucket has versions by now")
+	}
 	if err := t.writable(); err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ func TestVersions(t *testing.T) {
 		for range rapid.IntRange(0, 2).Draw(rt, "objects from before") {
 			m.putAny(rt)
 		}
-		m.bucket.Props.Versioning = cluster.VersioningEnabled
+		m.versioning(cluster.VersioningEnabled)
 		rt.Repeat(map[string]func(*rapid.T){
 			"put":            m.putAny,
 			"put again":      m.putAny,
@@ -63,8 +63,8 @@ func TestVersions(t *testing.T) {
 			"later": func(rt *rapid.T) {
 				m.ahead.Add(int64(rapid.SampledFrom([]int{1, 20, 50}).Draw(rt, "hours")) * int64(time.Hour))
 			},
-			"suspend": func(*rapid.T) { m.bucket.Props.Versioning = cluster.VersioningSuspended },
-			"enable":  func(*rapid.T) { m.bucket.Props.Versioning = cluster.VersioningEnabled },
+			"suspend": func(*rapid.T) { m.versioning(cluster.VersioningSuspended) },
+			"enable":  func(*rapid.T) { m.versioning(cluster.VersioningEnabled) },
 			"list":    m.listAny,
 			"restart": func(*rapid.T) { m.restart() },
 			"crash":   m.crash,
@@ -240,9 +240,10 @@ func (m *versionModel) wantLock(rt *rapid.T, info *Info) Lock {
 }
 
 func (m *versionModel) lockBucket(rt *rapid.T) {
-	m.bucket.Props.Lock = rapid.SampledFrom([]cluster.BucketLock{
+	lock := rapid.SampledFrom([]cluster.BucketLock{
 		{}, {Enabled: true}, {Enabled: true, Mode: cluster.LockGovernance, Days: 1}, {Enabled: true, Mode: cluster.LockCompliance, Days: 2},
 	}).Draw(rt, "default")
+	m.configure(func(p *cluster.BucketProps) { p.Lock = lock })
 }
 
 // lockAny changes the lock of a version.

@@ -19,7 +19,7 @@ func TestSeveralVersions(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			s := newSeveral(t, 3, 3, nil)
-			s.bucket.Props.Versioning = cluster.VersioningEnabled
+			s.configure(func(p *cluster.BucketProps) { p.Versioning = cluster.VersioningEnabled })
 			c := &versionClient{s: s, r: rand.New(rand.NewPCG(seed, 5)), versions: make(map[string][]version)}
 			stop := make(chan struct{})
 			done := make(chan struct{})
