@@ -509,11 +509,14 @@ func (m *mountpath) unnamed(key meta.Ref, removed, added []*meta.Record) ([]disk
 		return nil, err
 	}
 	if slices.ContainsFunc(removed, sharesParts) {
-		for part, err := range m.index.Scan(context.Background(), meta.Range{Kind: meta.UploadPart, Bucket: key.Bucket, Key: key.Key}).All() {
-			if err != nil {
-				return nil, err
+		// What was made of parts may be any version by now: those that are not current are looked at, too.
+		for _, kind := range []meta.Kind{meta.UploadPart, meta.Noncurrent} {
+			for r, err := range m.index.Scan(context.Background(), meta.Range{Kind: kind, Bucket: key.Bucket, Key: key.Key}).All() {
+				if err != nil {
+					return nil, err
+				}
+				others = append(others, r)
 			}
-			others = append(others, part)
 		}
 	}
 	stays := make(map[disk.Place]bool)

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/aisle-store/aisle/cluster"
+	"github.com/aisle-store/aisle/target/internal/meta"
 )
 
 // uploading is one upload of a test.
@@ -377,4 +378,28 @@ func TestCompositeSums(t *testing.T) {
 	}
 	_, err = b.store.CreateUpload(ctx, &CreateUploadRequest{Call: b.call("k"), Bucket: b.bucket, Key: "k", Want: []cluster.ChecksumType{cluster.ChecksumSHA256}})
 	wantKind(t, err, cluster.KindInvalid)
+}
+
+// TestPartsOfOldVersionsStay: the records of an upload that goes late, when its end is settled, name bytes of the object that was made
+// of its parts: also when that is not current any more.
+func TestPartsOfOldVersionsStay(t *testing.T) {
+	b := newBed(t, vfs.NewMem(), 1, nil)
+	defer b.close()
+	ctx := context.Background()
+	b.versioning(cluster.VersioningEnabled)
+	u := b.upload("k")
+	part := u.part(1, pattern(1, 100_000))
+	m := b.store.mounted()[0]
+	late, err := uploadRecords(ctx, m.index, meta.Ref{Bucket: b.bucket.ID, Key: "k", Upload: u.id})
+	if err != nil || len(late) != 2 {
+		t.Fatal(late, err)
+	}
+	if _, err := b.store.Complete(ctx, u.completeRequest(part)); err != nil {
+		t.Fatal(err)
+	}
+	b.put("k", pattern(2, 100))
+	b.drain()
+	if free, err := m.unnamed(late[0].Ref, late, nil); err != nil || len(free) != 0 {
+		t.Fatalf("the bytes of a version would be freed: %v, %v", free, err)
+	}
 }
