@@ -91,6 +91,7 @@ func (c *Client) Prepare(ctx context.Context, to cluster.NodeID, r *store.Prepar
 	}
 	return &store.PrepareReply{
 		Standing: store.Standing(out.Standing), Failed: out.Failed, Missing: each(out.Missing, func(p piece) store.Piece { return store.Piece(p) }),
+		Doubts: each(out.Doubts, fromRef),
 	}, nil
 }
 

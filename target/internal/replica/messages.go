@@ -86,6 +86,7 @@ type prepare struct {
 	Records []record
 	Beside  []record
 	Abandon []ref
+	Visible []ref
 	Sources []source
 }
 
@@ -93,6 +94,7 @@ type prepared struct {
 	Standing standing
 	Missing  []piece
 	Failed   string
+	Doubts   []ref
 }
 
 type decision struct {

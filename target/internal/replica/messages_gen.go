@@ -1097,8 +1097,8 @@ func (z piece) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *prepare) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 7
-	o = append(o, 0x97)
+	// array header, size 8
+	o = append(o, 0x98)
 	// array header, size 3
 	o = append(o, 0x93)
 	o = msgp.AppendString(o, string(z.Sender.Node))
@@ -1140,14 +1140,25 @@ func (z *prepare) MarshalMsg(b []byte) (o []byte, err error) {
 			return
 		}
 	}
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Visible)))
+	if uint32(len(z.Visible)) > z2c18a699limitArrays {
+		return nil, msgp.ErrLimitExceeded
+	}
+	for za0004 := range z.Visible {
+		o, err = z.Visible[za0004].MarshalMsg(o)
+		if err != nil {
+			err = msgp.WrapError(err, "Visible", za0004)
+			return
+		}
+	}
 	o = msgp.AppendArrayHeader(o, uint32(len(z.Sources)))
 	if uint32(len(z.Sources)) > z2c18a699limitArrays {
 		return nil, msgp.ErrLimitExceeded
 	}
-	for za0004 := range z.Sources {
-		o, err = z.Sources[za0004].MarshalMsg(o)
+	for za0005 := range z.Sources {
+		o, err = z.Sources[za0005].MarshalMsg(o)
 		if err != nil {
-			err = msgp.WrapError(err, "Sources", za0004)
+			err = msgp.WrapError(err, "Sources", za0005)
 			return
 		}
 	}
@@ -1162,8 +1173,8 @@ func (z *prepare) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 7 {
-		err = msgp.ArrayError{Wanted: 7, Got: zb0001}
+	if zb0001 != 8 {
+		err = msgp.ArrayError{Wanted: 8, Got: zb0001}
 		return
 	}
 	var zb0002 uint32
@@ -1399,22 +1410,44 @@ func (z *prepare) UnmarshalMsg(bts []byte) (o []byte, err error) {
 	var zb0018 uint32
 	zb0018, bts, err = msgp.ReadArrayHeaderBytes(bts)
 	if err != nil {
-		err = msgp.WrapError(err, "Sources")
+		err = msgp.WrapError(err, "Visible")
 		return
 	}
 	if zb0018 > z2c18a699limitArrays {
 		err = msgp.ErrLimitExceeded
 		return
 	}
-	if cap(z.Sources) >= int(zb0018) {
-		z.Sources = (z.Sources)[:zb0018]
+	if cap(z.Visible) >= int(zb0018) {
+		z.Visible = (z.Visible)[:zb0018]
 	} else {
-		z.Sources = make([]source, zb0018)
+		z.Visible = make([]ref, zb0018)
 	}
-	for za0004 := range z.Sources {
-		bts, err = z.Sources[za0004].UnmarshalMsg(bts)
+	for za0004 := range z.Visible {
+		bts, err = z.Visible[za0004].UnmarshalMsg(bts)
 		if err != nil {
-			err = msgp.WrapError(err, "Sources", za0004)
+			err = msgp.WrapError(err, "Visible", za0004)
+			return
+		}
+	}
+	var zb0019 uint32
+	zb0019, bts, err = msgp.ReadArrayHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Sources")
+		return
+	}
+	if zb0019 > z2c18a699limitArrays {
+		err = msgp.ErrLimitExceeded
+		return
+	}
+	if cap(z.Sources) >= int(zb0019) {
+		z.Sources = (z.Sources)[:zb0019]
+	} else {
+		z.Sources = make([]source, zb0019)
+	}
+	for za0005 := range z.Sources {
+		bts, err = z.Sources[za0005].UnmarshalMsg(bts)
+		if err != nil {
+			err = msgp.WrapError(err, "Sources", za0005)
 			return
 		}
 	}
@@ -1437,8 +1470,12 @@ func (z *prepare) Msgsize() (s int) {
 		s += z.Abandon[za0003].Msgsize()
 	}
 	s += msgp.ArrayHeaderSize
-	for za0004 := range z.Sources {
-		s += z.Sources[za0004].Msgsize()
+	for za0004 := range z.Visible {
+		s += z.Visible[za0004].Msgsize()
+	}
+	s += msgp.ArrayHeaderSize
+	for za0005 := range z.Sources {
+		s += z.Sources[za0005].Msgsize()
 	}
 	return
 }
@@ -1446,8 +1483,8 @@ func (z *prepare) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *prepared) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 3
-	o = append(o, 0x93)
+	// array header, size 4
+	o = append(o, 0x94)
 	// array header, size 2
 	o = append(o, 0x92)
 	o = msgp.AppendBool(o, z.Standing.Refused)
@@ -1463,6 +1500,17 @@ func (z *prepared) MarshalMsg(b []byte) (o []byte, err error) {
 		o = msgp.AppendInt(o, z.Missing[za0001].Piece)
 	}
 	o = msgp.AppendString(o, z.Failed)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Doubts)))
+	if uint32(len(z.Doubts)) > z2c18a699limitArrays {
+		return nil, msgp.ErrLimitExceeded
+	}
+	for za0002 := range z.Doubts {
+		o, err = z.Doubts[za0002].MarshalMsg(o)
+		if err != nil {
+			err = msgp.WrapError(err, "Doubts", za0002)
+			return
+		}
+	}
 	return
 }
 
@@ -1474,8 +1522,8 @@ func (z *prepared) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 3 {
-		err = msgp.ArrayError{Wanted: 3, Got: zb0001}
+	if zb0001 != 4 {
+		err = msgp.ArrayError{Wanted: 4, Got: zb0001}
 		return
 	}
 	var zb0002 uint32
@@ -1544,13 +1592,38 @@ func (z *prepared) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Failed")
 		return
 	}
+	var zb0006 uint32
+	zb0006, bts, err = msgp.ReadArrayHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Doubts")
+		return
+	}
+	if zb0006 > z2c18a699limitArrays {
+		err = msgp.ErrLimitExceeded
+		return
+	}
+	if cap(z.Doubts) >= int(zb0006) {
+		z.Doubts = (z.Doubts)[:zb0006]
+	} else {
+		z.Doubts = make([]ref, zb0006)
+	}
+	for za0002 := range z.Doubts {
+		bts, err = z.Doubts[za0002].UnmarshalMsg(bts)
+		if err != nil {
+			err = msgp.WrapError(err, "Doubts", za0002)
+			return
+		}
+	}
 	o = bts
 	return
 }
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *prepared) Msgsize() (s int) {
-	s = 1 + 1 + msgp.BoolSize + msgp.Uint64Size + msgp.ArrayHeaderSize + (len(z.Missing) * (14 + msgp.IntSize + msgp.IntSize)) + msgp.StringPrefixSize + len(z.Failed)
+	s = 1 + 1 + msgp.BoolSize + msgp.Uint64Size + msgp.ArrayHeaderSize + (len(z.Missing) * (14 + msgp.IntSize + msgp.IntSize)) + msgp.StringPrefixSize + len(z.Failed) + msgp.ArrayHeaderSize
+	for za0002 := range z.Doubts {
+		s += z.Doubts[za0002].Msgsize()
+	}
 	return
 }
 

@@ -164,9 +164,9 @@ func TestMessages(t *testing.T) {
 	}
 	prepare := &store.PrepareRequest{
 		Sender: from1, Slot: 1 << 20, Epoch: 5, Generation: cluster.Generation{Epoch: 5, Counter: 7}, Records: records(), Beside: records()[1:],
-		Abandon: []meta.Ref{ref}, Sources: []store.Source{{Record: 0, Piece: 1, Token: 77}, {Record: 0, Piece: 2, From: ref, At: 1}},
+		Abandon: []meta.Ref{ref}, Visible: []meta.Ref{ref, ref}, Sources: []store.Source{{Record: 0, Piece: 1, Token: 77}, {Record: 0, Piece: 2, From: ref, At: 1}},
 	}
-	f(prepare, &store.PrepareReply{Standing: st, Missing: []store.Piece{{Record: 1, Piece: 2}}, Failed: "dead"}, func() (any, error) { return c.Prepare(ctx, "t2", prepare) })
+	f(prepare, &store.PrepareReply{Standing: st, Missing: []store.Piece{{Record: 1, Piece: 2}}, Failed: "dead", Doubts: []meta.Ref{ref}}, func() (any, error) { return c.Prepare(ctx, "t2", prepare) })
 	decide := &store.DecideRequest{Sender: from1, Decisions: []store.Decision{{Refs: []meta.Ref{ref, records()[0].Ref}, Drop: true}}}
 	f(decide, st, func() (any, error) { return c.Decide(ctx, "t2", decide) })
 	doubts := &store.DoubtsRequest{Sender: from1, Keys: []store.KeyName{{Bucket: 1, Key: "k"}, {Bucket: 2, Key: "l"}}}

@@ -100,6 +100,7 @@ func servePrepare(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Requ
 	}
 	return intra.WriteMessage(rep, &prepared{
 		Standing: standing(out.Standing), Failed: out.Failed, Missing: each(out.Missing, func(p store.Piece) piece { return piece(p) }),
+		Doubts: each(out.Doubts, toRef),
 	})
 }
 

@@ -146,15 +146,16 @@ func (s *Store) holding(m *cluster.Map, slot cluster.Slot) (cluster.Holder, bool
 	return cluster.Holder{}, false
 }
 
-// standing says whether a message about a slot is from its owner, under the epoch of now, to this process as a holder. Under
-// the lock of the key's copies it holds until the lock is left: whoever settles the slot later waits for the commits in
+// standing says whether a message about a slot is from its owner, under the epoch of now, to this process as a holder, and which
+// process the owner is. Under the lock of the key's copies it holds until the lock is left: whoever settles the slot later waits for the commits in
 // flight.
-func (s *Store) standing(from *Sender, slot cluster.Slot, epoch cluster.Epoch) (cluster.Holder, Standing) {
+func (s *Store) standing(from *Sender, slot cluster.Slot, epoch cluster.Epoch) (cluster.Holder, cluster.Incarnation, Standing) {
 	m := s.council.Map()
 	owner, now := m.Owner(slot)
 	h, holds := s.holding(m, slot)
 	fits := holds && owner == from.Node && now == epoch && from.Incarnation == s.o.Incarnation
-	return h, Standing{Refused: !fits, Version: m.Version}
+	n, _ := m.Node(owner)
+	return h, n.Incarnation, Standing{Refused: !fits, Version: m.Version}
 }
 
 // Prepare makes the records of one generation durable and hidden, with places of this node's own.
@@ -175,7 +176,7 @@ func (s *Store) Prepare(_ context.Context, r *PrepareRequest) (*PrepareReply, er
 	shard := s.shard(n.bucket.ID, n.key)
 	shard.copies.Lock()
 	defer shard.copies.Unlock()
-	h, st := s.standing(&r.Sender, r.Slot, r.Epoch)
+	h, owner, st := s.standing(&r.Sender, r.Slot, r.Epoch)
 	m := s.mountpath(n)
 	if st.Refused {
 		return &PrepareReply{Standing: st}, nil
@@ -188,6 +189,12 @@ func (s *Store) Prepare(_ context.Context, r *PrepareRequest) (*PrepareReply, er
 	}
 	if known, err := m.knows(r); known || err != nil {
 		return &PrepareReply{}, n.wrapRead(op, err)
+	}
+	if shard.isLate(owner, r) {
+		return nil, n.fail(op, cluster.KindConflict, fmt.Sprintf("the turn of generation %s has ended", r.Generation))
+	}
+	if left, err := m.leftovers(shard, r); err != nil || len(left) > 0 {
+		return &PrepareReply{Doubts: left}, n.wrapRead(op, err)
 	}
 	p := &preparation{store: s, m: m, request: r, shard: h.Shard}
 	defer p.end()
@@ -213,7 +220,7 @@ func (r *PrepareRequest) check(n name) error {
 			return fmt.Errorf("%s is not of generation %s", x.Ref, r.Generation)
 		}
 	}
-	for _, ref := range r.Abandon {
+	for _, ref := range slices.Concat(r.Abandon, r.Visible) {
 		if ref.Bucket != n.bucket.ID || ref.Key != n.key {
 			return fmt.Errorf("%s is of another key", ref)
 		}
@@ -248,15 +255,7 @@ func (m *mountpath) knows(r *PrepareRequest) (bool, error) {
 // line returns the generations of which only the newest counts, newest first: of an object and its tombstones, of an upload
 // and its ends, of a part.
 func (m *mountpath) line(ref meta.Ref) ([]*meta.Record, error) {
-	kinds := []meta.Kind{ref.Kind}
-	switch ref.Kind {
-	case meta.Current, meta.Tombstone:
-		kinds = []meta.Kind{meta.Current, meta.Tombstone}
-	case meta.Noncurrent, meta.NoncurrentTombstone:
-		kinds = []meta.Kind{meta.Noncurrent, meta.NoncurrentTombstone}
-	case meta.Upload, meta.UploadTombstone:
-		kinds = []meta.Kind{meta.Upload, meta.UploadTombstone}
-	}
+	kinds := kindsOf(ref.Kind)
 	refs := make([]meta.Ref, len(kinds))
 	for i, kind := range kinds {
 		refs[i] = ref
@@ -268,6 +267,19 @@ func (m *mountpath) line(ref meta.Ref) ([]*meta.Record, error) {
 	}
 	slices.SortFunc(all, newestFirst)
 	return all, nil
+}
+
+// kindsOf returns the kinds of the records in the lines of one kind.
+func kindsOf(kind meta.Kind) []meta.Kind {
+	switch kind {
+	case meta.Current, meta.Tombstone:
+		return []meta.Kind{meta.Current, meta.Tombstone}
+	case meta.Noncurrent, meta.NoncurrentTombstone:
+		return []meta.Kind{meta.Noncurrent, meta.NoncurrentTombstone}
+	case meta.Upload, meta.UploadTombstone:
+		return []meta.Kind{meta.Upload, meta.UploadTombstone}
+	}
+	return []meta.Kind{kind}
 }
 
 func newestFirst(a, b *meta.Record) int {
@@ -438,9 +450,16 @@ func (p *preparation) commit() error {
 		batch.MarkSlot(r.Slot, r.Epoch)
 	}
 	p.store.slots.foreign.Store(true) // before a list can see it
+	shard := p.store.shard(r.Records[0].Bucket, r.Records[0].Key)
+	if len(p.records) > 1 || p.records[0].Kind != meta.Upload { // a new upload reaches into no other line
+		for _, x := range p.records { // before the batch: an error does not say that it is not durable
+			shard.doubt(x.Ref)
+		}
+	}
 	if err := p.store.commit(batch); err != nil {
 		return err
 	}
+	shard.decided(r.Abandon...)
 	p.done = true
 	p.m.written.raise(r.Slot, uint64(r.Epoch))
 	if len(free) > 0 {
@@ -584,7 +603,11 @@ func (s *Store) decided(owner cluster.NodeID, d *Decision) error {
 	if _, holds := s.holding(now, n.slot()); !holds || now.Slot(n.slot()).Owner() != owner {
 		return nil
 	}
-	return m.follow(d)
+	if err := m.follow(d); err != nil {
+		return err
+	}
+	shard.decided(d.Refs...) // those that are not here, too
+	return nil
 }
 
 // follow carries out a decision about one key. The lock of the key's copies must be held.
@@ -611,6 +634,7 @@ func (m *mountpath) carryOut(job cleanup) error {
 	if err := batch.Commit(false); err != nil {
 		return err
 	}
+	m.cleaner.shard(job.id).decided(job.settle...)
 	if len(job.free) > 0 {
 		m.cleaner.add(cleanup{id: job.id, touched: true, free: job.free})
 	}

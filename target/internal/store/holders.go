@@ -85,7 +85,8 @@ type PrepareRequest struct {
 	Generation cluster.Generation
 	Records    []*meta.Record // in doubt until they are decided. Their places are the sender's: of them only the length counts
 	Beside     []*meta.Record // true whatever is decided
-	Abandon    []meta.Ref     // earlier tries of the same write: they go
+	Abandon    []meta.Ref     // earlier tries of the same write, and leftovers that are not visible: they go
+	Visible    []meta.Ref     // leftovers that are visible: they stay
 	Sources    []Source       // where the receiver finds bytes
 }
 
@@ -102,11 +103,12 @@ type Source struct {
 // Piece names bytes that a holder lacks.
 type Piece struct{ Record, Piece int }
 
-// PrepareReply answers a PrepareRequest. Neither refused, nor failed, nor with anything missing: it is durable.
+// PrepareReply answers a PrepareRequest. Neither refused, nor failed, nor with anything missing or left over: it is durable.
 type PrepareReply struct {
 	Standing
-	Missing []Piece // nothing is prepared before the holder gets them
-	Failed  string  // why this holder cannot keep it, as long as it lives
+	Missing []Piece    // nothing is prepared before the holder gets them
+	Failed  string     // why this holder cannot keep it, as long as it lives
+	Doubts  []meta.Ref // leftovers: nothing is prepared before the sender has said of each whether it is visible
 }
 
 // Decision is what became of the records of one generation of a key.

@@ -20,6 +20,7 @@ type ident struct {
 	upload cluster.UploadID
 }
 
+// shardCount is the same at all nodes: holders rely on what the owner's turns at the keys of a shard wait for.
 const shardCount = 1 << 12
 
 // shard has what writers and readers of some keys must agree on. Lock order: lock, then a part's lock, then mu.
@@ -29,11 +30,14 @@ type shard struct {
 	lock sync.RWMutex
 	// copies is the lock of its keys in slots that another node owns.
 	copies sync.Mutex
+	passed map[cluster.NodeID]passed // guarded by copies: by owner
 
 	marked atomic.Int64  // how many marks there are: readers pass by mu while there are none
 	all    *atomic.Int64 // marks of all shards, for lists
 	mu     sync.Mutex
 	marks  map[ident]mark // guarded by mu
+
+	doubts map[ident][]meta.Ref // guarded by mu: what may be in doubt here, and reach over several lines; all of what other owners sent, and of what was given up
 
 	outcomes map[attempt]outcome  // guarded by mu
 	expiry   []attempt            // guarded by mu: keys of outcomes, oldest first
@@ -97,6 +101,7 @@ func newShards(marks *atomic.Int64) []shard {
 	for i := range shards {
 		shards[i].all = marks
 		shards[i].marks = make(map[ident]mark)
+		shards[i].doubts = make(map[ident][]meta.Ref)
 		shards[i].outcomes = make(map[attempt]outcome)
 		shards[i].running = make(map[attempt]struct{})
 	}
@@ -148,6 +153,7 @@ func (h *shard) prepareNext(id ident, g cluster.Generation) {
 
 // bury is abandon for a part, whose generation is not marked while it is being prepared.
 func (h *shard) bury(id ident, a abandoned) {
+	h.doubt(a.refs...)
 	h.update(id, func(m *mark) { m.dead = append(slices.Clone(m.dead), a) })
 }
 
@@ -173,6 +179,7 @@ func (h *shard) cleaned(id ident, g cluster.Generation) {
 
 // abandon gives up the generation that is being prepared, on a mountpath: it stays hidden, and is in doubt.
 func (h *shard) abandon(id ident, at *mountpath, refs []meta.Ref, places []disk.Place) {
+	h.doubt(refs...) // for the time when another node owns the slot
 	h.update(id, func(m *mark) {
 		m.dead = append(slices.Clone(m.dead), abandoned{generation: m.preparing, m: at, refs: refs, places: places})
 		m.preparing = cluster.Generation{}

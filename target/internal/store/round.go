@@ -298,6 +298,13 @@ func (r *rounds) prepareAt(ctx context.Context, to cluster.NodeID) error {
 		case reply.Refused:
 		case reply.Failed != "":
 			return fmt.Errorf("%w: %s", errSilent, reply.Failed)
+		case len(reply.Doubts) > 0:
+			visible, dead, err := r.judge(reply.Doubts)
+			if err != nil {
+				return err
+			}
+			message.Visible, message.Abandon = slices.Concat(message.Visible, visible), slices.Concat(message.Abandon, dead)
+			continue
 		case len(reply.Missing) > 0:
 			if err := r.supply(ctx, to, reply.Missing); err == nil {
 				continue

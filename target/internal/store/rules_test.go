@@ -112,14 +112,17 @@ func TestSameGeneration(t *testing.T) {
 	}
 }
 
-// TestLatePrepare: a prepare below what is visible is answered, not inserted; one below something in doubt is inserted.
+// TestLatePrepare: a prepare below what is visible is answered, not inserted; one below something in doubt is refused, for its turn
+// has ended (R11).
 func TestLatePrepare(t *testing.T) {
 	s := newSeveral(t, 3, 2, nil)
 	key := s.owned("t1", 0)
 	five := s.message(key, 5, "five")
 	s.wantPrepared(five)
-	s.wantPrepared(s.message(key, 3, "three"))
-	if all, doubts := s.records("t2", key); len(all) != 2 || doubts != 2 {
+	_, err := s.prepareAt2(s.message(key, 3, "three"))
+	wantKind(t, err, cluster.KindConflict)
+	s.wantPrepared(five)
+	if all, doubts := s.records("t2", key); len(all) != 1 || doubts != 1 {
 		t.Fatalf("%d records, %d in doubt", len(all), doubts)
 	}
 	s.decideAt2(five, false)

@@ -162,6 +162,9 @@ func (m *mountpath) apply(w *settlement) error {
 	if err := batch.Commit(true); err != nil {
 		return err
 	}
+	for _, ref := range w.settled {
+		m.cleaner.shard(ident{bucket: ref.Bucket, key: ref.Key}).decided(ref)
+	}
 	m.cleaner.add(cleanup{free: w.free})
 	*w = settlement{}
 	return nil

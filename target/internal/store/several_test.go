@@ -42,6 +42,8 @@ type several struct {
 	also     func(*several, *rand.Rand) // what else disturb does; nil: nothing
 	encrypts bool                       // what is written is encrypted
 	held     bool                       // the leader decides nothing of itself
+	refuses  atomic.Bool                // what is prepared is answered with a refusal, so that the write is given up
+	mute     atomic.Bool                // decisions do not arrive
 }
 
 // running counts those that are not stopped yet.
@@ -281,10 +283,17 @@ func (p *process) Prepare(ctx context.Context, to cluster.NodeID, r *PrepareRequ
 	c := *r
 	c.Records, c.Beside = copied(r.Records), copied(r.Beside)
 	p.repeated(to, r)
-	return reach(p, to, "prepare", func(s *Store) (*PrepareReply, error) { return s.Prepare(ctx, &c) })
+	reply, err := reach(p, to, "prepare", func(s *Store) (*PrepareReply, error) { return s.Prepare(ctx, &c) })
+	if err == nil && !reply.Refused && len(reply.Missing)+len(reply.Doubts) == 0 && p.node.s.refuses.Load() {
+		return nil, cluster.Fail("reach", string(to), cluster.KindConflict, "the write is given up")
+	}
+	return reply, err
 }
 
 func (p *process) Decide(ctx context.Context, to cluster.NodeID, r *DecideRequest) (Standing, error) {
+	if p.node.s.mute.Load() {
+		return Standing{}, errDown
+	}
 	return reach(p, to, "decide", func(s *Store) (Standing, error) { return s.Decide(ctx, r) })
 }
 

@@ -226,6 +226,9 @@ func (s *Store) start(ctx context.Context, m *mountpath) *mountpath {
 		wake:     make(chan struct{}, 1),
 		stopped:  make(chan struct{}),
 	}
+	if err := s.loadDoubts(ctx, m); err != nil {
+		m.takeOut(err, s.o.Events)
+	}
 	m.recover(ctx, s.o.Sweep, s.o.Events)
 	s.work.Go(func() { m.cleaner.run(ctx) })
 	m.scrubber = newScrubber()

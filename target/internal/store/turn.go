@@ -344,6 +344,9 @@ func (t *turn) dropAbandoned() error {
 		return t.name.wrap(t.op, cluster.KindUnavailable, err)
 	}
 	t.shard.dropped(t.id)
+	for _, a := range dead {
+		t.shard.decided(a.refs...)
+	}
 	if t.isShared() {
 		for _, a := range dead {
 			t.store.tell(t.store.council.Map().Slot(t.slot).Holders, Decision{Refs: a.refs, Drop: true})

@@ -39,6 +39,7 @@ func TestSeveralVersions(t *testing.T) {
 			close(stop)
 			<-done
 			late.Wait()
+			s.mute.Store(false)
 			if t.Failed() {
 				return
 			}
@@ -68,7 +69,7 @@ func (c *versionClient) step() {
 	key := versionKeys[c.r.IntN(len(versionKeys))]
 	k := cluster.ObjectKey(key)
 	s := c.s
-	switch c.r.IntN(6) {
+	switch c.r.IntN(7) {
 	case 0, 1:
 		data := pattern(c.steps, []int{10, 6000}[c.r.IntN(2)])
 		info := again(s, func(r cluster.RequestID) (*Info, error) { return s.tryPut(key, data, r) })
@@ -96,7 +97,59 @@ func (c *versionClient) step() {
 		if n := len(c.versions[key]); n > 0 {
 			c.hold(key, &c.versions[key][c.r.IntN(n)])
 		}
+	case 6:
+		c.once(key)
 	}
+}
+
+// once tries to write or to remove a version, and does not repeat what has no certain outcome. The next change that is acknowledged
+// settles whether it was done.
+func (c *versionClient) once(key string) {
+	s, had := c.s, c.versions[key]
+	data := pattern(c.steps, 20)
+	s.mute.Store(c.r.IntN(2) == 0) // until the next one
+	s.refuses.Store(c.r.IntN(3) > 0)
+	defer s.refuses.Store(false)
+	var err error
+	var done func(got []cluster.VersionID) []version // if it was done, when the key has these versions
+	if at := c.r.IntN(len(had) + 1); at == len(had) {
+		var info *Info
+		if info, err = s.tryPut(key, data, ""); err == nil {
+			c.versions[key] = slices.Insert(had, 0, version{id: info.VersionID, data: data})
+			return
+		}
+		done = func(got []cluster.VersionID) []version {
+			if len(got) < 2 {
+				return nil
+			}
+			return slices.Insert(slices.Clone(had), 0, version{id: got[1], data: data})
+		}
+	} else {
+		if had[at].lock.Hold == cluster.HoldOn {
+			return
+		}
+		rest := slices.Delete(slices.Clone(had), at, at+1)
+		if _, err = s.tryDeleteVersion(&DeleteRequest{Key: cluster.ObjectKey(key), Version: had[at].id}); err == nil {
+			c.versions[key] = rest
+			return
+		}
+		done = func([]cluster.VersionID) []version { return rest }
+	}
+	if !cluster.Is(err, cluster.KindUnavailable) {
+		s.t.Errorf("%s: %v", key, err)
+	}
+	s.refuses.Store(false)
+	after := version{data: pattern(c.steps, 30)}
+	after.id = again(s, func(r cluster.RequestID) (*Info, error) { return s.tryPut(key, after.data, r) }).VersionID
+	got := c.list(key)
+	for _, all := range [][]version{had, done(got)} {
+		all = slices.Insert(slices.Clone(all), 0, after)
+		if slices.EqualFunc(all, got, func(v version, id cluster.VersionID) bool { return v.id == id }) {
+			c.versions[key] = all
+			return
+		}
+	}
+	s.t.Errorf("%s has versions %v: a change was made in part, or undoes others; there were %v", key, got, had)
 }
 
 // hold puts a version under legal hold, or takes that away.
@@ -164,7 +217,14 @@ func (c *versionClient) verify(key string) {
 	for _, v := range c.versions[key] {
 		want = append(want, v.id)
 	}
-	got := again(c.s, func(cluster.RequestID) ([]cluster.VersionID, error) {
+	if got := c.list(key); !slices.Equal(got, want) {
+		c.s.t.Errorf("%s has versions %v, want %v", key, got, want)
+	}
+}
+
+// list returns the versions of a key.
+func (c *versionClient) list(key string) []cluster.VersionID {
+	return again(c.s, func(cluster.RequestID) ([]cluster.VersionID, error) {
 		m := c.s.active()
 		owner, _ := m.Owner(c.s.slot(key))
 		c.s.mu.Lock()
@@ -184,9 +244,6 @@ func (c *versionClient) verify(key string) {
 		}
 		return ids, p.CheckLease()
 	})
-	if !slices.Equal(got, want) {
-		c.s.t.Errorf("%s has versions %v, want %v", key, got, want)
-	}
 }
 
 func (s *several) tryDeleteVersion(r *DeleteRequest) (DeleteResult, error) {
