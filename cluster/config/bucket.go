@@ -14,7 +14,7 @@ var (
 	BucketChecksum = choice(Setting{Name: "checksum.type", Scope: ScopeBucket, Default: "xxhash",
 		Help: "checksum that each object carries; buckets made through S3 have md5 (new objects only)"}, checksumNames()...)
 	BucketReplicas = key(Setting{Name: "replicas", Scope: ScopeBucket, Type: "cluster|number", Default: byCluster,
-		Help: "copies of each object, each on another target, 1 to 8; cluster is what `bucket.replicas` of the cluster says when the bucket is made. A change is in force at once, and moves the objects in the background"},
+		Help: "copies of each object, each on another target, 1 to 8; cluster is what `bucket.replicas` of the cluster says when the bucket is made. A change is in force at once, and moves the objects in the background, with their versions and the uploads in progress"},
 		unless(byCluster, parseReplicas))
 	BucketEC = key(Setting{Name: "ec", Scope: ScopeBucket, Type: "none|D+P", Default: "none",
 		Help: "erasure coding in place of copies: D data and P parity shards of each object, each on another target, 1 to 16 and 1 to 8; any P of them may be lost; a change is made as one of `replicas` is"},
