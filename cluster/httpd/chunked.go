@@ -81,14 +81,13 @@ const maxChunkLine = 1024
 // maxTrailerBytes bounds the trailer of a chunked body, which is read and dropped: S3 has its trailers inside the body.
 const maxTrailerBytes = 8 << 10
 
-// readChunkSize reads a chunk's size line: 1 to 15 hexadecimal digits, extensions ignored, CRLF.
+// readChunkSize reads a chunk's size line: 1 to 15 hexadecimal digits, extensions that follow at once ignored, CRLF.
 func readChunkSize(br *bufio.Reader) (int64, error) {
 	line, err := readLine(br)
 	if err != nil {
 		return 0, err
 	}
-	digits, _, _ := strings.Cut(line, ";")
-	digits = strings.TrimRight(digits, " \t")
+	digits, _, _ := strings.Cut(strings.TrimRight(line, " \t"), ";")
 	if len(digits) == 0 || len(digits) > 15 {
 		return 0, badChunk("a chunk's size is malformed")
 	}

@@ -74,8 +74,12 @@ func FuzzChunks(f *testing.F) {
 	f.Add([]byte("3\r\nabc\r\n0\r\n\r\n"))
 	f.Add([]byte("A;x=y\r\n0123456789\r\n000\r\nT: v\r\n\r\n"))
 	f.Add([]byte("0;\r\r\n\r\n"))
+	f.Add([]byte("0 ;\r\n\r\n"))
 	f.Add([]byte("1\r\na\r\n1\r\nb\r\n0\r\n\r\nGET / HTTP/1.1\r\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
+		if len(text) > 8<<10 {
+			return // net/http refuses a body with much more framing than data
+		}
 		ours, err := io.ReadAll(&chunkReader{br: bufio.NewReaderSize(bytes.NewReader(text), 4096)})
 		if err != nil {
 			if errors.Is(err, io.EOF) {
