@@ -56,6 +56,9 @@ func (s *Store) repairOnce(ctx context.Context, d *damage) (bool, error) {
 	if err != nil || record == nil {
 		return false, err
 	}
+	if d.m.isBehind(d.ref) {
+		return false, nil // it goes; if it stays after all, who reads it finds the damage again
+	}
 	fresh, err := s.refetch(ctx, d.m, record, d.piece, d.place)
 	if err != nil {
 		return false, err

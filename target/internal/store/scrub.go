@@ -365,17 +365,26 @@ func (s *Store) scrubOne(ctx context.Context, m *mountpath, ref meta.Ref, piece 
 	return nil
 }
 
-// scrubFound notes a damage, unless the place was given up since its record was read. While more is damaged than can be noted,
+// scrubFound notes a damage, unless the place was given up since its record was read, or is about to be. While more is damaged than can be noted,
 // the scrub waits: what it passed over now would be found again only in its next pass.
 func (s *Store) scrubFound(ctx context.Context, m *mountpath, ref meta.Ref, piece int, place disk.Place) error {
-	_, bad, err := s.verifyNamed(ctx, m, ref, piece, place)
-	if err != nil || bad == nil {
-		return nil //nolint:nilerr // it is not known to be damaged
+	var bad error
+	for wait := 0; ; wait++ {
+		var err error
+		if _, bad, err = s.verifyNamed(ctx, m, ref, piece, place); err != nil || bad == nil {
+			return nil //nolint:nilerr // it is not known to be damaged
+		}
+		if wait == scrubWaits || !m.isBehind(ref) {
+			break
+		}
+		if !pause(ctx, scrubTick) { // until a holder has been told what became of the later one
+			return context.Cause(ctx)
+		}
 	}
 	m.scrubber.update(func(state *Scrub) { state.Found++ })
 	s.o.Events.corrupt(m.ID, ref.Bucket, ref.Key, bad)
 	s.damaged(m, ref, piece, place, bad)
-	for wait := 0; s.damages.isFull() && wait < scrubFullWaits; wait++ {
+	for wait := 0; s.damages.isFull() && wait < scrubWaits; wait++ {
 		if !pause(ctx, scrubTick) {
 			return context.Cause(ctx)
 		}
@@ -383,4 +392,10 @@ func (s *Store) scrubFound(ctx context.Context, m *mountpath, ref meta.Ref, piec
 	return nil
 }
 
-const scrubFullWaits = 10 // then it goes on: what cannot be repaired must not keep the rest from being verified
+// isBehind reports whether a later generation of the same line is here, in doubt or not.
+func (m *mountpath) isBehind(ref meta.Ref) bool {
+	line, err := m.line(ref)
+	return err == nil && len(line) > 0 && ref.Generation.Less(line[0].Generation)
+}
+
+const scrubWaits = 10 // then it goes on: what cannot be repaired must not keep the rest from being verified
