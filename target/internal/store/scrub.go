@@ -368,23 +368,14 @@ func (s *Store) scrubOne(ctx context.Context, m *mountpath, ref meta.Ref, piece 
 // scrubFound notes a damage, unless the place was given up since its record was read, or is about to be. While more is damaged than can be noted,
 // the scrub waits: what it passed over now would be found again only in its next pass.
 func (s *Store) scrubFound(ctx context.Context, m *mountpath, ref meta.Ref, piece int, place disk.Place) error {
-	var bad error
-	for wait := 0; ; wait++ {
-		var err error
-		if _, bad, err = s.verifyNamed(ctx, m, ref, piece, place); err != nil || bad == nil {
-			return nil //nolint:nilerr // it is not known to be damaged
-		}
-		if wait == scrubWaits || !m.isBehind(ref) {
-			break
-		}
-		if !pause(ctx, scrubTick) { // until a holder has been told what became of the later one
-			return context.Cause(ctx)
-		}
+	_, bad, err := s.verifyNamed(ctx, m, ref, piece, place)
+	if err != nil || bad == nil || m.isBehind(ref) {
+		return nil //nolint:nilerr // it is not known to be damaged, or goes
 	}
 	m.scrubber.update(func(state *Scrub) { state.Found++ })
 	s.o.Events.corrupt(m.ID, ref.Bucket, ref.Key, bad)
 	s.damaged(m, ref, piece, place, bad)
-	for wait := 0; s.damages.isFull() && wait < scrubWaits; wait++ {
+	for wait := 0; s.damages.isFull() && wait < scrubFullWaits; wait++ {
 		if !pause(ctx, scrubTick) {
 			return context.Cause(ctx)
 		}
@@ -398,4 +389,4 @@ func (m *mountpath) isBehind(ref meta.Ref) bool {
 	return err == nil && len(line) > 0 && ref.Generation.Less(line[0].Generation)
 }
 
-const scrubWaits = 10 // then it goes on: what cannot be repaired must not keep the rest from being verified
+const scrubFullWaits = 10 // then it goes on: what cannot be repaired must not keep the rest from being verified
