@@ -63,7 +63,7 @@ func ParseLifecycle(body []byte) (*Lifecycle, error) {
 		return nil, err
 	}
 	if p.transitions {
-		return nil, notImplemented(op, "There is one storage class: lifecycle rules with transitions are not implemented.")
+		return nil, notImplemented(op, "Lifecycle rules with transitions are not implemented.")
 	}
 	return c, nil
 }

@@ -16,6 +16,13 @@ func what(op, path, part string) *request {
 	return &request{op: op, method: http.MethodGet, path: path, query: url.Values{api.QueryWhat: {part}}}
 }
 
+// whatOf is what for one node, through the gateway.
+func whatOf(op string, id cluster.NodeID, part string) *request {
+	r := what(op, api.Reverse, part)
+	r.header = []Header{{"ais-node-id", string(id)}}
+	return r
+}
+
 // Smap returns the cluster map.
 func (c *Client) Smap(ctx context.Context) (api.Smap, error) {
 	var s api.Smap
@@ -32,8 +39,7 @@ func (c *Client) BMD(ctx context.Context) (api.BMD, error) {
 
 // NodeStatus asks one node, through the gateway, how it is.
 func (c *Client) NodeStatus(ctx context.Context, id cluster.NodeID) (api.NodeStatus, error) {
-	r := what("proxy/client.NodeStatus", api.Reverse, api.WhatNodeStatus)
-	r.header = []Header{{"ais-node-id", string(id)}}
+	r := whatOf("proxy/client.NodeStatus", id, api.WhatNodeStatus)
 	var s api.NodeStatus
 	err := c.call(ctx, r, &s)
 	return s, err
@@ -41,8 +47,7 @@ func (c *Client) NodeStatus(ctx context.Context, id cluster.NodeID) (api.NodeSta
 
 // Jobs asks one node, through the gateway, for its jobs: those that run, and the last of those that have ended.
 func (c *Client) Jobs(ctx context.Context, id cluster.NodeID) ([]xact.Job, error) {
-	r := what("proxy/client.Jobs", api.Reverse, api.WhatJobs)
-	r.header = []Header{{"ais-node-id", string(id)}}
+	r := whatOf("proxy/client.Jobs", id, api.WhatJobs)
 	var snaps []api.Snap
 	err := c.call(ctx, r, &snaps)
 	jobs := make([]xact.Job, len(snaps))
@@ -54,8 +59,7 @@ func (c *Client) Jobs(ctx context.Context, id cluster.NodeID) ([]xact.Job, error
 
 // Denials asks one node, through the gateway, for the last requests that it has denied, the newest first.
 func (c *Client) Denials(ctx context.Context, id cluster.NodeID) ([]api.Denial, error) {
-	r := what("proxy/client.Denials", api.Reverse, api.WhatDenials)
-	r.header = []Header{{"ais-node-id", string(id)}}
+	r := whatOf("proxy/client.Denials", id, api.WhatDenials)
 	var list []api.Denial
 	err := c.call(ctx, r, &list)
 	return list, err
@@ -63,8 +67,7 @@ func (c *Client) Denials(ctx context.Context, id cluster.NodeID) ([]api.Denial, 
 
 // Notify asks one node, through the gateway, what it has sent of events of buckets, and for its dead letters.
 func (c *Client) Notify(ctx context.Context, id cluster.NodeID) (api.Notify, error) {
-	r := what("proxy/client.Notify", api.Reverse, api.WhatNotify)
-	r.header = []Header{{"ais-node-id", string(id)}}
+	r := whatOf("proxy/client.Notify", id, api.WhatNotify)
 	var n api.Notify
 	err := c.call(ctx, r, &n)
 	return n, err
@@ -73,9 +76,8 @@ func (c *Client) Notify(ctx context.Context, id cluster.NodeID) (api.Notify, err
 // ChangeDeadLetters has one node send or drop dead letters, those for a destination or all: action is api.ActionSendDead or
 // api.ActionDropDead.
 func (c *Client) ChangeDeadLetters(ctx context.Context, id cluster.NodeID, action, destination string) (api.NotifyDone, error) {
-	r := what("proxy/client.ChangeDeadLetters", api.Reverse, api.WhatNotify)
+	r := whatOf("proxy/client.ChangeDeadLetters", id, api.WhatNotify)
 	r.method = http.MethodPut
-	r.header = []Header{{"ais-node-id", string(id)}}
 	r.query.Set(api.QueryAction, action)
 	if destination != "" {
 		r.query.Set(api.QueryDestination, destination)
@@ -87,8 +89,7 @@ func (c *Client) ChangeDeadLetters(ctx context.Context, id cluster.NodeID, actio
 
 // Scrub asks one node, through the gateway, how far it is with verifying what it has, and what is damaged.
 func (c *Client) Scrub(ctx context.Context, id cluster.NodeID) (api.Scrub, error) {
-	r := what("proxy/client.Scrub", api.Reverse, api.WhatScrub)
-	r.header = []Header{{"ais-node-id", string(id)}}
+	r := whatOf("proxy/client.Scrub", id, api.WhatScrub)
 	var s api.Scrub
 	err := c.call(ctx, r, &s)
 	return s, err
@@ -96,31 +97,28 @@ func (c *Client) Scrub(ctx context.Context, id cluster.NodeID) (api.Scrub, error
 
 // StartScrub has one node verify what it has now.
 func (c *Client) StartScrub(ctx context.Context, id cluster.NodeID) error {
-	r := what("proxy/client.StartScrub", api.Reverse, api.WhatScrub)
+	r := whatOf("proxy/client.StartScrub", id, api.WhatScrub)
 	r.method = http.MethodPut
-	r.header = []Header{{"ais-node-id", string(id)}}
 	return c.call(ctx, r, nil)
 }
 
 // StartLifecycle has one node look now for what has expired by lifecycle rules.
 func (c *Client) StartLifecycle(ctx context.Context, id cluster.NodeID) error {
-	r := what("proxy/client.StartLifecycle", api.Reverse, api.WhatLifecycle)
+	r := whatOf("proxy/client.StartLifecycle", id, api.WhatLifecycle)
 	r.method = http.MethodPut
-	r.header = []Header{{"ais-node-id", string(id)}}
 	return c.call(ctx, r, nil)
 }
 
 // ChangeMountpath does something with a mountpath of a node: action is one of api.ActionAttach and so on. It returns when the cluster has
 // noted it; objects are moved afterwards.
 func (c *Client) ChangeMountpath(ctx context.Context, id cluster.NodeID, action, path string, force bool) error {
-	r := what("proxy/client.ChangeMountpath", api.Reverse, api.WhatMountpaths)
+	r := whatOf("proxy/client.ChangeMountpath", id, api.WhatMountpaths)
 	r.method = http.MethodPut
 	r.query.Set(api.QueryAction, action)
 	r.query.Set(api.QueryPath, path)
 	if force {
 		r.query.Set(api.QueryForce, "true")
 	}
-	r.header = []Header{{"ais-node-id", string(id)}}
 	return c.call(ctx, r, nil)
 }
 

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -140,31 +139,14 @@ func look(ctx context.Context, c *client.Client) (overview, error) {
 	if o.Smap, err = c.Smap(ctx); err != nil {
 		return o, err
 	}
-	ids := nodeIDs(o.Smap)
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	type answer struct {
-		id     string
-		status api.NodeStatus
-	}
-	answers := make(chan answer, len(ids))
-	var wg sync.WaitGroup
-	for _, id := range ids {
-		wg.Go(func() {
-			status, err := c.NodeStatus(ctx, cluster.NodeID(id))
-			if err != nil {
-				status.Status = "offline"
-				if cluster.Is(err, cluster.KindNotImplemented) {
-					status.Status = "unknown"
-				}
+	for _, got := range askNodes(ctx, 3*time.Second, nodeIDs(o.Smap), c.NodeStatus) {
+		if got.err != nil {
+			got.value.Status = "offline"
+			if cluster.Is(got.err, cluster.KindNotImplemented) {
+				got.value.Status = "unknown"
 			}
-			answers <- answer{id, status}
-		})
-	}
-	wg.Wait()
-	close(answers)
-	for got := range answers {
-		o.Status[got.id] = got.status
+		}
+		o.Status[got.node] = got.value
 	}
 	return o, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,28 +60,17 @@ func denialsOf(ctx context.Context, c *client.Client) (all []api.Denial, silent 
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
 	all = []api.Denial{}
 	var refused error
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for _, id := range nodeIDs(smap) {
-		wg.Go(func() {
-			list, err := c.Denials(ctx, cluster.NodeID(id))
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case cluster.Is(err, cluster.KindDenied):
-				refused = err
-			case err != nil:
-				silent = append(silent, id)
-			}
-			all = append(all, list...)
-		})
+	for _, got := range askNodes(ctx, 5*time.Second, nodeIDs(smap), c.Denials) {
+		switch {
+		case cluster.Is(got.err, cluster.KindDenied):
+			refused = got.err
+		case got.err != nil:
+			silent = append(silent, got.node)
+		}
+		all = append(all, got.value...)
 	}
-	wg.Wait()
-	slices.Sort(silent)
 	slices.SortStableFunc(all, func(x, y api.Denial) int { return y.Time.Compare(x.Time) })
 	return all, silent, refused
 }

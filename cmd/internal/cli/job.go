@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/proxy/client"
 	"github.com/aisle-store/aisle/xact"
 )
@@ -69,23 +67,12 @@ func jobsOf(ctx context.Context, c *client.Client) (jobs []xact.Job, silent []st
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for _, id := range nodeIDs(smap) {
-		wg.Go(func() {
-			list, err := c.Jobs(ctx, cluster.NodeID(id))
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				silent = append(silent, id)
-			}
-			jobs = append(jobs, list...)
-		})
+	for _, got := range askNodes(ctx, 3*time.Second, nodeIDs(smap), c.Jobs) {
+		if got.err != nil {
+			silent = append(silent, got.node)
+		}
+		jobs = append(jobs, got.value...)
 	}
-	wg.Wait()
-	slices.Sort(silent)
 	slices.SortFunc(jobs, func(x, y xact.Job) int {
 		return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Node, y.Node), x.Started.Compare(y.Started))
 	})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -129,25 +128,13 @@ func (a *app) notifyOf(ctx context.Context, c *client.Client) ([]api.Notify, err
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	answers := make([]*api.Notify, len(ids))
-	var wg sync.WaitGroup
-	for i, id := range ids {
-		wg.Go(func() {
-			if n, err := c.Notify(ctx, cluster.NodeID(id)); err == nil {
-				answers[i] = &n
-			}
-		})
-	}
-	wg.Wait()
 	all := []api.Notify{}
-	for i, n := range answers {
+	for _, got := range askNodes(ctx, 10*time.Second, ids, c.Notify) {
 		switch {
-		case n != nil:
-			all = append(all, *n)
+		case got.err == nil:
+			all = append(all, got.value)
 		case !a.json:
-			a.printf("Node %s does not answer: its events are not shown.\n", ids[i])
+			a.printf("Node %s does not answer: its events are not shown.\n", got.node)
 		}
 	}
 	return all, nil

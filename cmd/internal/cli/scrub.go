@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -135,26 +134,14 @@ func (a *app) showScrub(verb string) *cobra.Command {
 
 // scrubsOf asks nodes for their scrubs. silent are those that did not answer.
 func scrubsOf(ctx context.Context, c *client.Client, ids []string) (all []api.Scrub, silent []string) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	answers := make([]*api.Scrub, len(ids))
-	var wg sync.WaitGroup
-	for i, id := range ids {
-		wg.Go(func() {
-			if s, err := c.Scrub(ctx, cluster.NodeID(id)); err == nil {
-				s.Node = id
-				answers[i] = &s
-			}
-		})
-	}
-	wg.Wait()
 	all = []api.Scrub{}
-	for i, s := range answers {
-		if s == nil {
-			silent = append(silent, ids[i])
-		} else {
-			all = append(all, *s)
+	for _, got := range askNodes(ctx, 5*time.Second, ids, c.Scrub) {
+		if got.err != nil {
+			silent = append(silent, got.node)
+			continue
 		}
+		got.value.Node = got.node
+		all = append(all, got.value)
 	}
 	return all, silent
 }

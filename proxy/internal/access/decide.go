@@ -99,17 +99,9 @@ func (s *Subject) bounded(r *policy.Request, allowed Decision, rest []policy.Cla
 	if !allowed.Allowed && !grantable && permission == s3.NoPermission {
 		return allowed
 	}
-	bound, bounds := Decision{source: bySession, at: -1}, []policy.Clause(nil)
-	bound.Allowed = len(s.session) == 0
-	for _, p := range s.session {
-		switch verdict, at := p.evaluate(r, &bounds); verdict {
-		case policy.Denied:
-			return Decision{source: bySession, by: p, at: at}
-		case policy.Allowed:
-			bound.Allowed = true
-		}
-	}
-	if !bound.Allowed && !slices.ContainsFunc(bounds, func(c policy.Clause) bool { return c.Effect == policy.Allow }) {
+	var bounds []policy.Clause
+	bound := s.inBounds(r, &bounds)
+	if bound.Explicit() || !bound.Allowed && !slices.ContainsFunc(bounds, func(c policy.Clause) bool { return c.Effect == policy.Allow }) {
 		return bound
 	}
 	denies := func(c policy.Clause) bool { return c.Effect == policy.Deny }
@@ -125,6 +117,20 @@ func (s *Subject) bounded(r *policy.Request, allowed Decision, rest []policy.Cla
 		left.Rest.IgnorePublic = acl.IgnorePublic
 	}
 	return left
+}
+
+// inBounds judges a request by the policies of a session alone.
+func (s *Subject) inBounds(r *policy.Request, rest *[]policy.Clause) Decision {
+	bound := Decision{Allowed: len(s.session) == 0, source: bySession, at: -1}
+	for _, p := range s.session {
+		switch verdict, at := p.evaluate(r, rest); verdict {
+		case policy.Denied:
+			return Decision{source: bySession, by: p, at: at}
+		case policy.Allowed:
+			bound.Allowed = true
+		}
+	}
+	return bound
 }
 
 // evaluate asks a policy, and collects what it leaves to the owner of the object.

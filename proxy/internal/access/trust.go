@@ -12,10 +12,11 @@ func (s *Subject) MayBecome(r *cluster.Role, q *policy.Request) Decision {
 	q.Principal, q.Resource = s.Principal, r.ARN()
 	trust := named{"that the role " + string(r.Name) + " trusts by", parsedTrust(r.Trust)}
 	own := s.Decide(q, Resource{})
-	if own.by.policy != nil && !own.Allowed {
+	if own.Explicit() {
 		return own
 	}
-	if bound := s.inBounds(q); !bound.Allowed {
+	var none []policy.Clause // nothing of it depends on an object
+	if bound := s.inBounds(q, &none); !bound.Allowed {
 		return bound
 	}
 	q.Principal = s.Principal
@@ -49,20 +50,6 @@ func (s *Subject) MayBecomeAs(source string, r *cluster.Role, q *policy.Request)
 	}
 	q.Action = setSourceIdentity
 	return setSourceIdentity, s.MayBecome(r, q)
-}
-
-// inBounds judges a request by the policies of a session alone.
-func (s *Subject) inBounds(q *policy.Request) Decision {
-	bound := Decision{Allowed: len(s.session) == 0, source: bySession, at: -1}
-	for _, p := range s.session {
-		switch verdict, at := p.policy.Evaluate(q); verdict {
-		case policy.Denied:
-			return Decision{source: bySession, by: p, at: at}
-		case policy.Allowed:
-			bound.Allowed = true
-		}
-	}
-	return bound
 }
 
 // MayBecomeBy judges whether who has proved a web identity may become a role. principal is what trust policies name: the provider.

@@ -73,7 +73,7 @@ func (f *Front) authorizeNativeBucket(ctx context.Context, r *nativeRequest) err
 	if err != nil || len(props) == 0 {
 		return err
 	}
-	r.context.bucket.Owner, r.context.bucket.OwnerID = r.who.User, r.who.OwnerID // as it will be
+	r.asMaker()
 	return f.allow(&r.judged, policy.AdminBucket, bucket.Name, "", res)
 }
 
@@ -112,12 +112,7 @@ func (f *Front) authorizeNativeObject(ctx context.Context, r *nativeRequest, g *
 		if err := f.allowObject(&r.judged, policy.GetObject, in.Name, key, of, &source); err != nil {
 			return err
 		}
-		if f.may(&r.judged, policy.GetObjectTagging, in.Name, key, of) {
-			r.context.bucket = bucket
-			if f.may(&r.judged, policy.PutObjectTagging, g.Bucket.Name, g.Key, res) {
-				g.Rights |= intra.CarryTags
-			}
-		}
+		g.Rights |= f.tagRights(&r.judged, s3.Need{Bucket: in.Name, Key: key}, of, bucket, g.Key, res)
 	}
 	if g.Provisos, err = s3.EncodeProvisos(provisos); err != nil {
 		return err

@@ -2,7 +2,6 @@ package front
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -90,11 +89,11 @@ func (f *Front) createBucket(ctx context.Context, r *s3Request) error {
 	}
 	var configs []*cluster.BucketConfig
 	if len(asked.Tags) > 0 {
-		tags, err := json.Marshal(s3.Tags{Set: asked.Tags})
+		tags, err := documentOf(&bucketTagging, s3.Tags{Set: asked.Tags})
 		if err != nil {
-			return cluster.E(op, "", cluster.KindOther, err)
+			return err
 		}
-		configs = append(configs, &cluster.BucketConfig{Kind: bucketTagging.name, Value: tags})
+		configs = append(configs, tags)
 	}
 	lists, err := f.newBucketLists(r)
 	if err != nil {

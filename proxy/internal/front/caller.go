@@ -56,6 +56,11 @@ type judged struct {
 	context conditions
 }
 
+// asMaker judges a bucket that is being made by whose it will be.
+func (j *judged) asMaker() {
+	j.context.bucket.Owner, j.context.bucket.OwnerID = j.who.User, j.who.OwnerID
+}
+
 // allow judges one action on a bucket, or on an object of it. What is denied is told to the client in AWS's words, and to the
 // audit with the statement that decided.
 func (f *Front) allow(j *judged, action policy.Action, bucket cluster.BucketName, key cluster.ObjectKey, res access.Resource) error {
@@ -149,7 +154,7 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 		return err
 	}
 	if r.call.Op == s3.CreateBucket {
-		r.context.bucket.Owner, r.context.bucket.OwnerID = r.who.User, r.who.OwnerID // as it will be
+		r.asMaker()
 	}
 	bucket := r.context.bucket
 	for _, n := range needs {
@@ -165,7 +170,7 @@ func (f *Front) authorize(ctx context.Context, r *s3Request) error {
 				return err
 			}
 			if err = f.allowObject(&r.judged, n.Action, n.Bucket, n.Key, of, &r.source); err == nil && r.call.Op == s3.CopyObject {
-				f.grantTags(r, n, of, bucket, res)
+				r.rights |= f.tagRights(&r.judged, n, of, bucket, r.call.Key, res)
 			}
 		} else if n.Own && of.ACL.Grants(r.who, r.call.Action()) {
 			err = f.notRefused(&r.judged, n, of)
@@ -189,15 +194,17 @@ func (f *Front) notRefused(j *judged, n s3.Need, res access.Resource) error {
 	return nil
 }
 
-// grantTags finds whether a copy may carry the tags of its source. Who may not is refused by the owner of the copy if there are any.
-func (f *Front) grantTags(r *s3Request, n s3.Need, of access.Resource, bucket cluster.BucketEntry, res access.Resource) {
-	if !f.may(&r.judged, s3.OfVersion(policy.GetObjectTagging, n.Version), n.Bucket, n.Key, of) {
-		return
+// tagRights finds whether a copy to a key of a bucket may carry the tags of its source, which is judged already. Who may not is
+// refused by the owner of the copy if there are any.
+func (f *Front) tagRights(j *judged, source s3.Need, of access.Resource, bucket cluster.BucketEntry, key cluster.ObjectKey, res access.Resource) intra.Rights {
+	if !f.may(j, s3.OfVersion(policy.GetObjectTagging, source.Version), source.Bucket, source.Key, of) {
+		return 0
 	}
-	r.context.bucket, r.context.version = bucket, ""
-	if f.may(&r.judged, policy.PutObjectTagging, r.call.Bucket, r.call.Key, res) {
-		r.rights |= intra.CarryTags
+	j.context.bucket, j.context.version = bucket, ""
+	if !f.may(j, policy.PutObjectTagging, bucket.Bucket.Name, key, res) {
+		return 0
 	}
+	return intra.CarryTags
 }
 
 // checkOwner refuses a request about a bucket that is not whose the client takes it for. All buckets are of one account; their

@@ -195,9 +195,14 @@ func (s *Store) frozenPiece(n name, m *mountpath, piece FrozenPiece) (*meta.Reco
 	if err != nil || r == nil {
 		return nil, err
 	}
+	return r, m.withParts(r)
+}
+
+// withParts puts the parts of a record into it.
+func (m *mountpath) withParts(r *meta.Record) (err error) {
 	r.Parts, err = m.parts(r)
 	r.HasManifest = false
-	return r, err
+	return err
 }
 
 // exactly returns the record that get does, if it is of the generation of a piece.
@@ -240,9 +245,7 @@ func (s *Store) newestOf(n name, m *mountpath) (*meta.Record, error) {
 	if record == nil {
 		return m.index.Get(n.ref(meta.Tombstone), hidden)
 	}
-	record.Parts, err = m.parts(record)
-	record.HasManifest = false
-	return record, err
+	return record, m.withParts(record)
 }
 
 // readBeside reads what there is of a key besides its newest record.
