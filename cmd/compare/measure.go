@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 )
 
 // rates measures rate and CPU of the same loads on both servers, interleaved: both see the same moods of the machine.
@@ -145,7 +146,7 @@ func memory(ctx context.Context, o options, out io.Writer) error {
 }
 
 // lists measures pages of 1,000 keys of a small and of a large bucket, in turns, once the server has nothing left to do of
-// what filling them made.
+// what filling them made. Pages from one small place of the large bucket show what its depth costs without its spread over memory.
 func lists(ctx context.Context, o options, out io.Writer) error {
 	s, err := startAisle(ctx, o, "lists", nil)
 	if err != nil {
@@ -154,21 +155,21 @@ func lists(ctx context.Context, o options, out io.Writer) error {
 	defer s.stop()
 	wide := o
 	wide.connections = 64
-	var loads [2]load
-	for i, objects := range [...]int{10_000, o.large} {
-		loads[i] = load{operation: "list", size: "0", objects: objects, prefix: fmt.Sprintf("list%d", i), more: []string{"--bucket", fmt.Sprintf("list-%d", i)}}
-		if err := prepare(ctx, wide, loads[i], s); err != nil {
+	loads := []titled{listLoad("10000", "list-0", 10_000), listLoad(strconv.Itoa(o.large), "list-1", o.large)}
+	for _, l := range loads {
+		if err := prepare(ctx, wide, l.load, s); err != nil {
 			return err
 		}
 	}
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
-	var results [2][]result
+	loads = append(loads, listLoad(fmt.Sprintf("%d, pages of the first 10000", o.large), "list-1", 10_000))
+	results := make([][]result, len(loads))
 	for round := range o.rounds + 1 {
 		for i := range loads {
-			i := (i + round) % 2 // neither always comes first
-			r, err := bench(ctx, o, o.timed(loads[i]), s)
+			i := (i + round) % len(loads) // none always comes first
+			r, err := bench(ctx, o, o.timed(loads[i].load), s)
 			if err != nil {
 				return err
 			}
@@ -180,9 +181,20 @@ func lists(ctx context.Context, o options, out io.Writer) error {
 	fmt.Fprint(out, "\nPages of 1,000 keys:\n\n| objects in the bucket | pages | p50 / p99 | CPU/page |\n| --- | --- | --- | --- |\n")
 	for i, l := range loads {
 		r := medians(results[i])
-		fmt.Fprintf(out, "| %d | %.0f/s | %.1f / %.1f ms | %.0f µs |\n", l.objects, r.OpsPerSec, r.P50, r.P99, r.ServerCPU)
+		fmt.Fprintf(out, "| %s | %.0f/s | %.1f / %.1f ms | %.0f µs |\n", l.title, r.OpsPerSec, r.P50, r.P99, r.ServerCPU)
 	}
 	return nil
+}
+
+// titled is a load with the name of its row.
+type titled struct {
+	load
+	title string
+}
+
+// listLoad reads pages of a bucket that begin at one of its first objects.
+func listLoad(title, bucket string, objects int) titled {
+	return titled{load{operation: "list", size: "0", objects: objects, prefix: bucket, more: []string{"--bucket", bucket}}, title}
 }
 
 // medians returns the median of each figure by itself.

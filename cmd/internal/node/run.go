@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -23,7 +24,7 @@ type Options struct {
 
 // Run runs a node until the context ends or it cannot go on. It returns nil when it was told to stop and did so in order.
 func Run(ctx context.Context, o Options) error {
-	collectLess()
+	tuneRuntime()
 	n, err := open(ctx, o)
 	if err != nil {
 		return err
@@ -193,10 +194,18 @@ func (n *node) stop() error {
 	return err
 }
 
-// collectLess lets the heap grow to three times what lives, unless the environment says otherwise: requests leave much garbage
-// and little that stays. A HEAD costs a quarter less CPU for 20 MiB more memory.
-func collectLess() {
+// tuneRuntime sets what suits a store, unless the environment says otherwise.
+//
+// The heap may grow to three times what lives: requests leave much garbage and little that stays. A HEAD costs a quarter less CPU for
+// 20 MiB more memory.
+//
+// On one core two goroutines may run at a time. One that waits in a system call keeps its place until the runtime's monitor takes it
+// back, up to 10 ms later; with a single place nothing was served while the disk synced, and a core did 2.7 times fewer PUTs of 4 KiB.
+func tuneRuntime() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
+	}
+	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) == 1 {
+		runtime.GOMAXPROCS(2)
 	}
 }
