@@ -125,18 +125,18 @@ func (t *turn) earlier(newest *meta.Record) (made *meta.Record, ended bool, err 
 	return nil, false, t.store.checkAge(t.op, t.name, t.call)
 }
 
-// replayed returns the record that an earlier attempt of the request made: the visible one, or what was kept of it when it
-// was replaced.
+// replayed returns how an earlier attempt of the request ended: what was noted of it, or of the record that it made when that was
+// replaced; else the visible record, if it made that.
 func (t *turn) replayed(visible *meta.Record) (*meta.Record, error) {
 	if t.call.Request == "" {
 		return nil, nil
 	}
-	if visible != nil && visible.Request == t.call.Request {
-		return visible, nil
-	}
 	ref := t.name.ref(meta.Replaced)
 	ref.Upload = cluster.UploadID(t.call.Request)
-	r, err := t.m.index.Get(ref, nil)
+	r, err := t.m.index.Get(ref, t.store.givenUp(t.name))
+	if r == nil && err == nil && visible != nil && visible.Request == t.call.Request {
+		r = visible
+	}
 	return r, t.readFailed(err)
 }
 

@@ -250,7 +250,7 @@ func (s *Store) newestOf(n name, m *mountpath) (*meta.Record, error) {
 
 // readBeside reads what there is of a key besides its newest record.
 func (s *Store) readBeside(ctx context.Context, f *Frozen, n name, m *mountpath) (err error) {
-	if f.replaced, err = replacedOf(ctx, m, n); err != nil {
+	if f.replaced, err = s.replacedOf(ctx, m, n); err != nil {
 		return err
 	}
 	if f.versions, err = s.noncurrentOf(ctx, m, n); err != nil {
@@ -273,10 +273,10 @@ func (s *Store) readBeside(ctx context.Context, f *Frozen, n name, m *mountpath)
 }
 
 // replacedOf returns the requests of a key that are kept because a gateway may repeat them, and what is still to be told of it.
-func replacedOf(ctx context.Context, m *mountpath, n name) ([]*meta.Record, error) {
-	var all []*meta.Record
+func (s *Store) replacedOf(ctx context.Context, m *mountpath, n name) (all []*meta.Record, err error) {
+	hidden := func(ref meta.Ref) bool { return s.notShown(m, ref) }
 	for _, kind := range []meta.Kind{meta.Replaced, meta.Notice} {
-		for r, err := range m.index.Scan(ctx, meta.Range{Kind: kind, Bucket: n.bucket.ID, Key: n.key}).All() {
+		for r, err := range m.index.Scan(ctx, meta.Range{Kind: kind, Bucket: n.bucket.ID, Key: n.key, Hidden: hidden}).All() {
 			if err != nil {
 				return nil, err
 			}

@@ -759,7 +759,7 @@ func (s *Store) generationsOf(ctx context.Context, k KeyName) ([]cluster.Generat
 	if err != nil {
 		return nil, err
 	}
-	for _, kind := range []meta.Kind{meta.Noncurrent, meta.NoncurrentTombstone, meta.Upload, meta.UploadPart, meta.UploadTombstone, meta.Notice} {
+	for _, kind := range []meta.Kind{meta.Noncurrent, meta.NoncurrentTombstone, meta.Replaced, meta.Upload, meta.UploadPart, meta.UploadTombstone, meta.Notice} {
 		scan := meta.Range{Kind: kind, Bucket: k.Bucket, Key: k.Key, NoData: true}
 		for r, err := range m.index.Scan(ctx, scan).All() {
 			if err != nil {

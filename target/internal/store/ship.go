@@ -231,9 +231,7 @@ func (s *Store) notShown(m *mountpath, ref meta.Ref) bool {
 	switch ref.Kind {
 	case meta.Upload:
 		return s.uploadHidden(m, ref)
-	case meta.Replaced:
-		return false
-	case meta.Noncurrent, meta.NoncurrentTombstone, meta.UploadPart, meta.UploadTombstone, meta.Notice:
+	case meta.Noncurrent, meta.NoncurrentTombstone, meta.Replaced, meta.UploadPart, meta.UploadTombstone, meta.Notice:
 		return s.shard(ref.Bucket, ref.Key).prepared(ident{bucket: ref.Bucket, key: ref.Key}, ref.Generation)
 	}
 	return s.objectHidden(m, ref)

@@ -114,7 +114,7 @@ type change struct {
 	remove   []*meta.Record // records to remove from the index once the change is visible, besides replaces
 	free     []disk.Place   // bytes to free once the change is visible
 	forget   bool           // the access time goes, too
-	note     *meta.Record   // what is removed, when no visible record will tell the request
+	note     *meta.Record   // the version that was changed or removed, when what is visible then does not tell how the request ended
 	body     *body          // whose bytes the change takes over; nil for none
 	bodies   []*body        // the same, of each part of the record
 	beside   []*meta.Record // true whatever becomes of the change; they get the generation, too
@@ -132,6 +132,7 @@ type change struct {
 // where there are others.
 func (t *turn) commit(c *change) error {
 	t.announce(c)
+	t.noteRequest(c)
 	if t.isShared() {
 		return t.commitShared(c, nil)
 	}
@@ -188,8 +189,9 @@ func (t *turn) batch(c *change, g cluster.Generation) (b *meta.Batch, doubts []m
 		}
 		batch.Doubt(r.Ref)
 		refs = append(refs, r.Ref)
+		t.forgetLater(r)
 	}
-	kept, err := t.keepRequest(batch, c, g)
+	kept, err := t.keepReplaced(batch, c.replaces, g)
 	if err == nil {
 		err = t.keepBeside(batch, c.beside, g)
 	}
@@ -213,38 +215,45 @@ func (t *turn) markSlot(batch *meta.Batch) {
 	}
 }
 
-// keepRequest keeps the request that no visible record will tell once the change is visible.
-func (t *turn) keepRequest(batch *meta.Batch, c *change, by cluster.Generation) (*meta.Record, error) {
-	if c.note != nil {
-		return t.noteRequest(batch, t.call.Request, c.note, by)
+// noteRequest adds the outcome of the turn's own request to the records of a change that leaves nothing else to tell it. So it is in
+// doubt, goes forward and is dropped with the change.
+func (t *turn) noteRequest(c *change) {
+	if c.note != nil && t.call.Request != "" {
+		c.add(t.outcomeOf(t.call.Request, c.note), meta.Ref{})
 	}
-	return t.keepReplaced(batch, c.replaces, by)
 }
 
 // keepReplaced keeps the request of a visible record that is being replaced, while a gateway may still repeat it (R5). Had
-// it no place of its own, a key that is written all the time would carry all those requests in every record.
+// it no place of its own, a key that is written all the time would carry all those requests in every record. A version that is
+// not current has no request to be kept: the one in its record was another version's, or is noted already.
 func (t *turn) keepReplaced(batch *meta.Batch, replaced *meta.Record, by cluster.Generation) (*meta.Record, error) {
-	if replaced == nil || t.store.expired(t.slot, t.epoch, replaced.Generation) {
+	if replaced == nil || replaced.Kind == meta.Noncurrent || replaced.Request == "" || t.store.expired(t.slot, t.epoch, replaced.Generation) {
 		return nil, nil
 	}
-	return t.noteRequest(batch, replaced.Request, replaced, by)
-}
-
-// noteRequest notes that a request was carried out, and what it made or removed.
-func (t *turn) noteRequest(batch *meta.Batch, request cluster.RequestID, replaced *meta.Record, by cluster.Generation) (*meta.Record, error) {
-	if request == "" {
-		return nil, nil
-	}
-	kept := &meta.Record{Ref: t.name.ref(meta.Replaced)}
-	kept.Upload, kept.Generation = cluster.UploadID(request), by
-	kept.Size, kept.ETag, kept.Counter = replaced.Size, replaced.ETag, replaced.Counter
-	kept.Modified, kept.Sums, kept.Composite = replaced.Modified, replaced.Sums, replaced.Composite
-	kept.Number, kept.Null, kept.Marker, kept.Encryption = replaced.Number, replaced.Null, replaced.Marker, replaced.Encryption
+	kept := t.outcomeOf(replaced.Request, replaced)
+	kept.Generation = by
 	if err := batch.Put(kept); err != nil {
 		return nil, t.wrap(err)
 	}
-	t.store.sweeper.expire(t.m, kept.Ref, t.store.o.Clock()+t.store.o.RetryWindow)
+	t.forgetLater(kept)
 	return kept, nil
+}
+
+// outcomeOf is the record of a request that was carried out, and of what it made or removed.
+func (t *turn) outcomeOf(request cluster.RequestID, of *meta.Record) *meta.Record {
+	kept := &meta.Record{Ref: t.name.ref(meta.Replaced)}
+	kept.Upload = cluster.UploadID(request)
+	kept.Size, kept.ETag, kept.Counter = of.Size, of.ETag, of.Counter
+	kept.Modified, kept.Sums, kept.Composite = of.Modified, of.Sums, of.Composite
+	kept.Number, kept.Null, kept.Marker, kept.Encryption = of.Number, of.Null, of.Marker, of.Encryption
+	return kept
+}
+
+// forgetLater has a record that is about to be put removed when its time is over, if it tells an outcome.
+func (t *turn) forgetLater(r *meta.Record) {
+	if r.Kind == meta.Replaced {
+		t.store.sweeper.expire(t.m, r.Ref, t.store.o.Clock()+t.store.o.RetryWindow)
+	}
 }
 
 // keepBeside puts records into the batch that are true whatever becomes of the change: replaced requests, and notices of earlier
@@ -255,9 +264,7 @@ func (t *turn) keepBeside(batch *meta.Batch, beside []*meta.Record, g cluster.Ge
 		if err := batch.Put(r); err != nil {
 			return t.wrap(err)
 		}
-		if r.Kind == meta.Replaced {
-			t.store.sweeper.expire(t.m, r.Ref, t.store.o.Clock()+t.store.o.RetryWindow)
-		}
+		t.forgetLater(r)
 	}
 	return nil
 }

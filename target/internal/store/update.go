@@ -59,7 +59,11 @@ func (s *Store) Update(_ context.Context, r *UpdateRequest) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.commit(&change{put: []*meta.Record{record}, replaces: current, from: []meta.Ref{current.Ref}, telling: telling{r.Notices, record, r.Owner}}); err != nil {
+	c := &change{put: []*meta.Record{record}, replaces: current, from: []meta.Ref{current.Ref}, telling: telling{r.Notices, record, r.Owner}}
+	if current.Kind == meta.Noncurrent {
+		c.note = record
+	}
+	if err := t.commit(c); err != nil {
 		return nil, err
 	}
 	return infoOf(record), nil

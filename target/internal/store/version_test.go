@@ -278,6 +278,17 @@ func (m *versionModel) lockAny(rt *rapid.T) {
 	if !sameLock(info.Lock, v.lock) {
 		rt.Fatalf("the lock is %+v, want %+v", info.Lock, v.lock)
 	}
+	m.repeat(rt, r, info)
+}
+
+// repeat sends a change of a version again, perhaps when its key has been changed once more.
+func (m *versionModel) repeat(rt *rapid.T, r *UpdateRequest, made *Info) {
+	if rapid.Bool().Draw(rt, "later") {
+		m.putAny(rt)
+	}
+	if again, err := m.store.Update(context.Background(), r); err != nil || again.VersionID != made.VersionID || again.ETag != made.ETag {
+		rt.Fatalf("a replay of the change of version %s: %+v, %v", made.VersionID, again, err)
+	}
 }
 
 func (m *versionModel) updateAny(rt *rapid.T) {
@@ -288,10 +299,11 @@ func (m *versionModel) updateAny(rt *rapid.T) {
 	m.seed++
 	at, note := rapid.IntRange(0, len(m.versions[key])-1).Draw(rt, "version"), fmt.Sprint(m.seed)
 	v := &m.versions[key][at]
-	info, err := m.store.Update(context.Background(), &UpdateRequest{
+	r := &UpdateRequest{
 		Call: m.call(key), Bucket: m.bucket, Key: cluster.ObjectKey(key), Version: v.id,
 		Edit: func(md *Metadata) { md.User = []Pair{{Name: "note", Value: note}} },
-	})
+	}
+	info, err := m.store.Update(context.Background(), r)
 	switch {
 	case v.marker:
 		if MarkerOf(err) == nil || !cluster.Is(err, cluster.KindMethod) {
@@ -301,6 +313,7 @@ func (m *versionModel) updateAny(rt *rapid.T) {
 		rt.Fatalf("update of version %s: %+v, %v", v.id, info, err)
 	default:
 		v.note = note
+		m.repeat(rt, r, info)
 	}
 }
 
