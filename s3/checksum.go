@@ -37,6 +37,9 @@ var algorithms = [...]struct {
 // Algorithms lists every algorithm of S3.
 var Algorithms = []Algorithm{CRC32, CRC32C, CRC64NVME, SHA1, SHA256}
 
+// DefaultAlgorithm is that of the checksum, of the whole object, which uploads get that ask for none.
+const DefaultAlgorithm = CRC64NVME
+
 // String returns the name as in x-amz-checksum-algorithm.
 func (a Algorithm) String() string { return algorithms[a].name }
 

@@ -154,6 +154,29 @@ want(501, "NotImplemented")(ask("PUT", k, x_amz_storage_class="GLACIER"))
 want(501, "NotImplemented")(ask("POST", k + "?uploads", x_amz_storage_class="DEEP_ARCHIVE"))
 want(200)(ask("PUT", k, x_amz_copy_source=k, x_amz_storage_class="STANDARD"))
 
+# Who states no checksum gets a CRC64NVME of the whole object, by every gateway, also of an upload in parts.
+nvme = "rosUhgp5mIg="  # of 123456789
+for i, e in enumerate(endpoints):
+    got = want(200)(ask("PUT", f"/{bucket}/sum{i}", b"123456789", endpoint=e))
+    assert got[1]["x-amz-checksum-crc64nvme"] == nvme and got[1]["x-amz-checksum-type"] == "FULL_OBJECT", got
+    for other in endpoints:
+        client = boto3.client("s3", endpoint_url=other)
+        head = client.head_object(Bucket=bucket, Key=f"sum{i}", ChecksumMode="ENABLED")["ResponseMetadata"]["HTTPHeaders"]
+        assert head["x-amz-checksum-crc64nvme"] == nvme and head["x-amz-checksum-type"] == "FULL_OBJECT", head
+        assert client.get_object(Bucket=bucket, Key=f"sum{i}", ChecksumMode="ENABLED")["Body"].read() == b"123456789"
+    want(200, f"<ChecksumCRC64NVME>{nvme}<", "<ChecksumType>FULL_OBJECT<")(ask("GET", f"/{bucket}/sum{i}?attributes", x_amz_object_attributes="Checksum"))
+    want(200, f"<ChecksumCRC64NVME>{nvme}<")(ask("PUT", f"/{bucket}/sum{i}-copy", x_amz_copy_source=f"/{bucket}/sum{i}"))
+    many = f"/{bucket}/sum{i}-parts"
+    upload = re.search("<UploadId>(.*)</UploadId>", want(200)(ask("POST", many + "?uploads"))[2]).group(1)
+    part = want(200)(ask("PUT", f"{many}?partNumber=1&uploadId={upload}", b"123456789"))
+    assert part[1]["x-amz-checksum-crc64nvme"] == nvme, part
+    assert "Checksum" not in want(200)(ask("GET", f"{many}?uploadId={upload}"))[2]
+    named = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>" + part[1]["ETag"] + "</ETag></Part></CompleteMultipartUpload>"
+    want(200, f"<ChecksumCRC64NVME>{nvme}<", "<ChecksumType>FULL_OBJECT<")(ask("POST", f"{many}?uploadId={upload}", named.encode()))
+    head = want(200)(ask("HEAD", many, x_amz_checksum_mode="ENABLED"))[1]
+    assert head["x-amz-checksum-crc64nvme"] == nvme and head["x-amz-checksum-type"] == "FULL_OBJECT", head
+assert "<ChecksumAlgorithm>CRC64NVME<" in want(200)(ask("GET", f"/{bucket}?list-type=2&prefix=sum0"))[2]
+
 # Storage classes are labels: told wherever AWS tells them, through every gateway.
 name, label = "class/k", "STANDARD_IA"
 

@@ -182,7 +182,7 @@ func (f *Front) copyOnce(ctx context.Context, r *request, q *copyRequest, itself
 }
 
 // copyFrom writes the bytes of a source as a new object: put has its metadata and conditions. It keeps the kinds of additional
-// checksums that the source has, unless another one is asked for.
+// checksums that the source has, unless another one is asked for; of one that has none, a copy by S3 gets the default.
 func (f *Front) copyFrom(ctx context.Context, r *request, src *source, put store.PutRequest, sum s3.Algorithm) (*store.Info, error) {
 	put.Call, put.Bucket, put.Key, put.Owner = r.attempt(), r.bucket, r.grant.Key, r.holder()
 	put.Body, put.Size = src.body, src.length
@@ -192,6 +192,9 @@ func (f *Front) copyFrom(ctx context.Context, r *request, src *source, put store
 	} else {
 		for _, c := range checksums(src.info.Sums, 0) {
 			put.Want = append(put.Want, c.algorithm.Type())
+		}
+		if r.grant.Dialect == intra.S3 && len(put.Want) == 0 && !(put.Encrypt != nil && put.Encrypt.IsSecret()) {
+			put.Want = append(put.Want, s3.DefaultAlgorithm.Type())
 		}
 	}
 	put.Expect = src.expect(append(slices.Clone(put.Want), r.bucket.Props.Checksum))
@@ -243,7 +246,7 @@ func (f *Front) uploadPartCopy(ctx context.Context, r *request) error {
 		return err
 	}
 	defer clearCustomer(key)
-	put := &store.PutPartRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: id, Number: number, Encrypt: f.partEncryption(ctx, r)}
+	put := &store.PutPartRequest{Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: id, Number: number, Default: s3.DefaultAlgorithm.Type(), Encrypt: f.partEncryption(ctx, r)}
 	info, err := f.copyPart(ctx, r, put, from, conditions(cond), part, key)
 	if err != nil {
 		return err

@@ -177,6 +177,42 @@ func TestChecksumsComeBack(t *testing.T) {
 	b.do("GET", "/bucket/k", "", "x-amz-checksum-mode", "ENABLED", "Range", "bytes=0-1").want(t, 206).wantHeaders(t, "x-amz-checksum-crc32", "")
 }
 
+// nvmeOf123456789 is the CRC64NVME of "123456789", as S3 writes it.
+const nvmeOf123456789 = "rosUhgp5mIg="
+
+// TestDefaultChecksum: who states no checksum gets a CRC64NVME of the whole object, unless it would tell of bytes that are secret.
+func TestDefaultChecksum(t *testing.T) {
+	b := newBed(t, "n1", "n2")
+	told := []string{"x-amz-checksum-crc64nvme", nvmeOf123456789, "x-amz-checksum-type", "FULL_OBJECT"}
+	shown := func(target string, want ...string) {
+		t.Helper()
+		for _, method := range []string{"GET", "HEAD"} {
+			b.do(method, target, "", "x-amz-checksum-mode", "ENABLED").want(t, 200).wantHeaders(t, want...)
+			b.do(method, target, "").want(t, 200).wantHeaders(t, "x-amz-checksum-crc64nvme", "")
+		}
+	}
+	b.do("PUT", "/bucket/k", "123456789").want(t, 200).wantHeaders(t, told...)
+	shown("/bucket/k", told...)
+	b.do("GET", "/bucket/k?attributes", "", "x-amz-object-attributes", "Checksum").want(t, 200, "<ChecksumCRC64NVME>"+nvmeOf123456789+"</ChecksumCRC64NVME>", "<ChecksumType>FULL_OBJECT</ChecksumType>")
+	b.do("PUT", "/bucket/md5", "123456789", "Content-MD5", md5Base64("123456789")).want(t, 200).wantHeaders(t, told...)
+	b.do("PUT", "/bucket/crc32", "123456789", "x-amz-checksum-crc32", crc32Base64("123456789")).want(t, 200).wantHeaders(t, "x-amz-checksum-crc64nvme", "")
+	shown("/bucket/crc32", "x-amz-checksum-crc64nvme", "", "x-amz-checksum-crc32", crc32Base64("123456789"))
+
+	b.do("PUT", "/bucket/s3", "123456789", sseHeader, "AES256").want(t, 200).wantHeaders(t, told...)
+	shown("/bucket/s3", told...)
+	b.do("PUT", "/bucket/kms", "123456789", sseHeader, "aws:kms").want(t, 200).wantHeaders(t, "x-amz-checksum-crc64nvme", "")
+	shown("/bucket/kms", "x-amz-checksum-crc64nvme", "", "x-amz-checksum-type", "")
+	b.do("PUT", "/bucket/customer", "123456789", customer(sseHeader, 1)...).want(t, 200).wantHeaders(t, "x-amz-checksum-crc64nvme", "")
+
+	// A copy has the kinds of its source, and the default of a source that has none.
+	b.native("PutObject", "PUT", "old", "", "123456789").want(t, 200)
+	b.do("PUT", "/bucket/of-none", "", "x-amz-copy-source", "bucket/kms").want(t, 200, "<ChecksumCRC64NVME>"+nvmeOf123456789+"</ChecksumCRC64NVME>")
+	shown("/bucket/of-none", told...)
+	b.do("PUT", "/bucket/of-native", "", "x-amz-copy-source", "native/old").want(t, 200, "<ChecksumCRC64NVME>"+nvmeOf123456789)
+	b.do("PUT", "/bucket/of-crc32", "", "x-amz-copy-source", "bucket/crc32").want(t, 200, "<ChecksumCRC32>")
+	shown("/bucket/of-crc32", "x-amz-checksum-crc64nvme", "")
+}
+
 func TestTrailer(t *testing.T) {
 	b := newBed(t, "n1")
 	f := func(sum string, status int) {

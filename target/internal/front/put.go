@@ -50,6 +50,9 @@ func (f *Front) put(ctx context.Context, r *request, event s3.Event, cond store.
 		return nil, err
 	}
 	defer u.body.Close()
+	if r.grant.Dialect == intra.S3 && len(u.want) == 0 && !(with != nil && with.IsSecret()) {
+		u.want = append(u.want, s3.DefaultAlgorithm.Type())
+	}
 	return f.o.Store.Put(ctx, &store.PutRequest{
 		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Body: u.body, Size: u.body.Length(), Owner: r.holder(),
 		Want: u.want, Expect: append(u.expect, expect...), Trailer: u.trailer, If: cond, Metadata: md, Encrypt: with,

@@ -68,7 +68,7 @@ func (f *Front) uploadPart(ctx context.Context, r *request) error {
 	defer u.body.Close()
 	info, err := f.o.Store.PutPart(ctx, &store.PutPartRequest{
 		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: id, Number: number, Body: u.body, Size: u.body.Length(),
-		Want: u.want, Expect: u.expect, Trailer: u.trailer, Encrypt: f.partEncryption(ctx, r),
+		Want: u.want, Default: s3.DefaultAlgorithm.Type(), Expect: u.expect, Trailer: u.trailer, Encrypt: f.partEncryption(ctx, r),
 	})
 	var other *store.OtherChecksum
 	if errors.As(err, &other) {
@@ -103,9 +103,11 @@ func (f *Front) listParts(ctx context.Context, r *request) error {
 		result.Parts, page.Truncated = nil, false
 	}
 	for _, p := range result.Parts {
-		page.Parts = append(page.Parts, s3.ListedPart{
-			Number: p.Number, Size: p.Size, ETag: p.ETag, Modified: p.Modified, Sums: elements(checksums(p.Sums, 0)),
-		})
+		listed := s3.ListedPart{Number: p.Number, Size: p.Size, ETag: p.ETag, Modified: p.Modified}
+		if len(result.Upload.Want) > 0 { // else nobody asked for them
+			listed.Sums = elements(checksums(p.Sums, 0))
+		}
+		page.Parts = append(page.Parts, listed)
 	}
 	for _, t := range result.Upload.Want {
 		if a, ok := s3.AlgorithmOf(t); ok {
@@ -158,7 +160,7 @@ func (f *Front) readComplete(r *request) (*store.CompleteRequest, error) {
 	}
 	complete := &store.CompleteRequest{
 		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: cluster.UploadID(r.call.Params.Get("uploadId")),
-		Parts: parts, Size: size, If: conditions(cond), Check: r.checkComplete,
+		Parts: parts, Size: size, Default: s3.DefaultAlgorithm.Type(), If: conditions(cond), Check: r.checkComplete,
 		Owner: r.grant.Identity, Notices: f.notices(r.grant, r.bucket, r.grant.Key, s3.EventComplete, s3.NoEvent),
 	}
 	if sum != nil {

@@ -80,6 +80,41 @@ func TestMultipart(t *testing.T) {
 	b.do("GET", "/bucket/k?uploadId=nope", "").want(t, 404, "NoSuchUpload", "<UploadId>nope</UploadId>")
 }
 
+// TestDefaultChecksumOfUploads: of an upload that asks for no checksum the object gets a CRC64NVME of its whole, which its parts have,
+// whatever else they came with.
+func TestDefaultChecksumOfUploads(t *testing.T) {
+	b := newBed(t, "n1", "n2")
+	big := strings.Repeat("0123456789abcdef", 5<<20/16)
+	whole := b.do("PUT", "/bucket/whole", big+"tail").want(t, 200).header("x-amz-checksum-crc64nvme")
+	id := b.create("k")
+	e1 := b.part("k", id, 1, big, "x-amz-checksum-crc32", crc32Base64(big))
+	tail := b.do("PUT", "/bucket/k?partNumber=2&uploadId="+id, "tail").want(t, 200)
+	sum := tail.header("x-amz-checksum-crc64nvme")
+	if list := b.do("GET", "/bucket/k?uploadId="+id, "").want(t, 200); sum == "" || strings.Contains(list.body, "Checksum") {
+		t.Fatalf("part %q; %s", sum, list.body)
+	}
+	e2 := strings.Trim(tail.header("ETag"), `"`)
+	body := completeBody("1", e1, "2", e2)
+	b.complete("k", id, body, "x-amz-checksum-crc64nvme", nvmeOf123456789).want(t, 400, "BadDigest")
+	b.complete("k", id, strings.Replace(body, e2+`"</ETag>`, e2+`"</ETag><ChecksumCRC64NVME>`+sum+"</ChecksumCRC64NVME>", 1), "x-amz-checksum-crc64nvme", whole).
+		want(t, 200, "<ChecksumCRC64NVME>"+whole+"</ChecksumCRC64NVME>", "<ChecksumType>FULL_OBJECT</ChecksumType>")
+	b.do("HEAD", "/bucket/k", "", "x-amz-checksum-mode", "ENABLED").want(t, 200).
+		wantHeaders(t, "x-amz-checksum-crc64nvme", whole, "x-amz-checksum-type", "FULL_OBJECT", "x-amz-checksum-crc32", "")
+	b.do("GET", "/bucket/k?attributes", "", "x-amz-object-attributes", "Checksum,ObjectParts").want(t, 200, "<ChecksumCRC64NVME>"+whole, "<ChecksumCRC64NVME>"+sum, "<PartsCount>2</PartsCount>")
+	b.do("GET", "/bucket/k?partNumber=2", "", "x-amz-checksum-mode", "ENABLED").want(t, 206, "tail").wantHeaders(t, "x-amz-checksum-crc64nvme", sum)
+
+	// Of a customer's key nothing is kept that tells of the bytes.
+	id = b.create("secret", customer(sseHeader, 1)...)
+	e1 = b.part("secret", id, 1, "tail", customer(sseHeader, 1)...)
+	if done := b.complete("secret", id, completeBody("1", e1)).want(t, 200); strings.Contains(done.body, "Checksum") {
+		t.Fatal(done.body)
+	}
+	// Copied parts have one, too.
+	id = b.create("copied")
+	e1 = between(b.do("PUT", "/bucket/copied?partNumber=1&uploadId="+id, "", "x-amz-copy-source", "bucket/k").want(t, 200, "<CopyPartResult").body, "&quot;", "&quot;")
+	b.complete("copied", id, completeBody("1", e1)).want(t, 200, "<ChecksumCRC64NVME>"+whole)
+}
+
 func TestMultipartRefusals(t *testing.T) {
 	b := newBed(t, "n1")
 	id := b.create("k")
@@ -196,8 +231,9 @@ func TestAttributes(t *testing.T) {
 	}
 	b.do("GET", "/bucket/k?attributes", "", header, "ObjectParts", "x-amz-part-number-marker", "9000").want(t, 200, "<PartsCount>2</PartsCount>", "<IsTruncated>false</IsTruncated>")
 	b.do("PUT", "/bucket/simple", "hello").want(t, 200)
+	b.do("GET", "/bucket/simple?attributes", "", header, "Checksum").want(t, 200, "<Checksum><ChecksumCRC64NVME>M3eFcAZSQlc=</ChecksumCRC64NVME><ChecksumType>FULL_OBJECT</ChecksumType></Checksum>")
 	simple := b.do("GET", "/bucket/simple?attributes", "", header, "ETag,ObjectParts,Checksum,ObjectSize").want(t, 200, "<ETag>"+md5Hex("hello")+"</ETag>", "<ObjectSize>5</ObjectSize>")
-	if strings.Contains(simple.body, "Parts") || strings.Contains(simple.body, "Checksum") {
+	if strings.Contains(simple.body, "Parts") {
 		t.Errorf("%s", simple.body)
 	}
 	b.do("GET", "/bucket/k?attributes", "", header, "Nothing").want(t, 400, "InvalidArgument")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -189,8 +190,10 @@ func (s *Store) entry(r *ListRequest, h *head) (entry cluster.Entry, rolled bool
 		UploadID: record.Upload,
 	}
 	for _, sum := range record.Sums {
-		if name := s3Name(sum.Type); name != "" {
-			entry.S3Checksums = append(entry.S3Checksums, name)
+		if names := s3Names(sum.Type); entry.S3Checksums == nil {
+			entry.S3Checksums = names // most have one
+		} else if names != nil {
+			entry.S3Checksums = slices.Concat(entry.S3Checksums, names)
 		}
 		if sum.Type == r.Bucket.Props.Checksum {
 			entry.ChecksumType = sum.Type
@@ -202,21 +205,30 @@ func (s *Store) entry(r *ListRequest, h *head) (entry cluster.Entry, rolled bool
 	return entry, false
 }
 
-// s3Name returns S3's name of an additional checksum, or "".
-func s3Name(t cluster.ChecksumType) string {
+// The names of S3's additional checksums, in lists that are never changed.
+var (
+	onlyCRC32     = []string{"CRC32"}
+	onlyCRC32C    = []string{"CRC32C"}
+	onlyCRC64NVME = []string{"CRC64NVME"}
+	onlySHA1      = []string{"SHA1"}
+	onlySHA256    = []string{"SHA256"}
+)
+
+// s3Names returns S3's name of an additional checksum as a list, or nil.
+func s3Names(t cluster.ChecksumType) []string {
 	switch t {
 	case cluster.ChecksumCRC32:
-		return "CRC32"
+		return onlyCRC32
 	case cluster.ChecksumCRC32C:
-		return "CRC32C"
+		return onlyCRC32C
 	case cluster.ChecksumCRC64NVME:
-		return "CRC64NVME"
+		return onlyCRC64NVME
 	case cluster.ChecksumSHA1:
-		return "SHA1"
+		return onlySHA1
 	case cluster.ChecksumSHA256:
-		return "SHA256"
+		return onlySHA256
 	}
-	return ""
+	return nil
 }
 
 // addDetails adds what has to be read besides the record.

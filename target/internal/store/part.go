@@ -216,12 +216,15 @@ func (t *turn) putPartShared(record, before *meta.Record, b *body) (*PartInfo, e
 // whoever asks holds.
 func (t *turn) partHidden(ref meta.Ref) bool { return t.shard.prepared(t.id, ref.Generation) }
 
-// incoming is the part's body. It gets the checksums that the upload keeps, also when the request states none, and is encrypted
-// as the upload says.
+// incoming is the part's body. It gets the checksums that the upload keeps, also when the request states none, or the default one,
+// and is encrypted as the upload says.
 func (r *PutPartRequest) incoming(upload *meta.Record) (incoming, error) {
 	in := incoming{
 		body: r.Body, size: r.Size, bucket: r.Bucket.Props.Checksum, want: slices.Concat(upload.Want, r.Want), expect: r.Expect, trailer: r.Trailer,
 		unique: fmt.Sprintf("%s\x00%s\x00%d", r.Request, r.Upload, r.Number), part: r.Number,
+	}
+	if r.Default != "" && len(upload.Want) == 0 && !upload.Encryption.IsSecret() {
+		in.want = append(in.want, r.Default)
 	}
 	if r.Encrypt == nil && upload.Encryption != nil {
 		return in, cluster.Fail("", "", cluster.KindInvalid, "the parts of the upload are encrypted")

@@ -57,6 +57,7 @@ type PutPartRequest struct {
 	Body    io.Reader
 	Size    int64 // -1 when it is not known
 	Want    []cluster.ChecksumType
+	Default cluster.ChecksumType // computed and kept too when the upload asks for none, unless its bytes are secret; "": none
 	Expect  Sums
 	Trailer SumSource
 	// Encrypt says how the bytes are encrypted, if they are, in an upload with this encryption. nil: they are not.
@@ -96,6 +97,9 @@ type CompleteRequest struct {
 	Parts  []CompletePart
 	Size   int64 // what the object must have; -1 when the client did not say
 	Expect Sums  // checksums that the object must have, in the upload's form
+
+	Default cluster.ChecksumType // of the whole object: kept when the upload asks for none and all parts have it; "": none
+
 	If     Conditions
 	Check  func(upload *UploadInfo) error // refuses who may not complete it; may be nil
 
@@ -426,7 +430,7 @@ func (t *turn) assemble(upload *meta.Record, parts []*meta.Record, r *CompleteRe
 	record.PartCount = len(record.Parts)
 	record.ETag = compositeETag(infos)
 	record.Composite, record.Encryption = upload.Composite, upload.Encryption
-	record.Sums = t.wholeSums(upload, infos)
+	record.Sums = t.wholeSums(upload, infos, r.Default)
 	if typ := Sums(record.Sums).differs(r.Expect); typ != "" {
 		return nil, t.fail(cluster.KindChecksum, fmt.Sprintf("the object does not have the %s that the request states", typ))
 	}
@@ -461,9 +465,14 @@ func named(parts []*meta.Record, want CompletePart) *meta.Record {
 }
 
 // wholeSums are the checksums of an object that follow from those of its parts: what the upload asked for, in the form it
-// asked for, and the bucket's own where that can be combined.
-func (t *turn) wholeSums(upload *meta.Record, parts []PartInfo) Sums {
+// asked for, else the default one, and the bucket's own where that can be combined.
+func (t *turn) wholeSums(upload *meta.Record, parts []PartInfo, otherwise cluster.ChecksumType) Sums {
 	var sums Sums
+	if len(upload.Want) == 0 && combinable(otherwise) {
+		if value := combine(otherwise, false, parts); value != nil {
+			sums = append(sums, Sum{Type: otherwise, Value: value})
+		}
+	}
 	for _, typ := range upload.Want {
 		if value := combine(typ, upload.Composite, parts); value != nil {
 			sums = append(sums, Sum{Type: typ, Value: value})
