@@ -195,3 +195,32 @@ next(iams).detach_user_policy(UserName=name, PolicyArn="arn:aws:iam::aws:policy/
 next(iams).delete_user(UserName=name)
 refused("NoSuchEntity", next(iams).get_user, UserName=name)
 assert name not in [u["UserName"] for u in next(iams).list_users()["Users"]]
+
+# a policy is about the user that it was given for: renamed it is still that one, and another one who gets the name is not
+next(iams).create_user(UserName=name)
+key = next(iams).create_access_key(UserName=name)["AccessKey"]
+eve = clients(key["AccessKeyId"], key["SecretAccessKey"])
+user = "arn:aws:iam::000000000000:user/" + name
+grant = {"Effect": "Allow", "Principal": {"AWS": user}, "Action": "s3:GetObject", "Resource": arn + "/home/other/*"}
+next(root).put_bucket_policy(Bucket=bucket, Policy=policy(grant))
+for _ in endpoints:
+    next(eve).get_object(Bucket=bucket, Key="home/other/a")
+    assert next(root).get_bucket_policy(Bucket=bucket)["Policy"] == policy(grant)
+next(iams).update_user(UserName=name, NewUserName=name + "2")
+for _ in endpoints:
+    next(eve).get_object(Bucket=bucket, Key="home/other/a")
+    assert json.loads(next(root).get_bucket_policy(Bucket=bucket)["Policy"])["Statement"][0]["Principal"]["AWS"] == user + "2"
+identity = next(iams).get_user(UserName=name + "2")["User"]["UserId"]
+next(iams).delete_access_key(UserName=name + "2", AccessKeyId=key["AccessKeyId"])
+next(iams).delete_user(UserName=name + "2")
+next(iams).create_user(UserName=name + "2")
+key = next(iams).create_access_key(UserName=name + "2")["AccessKey"]
+eve = clients(key["AccessKeyId"], key["SecretAccessKey"])
+for _ in endpoints:
+    refused("AccessDenied", next(eve).get_object, Bucket=bucket, Key="home/other/a")
+    kept = next(root).get_bucket_policy(Bucket=bucket)["Policy"]
+    assert json.loads(kept)["Statement"][0]["Principal"]["AWS"] == identity, kept
+refused("MalformedPolicy", next(root).put_bucket_policy, Bucket=bucket, Policy=kept)
+next(root).delete_bucket_policy(Bucket=bucket)
+next(iams).delete_access_key(UserName=name + "2", AccessKeyId=key["AccessKeyId"])
+next(iams).delete_user(UserName=name + "2")

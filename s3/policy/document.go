@@ -39,6 +39,8 @@ type node struct {
 	kind    json.Delim // '{', '[', or 0 for a scalar
 	text    string     // of a scalar: the string, the number, true or false
 	quoted  bool       // the scalar is a string
+	from    int        // of a string: somewhere before its first quote, behind what was read before
+	to      int        // behind its last one
 	null    bool
 	members []member
 	items   []*node
@@ -70,6 +72,7 @@ func readJSON(data []byte) (*node, error) {
 }
 
 func readNode(d *json.Decoder, depth int) (*node, error) {
+	from := d.InputOffset()
 	token, err := d.Token()
 	if err != nil || depth > maxDepth {
 		return nil, malformed("This policy contains invalid Json")
@@ -81,7 +84,7 @@ func readNode(d *json.Decoder, depth int) (*node, error) {
 		}
 		return readMembers(d, depth)
 	case string:
-		return &node{text: t, quoted: true}, nil
+		return &node{text: t, quoted: true, from: int(from), to: int(d.InputOffset())}, nil
 	case json.Number:
 		return &node{text: t.String()}, nil
 	case bool:

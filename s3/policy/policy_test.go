@@ -160,6 +160,8 @@ func TestEvaluate(t *testing.T) {
 	f(one("Allow", `"Principal":{"AWS":["*"]}`, "s3:g?tobject*", "b/a*"), Principal{}, GetObjectTagging, "b/abc", "1 1")
 	f(one("Allow", `"Principal":{"AWS":"`+ann.ARN+`"}`, "s3:*", "b/*"), ann, PutObject, "b/k", "1 1")
 	f(one("Allow", `"Principal":{"AWS":"`+ann.ARN+`"}`, "s3:*", "b/*"), Principal{}, PutObject, "b/k", "0 ")
+	f(one("Allow", `"Principal":{"AWS":"AIDAANN"}`, "s3:*", "b/*"), Principal{ARN: ann.ARN, ID: "AIDAANN"}, PutObject, "b/k", "1 1")
+	f(one("Allow", `"Principal":{"AWS":"AIDAANN"}`, "s3:*", "b/*"), Principal{ARN: ann.ARN, ID: "AIDAOTHER"}, PutObject, "b/k", "0 ")
 	f(one("Allow", `"Principal":{"CanonicalUser":"c0ffee"}`, "s3:*", "b/*"), ann, PutObject, "b/k", "1 1")
 	f(one("Allow", `"Principal":{"AWS":"123456789012"}`, "*", "b/*"), ann, PutObject, "b/k", "0 ")
 	f(one("Allow", `"Principal":{"AWS":"arn:aws:iam::123456789012:root"}`, "*", "b/*"), root, PutObject, "b/k", "1 1")
@@ -316,9 +318,49 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("verdict %v, in two steps %v: %s", verdict, got, doc)
 			}
 			p.Public()
-			p.Principals()
+			checkRenamed(t, doc, Options{Kind: kind, Bucket: "b"})
 		}
 	})
+}
+
+// checkRenamed demands that a document stays as it is when nobody in it is renamed, and good when all are.
+func checkRenamed(t *testing.T, doc []byte, o Options) {
+	same, err := Rename(doc, func(p string) string { return p })
+	if err != nil || string(same) != string(doc) {
+		t.Fatalf("%v: %q, not %q", err, same, doc)
+	}
+	renamed, err := Rename(doc, func(p string) string {
+		if p == "*" {
+			return p
+		}
+		return "AIDAX"
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Parse(renamed, o); err != nil {
+		t.Fatalf("%v: %q of %q", err, renamed, doc)
+	}
+}
+
+// TestRename: principals are replaced where they stand, in whatever form, and nothing else is.
+func TestRename(t *testing.T) {
+	f := func(doc, want string) {
+		t.Helper()
+		got, err := Rename([]byte(doc), func(p string) string {
+			if p == "arn:aws:iam::000000000000:user/ann" {
+				return "AIDAANN"
+			}
+			return p
+		})
+		if err != nil || string(got) != want {
+			t.Errorf("%v: %s, want %s", err, got, want)
+		}
+	}
+	f(`{"Statement":{"Principal":{"AWS":"arn:aws:iam::000000000000:user/ann"}}}`, `{"Statement":{"Principal":{"AWS":"AIDAANN"}}}`)
+	f(`{ "Statement" : [ {"Sid":"arn:aws:iam::000000000000:user/ann", "NotPrincipal" : { "AWS" : [ "*" , "arn:aws:iam:\u003a000000000000:user\/ann" ,"x"] } },`+"\n"+`{"Principal":"*"}, {"Principal":{"Federated":"arn:aws:iam::000000000000:user/ann","AWS":"arn:aws:iam::000000000000:user/ann"}}]}`,
+		`{ "Statement" : [ {"Sid":"arn:aws:iam::000000000000:user/ann", "NotPrincipal" : { "AWS" : [ "*" , "AIDAANN" ,"x"] } },`+"\n"+`{"Principal":"*"}, {"Principal":{"Federated":"arn:aws:iam::000000000000:user/ann","AWS":"AIDAANN"}}]}`)
+	f(`{"Statement":{"Condition":{"StringEquals":{"aws:PrincipalArn":"arn:aws:iam::000000000000:user/ann"}}}}`, `{"Statement":{"Condition":{"StringEquals":{"aws:PrincipalArn":"arn:aws:iam::000000000000:user/ann"}}}}`)
 }
 
 // inTwo evaluates a policy as a gateway and the owner of an object do, whose tags all have one value.

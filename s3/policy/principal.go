@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 )
@@ -8,6 +10,7 @@ import (
 // Principal is who asks, as policies of buckets and roles name them.
 type Principal struct {
 	ARN       string // of the user or role; "" is anonymous
+	ID        string // of the user or role, which no other one ever has
 	Session   string // the ARN of an assumed role's session, or ""
 	Canonical string // the canonical user id
 	Account   string
@@ -18,7 +21,7 @@ type Principal struct {
 type principals struct {
 	not       bool
 	everyone  bool
-	aws       []string // ARNs and account ids
+	aws       []string // ARNs, account ids, and ids of users and roles
 	canonical []string
 	federated []string
 	service   []string
@@ -76,7 +79,7 @@ func (ps *principals) add(kind string, list []string) error {
 			switch {
 			case p == "*":
 				ps.everyone = true
-			case isAccount(p), strings.HasPrefix(p, "arn:aws:iam::"), strings.HasPrefix(p, "arn:aws:sts::"):
+			case IsID(p), isAccount(p), strings.HasPrefix(p, "arn:aws:iam::"), strings.HasPrefix(p, "arn:aws:sts::"):
 				if strings.ContainsAny(p, "*?") {
 					return malformed("Invalid principal in policy")
 				}
@@ -97,6 +100,11 @@ func (ps *principals) add(kind string, list []string) error {
 	return nil
 }
 
+// IsID reports whether a principal is written as the id of a user or role.
+func IsID(s string) bool {
+	return len(s) > 4 && (strings.HasPrefix(s, "AIDA") || strings.HasPrefix(s, "AROA")) && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
+}
+
 func isAccount(s string) bool { return len(s) == 12 && strings.Trim(s, "0123456789") == "" }
 
 // match reports whether the statement is about p. An account stands for all of its identities where they are denied, and
@@ -113,7 +121,7 @@ func (ps *principals) names(p *Principal, wholeAccount bool) bool {
 		return false
 	}
 	for _, text := range ps.aws {
-		if text == p.ARN || text == p.Session && p.Session != "" {
+		if text == p.ARN || text == p.ID && p.ID != "" || text == p.Session && p.Session != "" {
 			return true
 		}
 		account := text == p.Account || strings.TrimSuffix(text, ":root") == "arn:aws:iam::"+p.Account
@@ -124,13 +132,44 @@ func (ps *principals) names(p *Principal, wholeAccount bool) bool {
 	return p.Canonical != "" && slices.Contains(ps.canonical, p.Canonical) || slices.Contains(ps.federated, p.ARN)
 }
 
-// Principals returns every ARN, account and canonical id that the document names, so that who takes it can look whether they
-// exist.
-func (p *Policy) Principals() (aws, canonical []string) {
-	for i := range p.statements {
-		if ps := p.statements[i].principals; ps != nil {
-			aws, canonical = append(aws, ps.aws...), append(canonical, ps.canonical...)
-		}
+// Rename returns a document that was checked, with each of its AWS principals replaced by what to returns for it. All else stays as it
+// is written.
+func Rename(document []byte, to func(principal string) string) ([]byte, error) {
+	root, err := readJSON(document)
+	if err != nil {
+		return nil, err
 	}
-	return aws, canonical
+	var out []byte
+	done := 0
+	for _, p := range awsPrincipals(root) {
+		name := to(p.text)
+		if name == p.text {
+			continue
+		}
+		quoted, err := json.Marshal(name)
+		if err != nil {
+			return nil, err
+		}
+		begin := p.from + bytes.IndexByte(document[p.from:p.to], '"')
+		out = append(append(out, document[done:begin]...), quoted...)
+		done = p.to
+	}
+	return append(out, document[done:]...), nil
+}
+
+// awsPrincipals returns the strings that are AWS principals in a document, in their order.
+func awsPrincipals(root *node) []*node {
+	list := []*node{root}
+	for _, names := range [][]string{{"Statement"}, {"Principal", "NotPrincipal"}, {"AWS"}} {
+		var inside []*node
+		for _, n := range list {
+			for _, m := range n.members {
+				if slices.Contains(names, m.name) {
+					inside = append(append(inside, m.value), m.value.items...)
+				}
+			}
+		}
+		list = inside
+	}
+	return slices.DeleteFunc(list, func(n *node) bool { return !n.quoted })
 }

@@ -92,7 +92,7 @@ func TestDecide(t *testing.T) {
 func TestMayBecome(t *testing.T) {
 	e := start(t)
 	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + cluster.Account + `:role/first"},"Action":"sts:AssumeRole"}]}`
-	_, err := e.CreateRole("first", "", "", trust, 0)
+	_, err := e.CreateRole("first", "", "", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}]}`, 0)
 	must(t, err)
 	second, err := e.CreateRole("second", "", "", trust, 0)
 	must(t, err)
@@ -115,6 +115,59 @@ func TestMayBecome(t *testing.T) {
 	f(false, "statement 1 of the policy of the session denies it", `{"Statement":{"Effect":"Deny","Action":"sts:*","Resource":"*"}}`)
 	f(false, "statement 1 of the policy of the session denies it",
 		`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`, `{"Statement":{"Effect":"Deny","Action":"sts:*","Resource":"*"}}`)
+}
+
+// TestPrincipals: a policy is about the user that it was given for, who may be called otherwise by then, and about no other one who
+// gets the name.
+func TestPrincipals(t *testing.T) {
+	e := start(t)
+	by := func(principal string) string {
+		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["` + principal + `"]},"Action":"sts:AssumeRole"}]}`
+	}
+	user := func(name string) string { return "arn:aws:iam::" + cluster.Account + ":user/" + name }
+	for _, nobody := range []string{user("eve"), user("ANN"), user("path/ann"), "AIDAEVE", "arn:aws:iam::" + cluster.Account + ":role/r", "arn:aws:iam::123456789012:user/ann", "123456789012"} {
+		if _, err := e.CreateRole("r", "", "", by(nobody), 0); err == nil {
+			t.Errorf("a role that trusts %s", nobody)
+		}
+	}
+	r, err := e.CreateRole("r", "", "", by(user("ann")), 0)
+	must(t, err)
+	may := func(name cluster.UserName, want bool, shown string) {
+		t.Helper()
+		r, err := e.Role("r")
+		must(t, err)
+		who, ok := NewBook(e.Identities()).User(name)
+		if !ok {
+			t.Fatal("no " + name)
+		}
+		d := who.MayBecome(&r, &policy.Request{Action: policy.ActionOf("sts:AssumeRole"), Context: facts{}})
+		if told := e.Trust(&r); d.Allowed != want || told != by(shown) {
+			t.Errorf("%s: %v; %s", name, d.Allowed, told)
+		}
+	}
+	ann, err := e.User("ann")
+	must(t, err)
+	if r.Trust != by(ann.ID) {
+		t.Errorf("kept as %s", r.Trust)
+	}
+	may("ann", true, user("ann"))
+	may("bob", false, user("ann"))
+	must(t, e.UpdateUser("ann", "anna", "/x/"))
+	may("anna", true, user("x/anna"))
+	must(t, e.SetTrust("r", by(ann.ID)))
+	must(t, e.UpdateUser("anna", "ann", "/"))
+	may("ann", true, user("ann"))
+	must(t, e.DeleteUser("ann", true))
+	_, err = e.CreateUser("ann", "")
+	must(t, err)
+	may("ann", false, ann.ID)
+	if err := e.SetTrust("r", by(ann.ID)); err == nil {
+		t.Error("a role that trusts somebody who is gone")
+	}
+	// A policy of an earlier version has the ARN.
+	r.Trust = by(user("ann"))
+	e.putRole(r)
+	may("ann", true, user("ann"))
 }
 
 // TestSourceIdentity: who one is said to be needs a permission of its own, and stays from role to role.

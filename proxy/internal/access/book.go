@@ -73,7 +73,7 @@ func (b *Book) User(name cluster.UserName) (*Subject, bool) {
 	}
 	s := &Subject{
 		Name: string(u.Name), ID: u.ID, Type: "User", User: u.Name, OwnerID: u.ID,
-		Principal: policy.Principal{ARN: u.ARN(), Account: cluster.Account, Canonical: cluster.CanonicalID(u.ID)},
+		Principal: policy.Principal{ARN: u.ARN(), ID: u.ID, Account: cluster.Account, Canonical: cluster.CanonicalID(u.ID)},
 	}
 	s.policies = b.rights(&u.Rights, "user "+string(u.Name))
 	for _, name := range u.Groups {
@@ -94,7 +94,7 @@ func (b *Book) Session(name cluster.RoleName, session string, policies []string)
 	s := &Subject{
 		Name: string(r.Name), ID: r.ID + ":" + session, Type: "AssumedRole", OwnerID: r.ID,
 		Principal: policy.Principal{
-			ARN: r.ARN(), Session: SessionARN(r.Name, session),
+			ARN: r.ARN(), ID: r.ID, Session: SessionARN(r.Name, session),
 			Account: cluster.Account, Canonical: cluster.CanonicalID(r.ID),
 		},
 	}

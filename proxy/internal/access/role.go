@@ -30,7 +30,7 @@ func (e *Edit) CreateRole(name cluster.RoleName, path, description, trust string
 	if err != nil {
 		return cluster.Role{}, err
 	}
-	if err := checkDocument(trust, policy.Trust); err != nil {
+	if trust, err = e.checkTrust(trust); err != nil {
 		return cluster.Role{}, err
 	}
 	if seconds == 0 {
@@ -47,16 +47,30 @@ func (e *Edit) CreateRole(name cluster.RoleName, path, description, trust string
 	return r, nil
 }
 
+// checkTrust returns a trust policy as it is kept.
+func (e *Edit) checkTrust(trust string) (string, error) {
+	if err := checkDocument(trust, policy.Trust); err != nil {
+		return "", err
+	}
+	stored, err := Stored(e.now, trust)
+	if err != nil {
+		return "", fail(MalformedPolicyDocument, err.Error())
+	}
+	return stored, nil
+}
+
+// Trust returns the trust policy of a role as it is told.
+func (e *Edit) Trust(r *cluster.Role) string { return Shown(e.now, r.Trust) }
+
 // SetTrust says who may become a role.
 func (e *Edit) SetTrust(name cluster.RoleName, trust string) error {
 	r, err := e.Role(name)
 	if err != nil {
 		return err
 	}
-	if err := checkDocument(trust, policy.Trust); err != nil {
+	if r.Trust, err = e.checkTrust(trust); err != nil {
 		return err
 	}
-	r.Trust = trust
 	e.putRole(r)
 	return nil
 }

@@ -3,7 +3,6 @@ package front
 import (
 	"context"
 	"net/http"
-	"strings"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/control"
@@ -75,7 +74,7 @@ func (f *Front) bucketPolicy(ctx context.Context, r *s3Request) (view *control.V
 
 func (f *Front) getBucketPolicy(ctx context.Context, r *s3Request) error {
 	const op = "proxy/front.getBucketPolicy"
-	_, _, value, err := f.bucketPolicy(ctx, r)
+	view, _, value, err := f.bucketPolicy(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -83,7 +82,7 @@ func (f *Front) getBucketPolicy(ctx context.Context, r *s3Request) error {
 		return s3.NewFault(op, s3.NoSuchBucketPolicy, "")
 	}
 	r.rep.Status = http.StatusOK
-	r.rep.Bytes("application/json", value)
+	r.rep.Bytes("application/json", []byte(access.Shown(view.Identities(), string(value))))
 	return nil
 }
 
@@ -101,8 +100,9 @@ func (f *Front) putBucketPolicy(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return s3.NewFault(op, s3.MalformedPolicy, err.Error())
 	}
-	if !known(view.Identities(), p) {
-		return s3.NewFault(op, s3.MalformedPolicy, "Invalid principal in policy")
+	stored, err := access.Stored(view.Identities(), string(body))
+	if err != nil {
+		return s3.NewFault(op, s3.MalformedPolicy, err.Error())
 	}
 	block, err := publicAccess.of(view, entry.ID)
 	if err != nil {
@@ -113,41 +113,7 @@ func (f *Front) putBucketPolicy(ctx context.Context, r *s3Request) error {
 			string(r.call.Bucket)+"\" because public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.")
 	}
 	r.rep.Status = http.StatusNoContent
-	return f.o.Control.SetBucketConfig(ctx, r.req.ID, entry.Bucket, policyKind, body)
-}
-
-// known reports whether everybody exists whom a policy names.
-func known(ids *cluster.Identities, p *policy.Policy) bool {
-	arns, _ := p.Principals()
-	for _, arn := range arns {
-		if arn == cluster.Account || arn == cluster.RootARN {
-			continue
-		}
-		rest, ok := strings.CutPrefix(arn, "arn:aws:iam::"+cluster.Account+":")
-		if !ok {
-			if strings.HasPrefix(arn, "arn:aws:sts::"+cluster.Account+":assumed-role/") {
-				continue
-			}
-			return false
-		}
-		kind, path, _ := strings.Cut(rest, "/")
-		name := path[strings.LastIndexByte(path, '/')+1:]
-		switch kind {
-		case "user":
-			u, ok := ids.User(cluster.UserName(name))
-			if !ok || u.ARN() != arn {
-				return false
-			}
-		case "role":
-			role, ok := ids.Role(cluster.RoleName(name))
-			if !ok || role.ARN() != arn {
-				return false
-			}
-		default:
-			return false
-		}
-	}
-	return true
+	return f.o.Control.SetBucketConfig(ctx, r.req.ID, entry.Bucket, policyKind, []byte(stored))
 }
 
 func (f *Front) deleteBucketPolicy(ctx context.Context, r *s3Request) error {

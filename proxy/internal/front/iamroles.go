@@ -17,11 +17,11 @@ var roleActions = map[string]queryAction{
 			return nil, err
 		}
 		r, err := e.CreateRole(roleName(p), p.Get("Path"), p.Get("Description"), p.Get("AssumeRolePolicyDocument"), seconds)
-		return func(w *queryXML) { w.in("Role", func() { w.role(r) }) }, err
+		return func(w *queryXML) { w.in("Role", func() { w.role(e, r) }) }, err
 	},
 	"GetRole": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
 		r, err := e.Role(roleName(p))
-		return func(w *queryXML) { w.in("Role", func() { w.role(r) }) }, err
+		return func(w *queryXML) { w.in("Role", func() { w.role(e, r) }) }, err
 	},
 	"ListRoles": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
 		var list []cluster.Role
@@ -30,7 +30,7 @@ var roleActions = map[string]queryAction{
 				list = append(list, r)
 			}
 		}
-		return func(w *queryXML) { members(w, "Roles", list, w.role) }, nil
+		return func(w *queryXML) { members(w, "Roles", list, func(r cluster.Role) { w.role(e, r) }) }, nil
 	},
 	"UpdateRole": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
 		seconds, err := number(p, "MaxSessionDuration")
@@ -123,13 +123,13 @@ func (w *queryXML) list(name string, texts []string) {
 	})
 }
 
-func (w *queryXML) role(r cluster.Role) {
+func (w *queryXML) role(e *access.Edit, r cluster.Role) {
 	w.text("Path", r.Path)
 	w.text("RoleName", string(r.Name))
 	w.text("RoleId", r.ID)
 	w.text("Arn", r.ARN())
 	w.time("CreateDate", r.Created)
-	w.document("AssumeRolePolicyDocument", r.Trust)
+	w.document("AssumeRolePolicyDocument", e.Trust(&r))
 	if r.Description != "" {
 		w.text("Description", r.Description)
 	}

@@ -249,7 +249,7 @@ func identitiesOf(e *access.Edit, kind string) []api.Identity {
 		}
 	case api.IdentityRole:
 		for _, r := range e.Identities().Roles {
-			list = append(list, showRole(r))
+			list = append(list, showRole(e, r))
 		}
 	case api.IdentityProvider:
 		for _, p := range e.Identities().Providers {

@@ -17,7 +17,7 @@ func addRole(e *access.Edit, msg *api.IdentityMsg) (api.Identity, error) {
 		return api.Identity{}, err
 	}
 	r, err = e.Role(r.Name)
-	return showRole(r), err
+	return showRole(e, r), err
 }
 
 func setRole(e *access.Edit, msg *api.IdentityMsg) (api.Identity, error) {
@@ -35,13 +35,13 @@ func setRole(e *access.Edit, msg *api.IdentityMsg) (api.Identity, error) {
 		return api.Identity{}, err
 	}
 	r, err = e.Role(r.Name)
-	return showRole(r), err
+	return showRole(e, r), err
 }
 
-func showRole(r cluster.Role) api.Identity {
+func showRole(e *access.Edit, r cluster.Role) api.Identity {
 	return api.Identity{
 		Kind: api.IdentityRole, Name: string(r.Name), ARN: r.ARN(), ID: r.ID, Created: r.Created, Policies: r.Attached, Inline: r.Inline,
-		Document: r.Trust, Help: r.Description, Seconds: r.MaxSeconds,
+		Document: e.Trust(&r), Help: r.Description, Seconds: r.MaxSeconds,
 	}
 }
 
