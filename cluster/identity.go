@@ -33,7 +33,14 @@ type User struct {
 	ID      string      `json:"id"` // never used again
 	Created time.Time   `json:"created"`
 	Groups  []GroupName `json:"groups,omitempty"` // ordered
+	Tags    []Tag       `json:"tags,omitempty"`
 	Rights
+}
+
+// Tag is a name and a value that an identity has. Names compare without case.
+type Tag struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
 }
 
 // Group gives rights to its users.
@@ -53,8 +60,19 @@ type ManagedPolicy struct {
 	Description string     `json:"description,omitempty"`
 	Created     time.Time  `json:"created"`
 	Updated     time.Time  `json:"updated"`
-	Version     int        `json:"version"` // of the document
+	Version     int        `json:"version"` // of the document that counts
 	Document    string     `json:"document"`
+	Dated       time.Time  `json:"dated,omitzero"`     // when that version was made; zero: when the policy was updated
+	Last        int        `json:"last,omitempty"`     // the highest number of a version that there was; 0: Version
+	Versions    []Edition  `json:"versions,omitempty"` // the others, ordered by number
+	Tags        []Tag      `json:"tags,omitempty"`
+}
+
+// Edition is a document of a managed policy that can be made the one that counts.
+type Edition struct {
+	Version  int       `json:"version"`
+	Document string    `json:"document"`
+	Created  time.Time `json:"created"`
 }
 
 // Role is what others can become for a while.
@@ -66,6 +84,7 @@ type Role struct {
 	Created     time.Time `json:"created"`
 	Trust       string    `json:"trust"` // the document that says who may become it
 	MaxSeconds  int       `json:"max_seconds"`
+	Tags        []Tag     `json:"tags,omitempty"`
 	Rights
 }
 

@@ -110,9 +110,9 @@ func checkTags(op string, tags []Field, limit int, of string) error {
 	}
 	for i, tag := range tags {
 		switch {
-		case tag.Name == "" || !isTagText(tag.Name, maxTagKey):
+		case tag.Name == "" || !IsTagText(tag.Name, maxTagKey):
 			return NewFault(op, InvalidTag, "The TagKey you have provided is invalid", Field{"TagKey", tag.Name})
-		case !isTagText(tag.Value, maxTagValue):
+		case !IsTagText(tag.Value, maxTagValue):
 			return NewFault(op, InvalidTag, "The TagValue you have provided is invalid", Field{"TagKey", tag.Name}, Field{"TagValue", tag.Value})
 		case strings.HasPrefix(strings.ToLower(tag.Name), "aws:"):
 			return NewFault(op, InvalidTag, "System tags cannot be added/updated by requester", Field{"TagKey", tag.Name})
@@ -123,8 +123,8 @@ func checkTags(op string, tags []Field, limit int, of string) error {
 	return nil
 }
 
-// isTagText reports whether a key or value has only characters that tags can have, and not too many.
-func isTagText(s string, limit int) bool {
+// IsTagText reports whether a key or value has only characters that tags can have, and not too many.
+func IsTagText(s string, limit int) bool {
 	if utf8.RuneCountInString(s) > limit {
 		return false
 	}

@@ -224,3 +224,92 @@ refused("MalformedPolicy", next(root).put_bucket_policy, Bucket=bucket, Policy=k
 next(root).delete_bucket_policy(Bucket=bucket)
 next(iams).delete_access_key(UserName=name + "2", AccessKeyId=key["AccessKeyId"])
 next(iams).delete_user(UserName=name + "2")
+
+# versions of a policy
+document = lambda action: json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]})
+next(iams).create_user(UserName=name, Path="/team/", Tags=[{"Key": "Team", "Value": "red"}])
+key = next(iams).create_access_key(UserName=name)["AccessKey"]
+eve = clients(key["AccessKeyId"], key["SecretAccessKey"])
+made = next(iams).create_policy(PolicyName=name, PolicyDocument=document("s3:ListBucket"), Description="for eve", Tags=[{"Key": "a", "Value": "b"}])["Policy"]
+assert made["DefaultVersionId"] == "v1" and made["Tags"] == [{"Key": "a", "Value": "b"}], made
+one = dict(PolicyArn=made["Arn"])
+next(iams).attach_user_policy(UserName=name, **one)
+for _ in endpoints:
+    next(eve).list_objects_v2(Bucket=bucket)
+added = next(iams).create_policy_version(PolicyDocument=document("s3:GetObject"), **one)["PolicyVersion"]
+assert added["VersionId"] == "v2" and not added["IsDefaultVersion"], added
+refused("AccessDenied", next(eve).get_object, Bucket=bucket, Key="home/other/a")
+next(iams).set_default_policy_version(VersionId="v2", **one)
+for _ in endpoints:
+    next(eve).get_object(Bucket=bucket, Key="home/other/a")
+    refused("AccessDenied", next(eve).list_objects_v2, Bucket=bucket)
+    assert [(v["VersionId"], v["IsDefaultVersion"]) for v in next(iams).list_policy_versions(**one)["Versions"]] == [("v2", True), ("v1", False)]
+    assert next(iams).get_policy_version(VersionId="v1", **one)["PolicyVersion"]["Document"]["Statement"][0]["Action"] == "s3:ListBucket"
+refused("NoSuchEntity", next(iams).get_policy_version, VersionId="v3", **one)
+refused("DeleteConflict", next(iams).delete_policy_version, VersionId="v2", **one)
+for i in range(3):
+    next(iams).create_policy_version(PolicyDocument=document("s3:*"), SetAsDefault=i == 2, **one)
+refused("LimitExceeded", next(iams).create_policy_version, PolicyDocument=document("s3:*"), **one)
+refused("MalformedPolicyDocument", next(iams).create_policy_version, PolicyDocument="{}", **one)
+got = next(iams).get_policy(**one)["Policy"]
+assert got["DefaultVersionId"] == "v5" and got["Description"] == "for eve" and got["AttachmentCount"] == 1, got
+next(iams).create_group(GroupName=name)
+next(iams).attach_group_policy(GroupName=name, **one)
+entities = next(iams).list_entities_for_policy(**one)
+assert [u["UserName"] for u in entities["PolicyUsers"]] == [g["GroupName"] for g in entities["PolicyGroups"]] == [name] and entities["PolicyRoles"] == [], entities
+assert next(iams).list_entities_for_policy(EntityFilter="Group", **one)["PolicyUsers"] == []
+
+# groups get other names, and keep whom and what they have
+next(iams).add_user_to_group(GroupName=name, UserName=name)
+next(iams).detach_user_policy(UserName=name, **one)
+next(iams).update_group(GroupName=name, NewGroupName=name + "-new", NewPath="/g/")
+for _ in endpoints:
+    next(eve).get_object(Bucket=bucket, Key="home/other/a")
+assert [g["Arn"] for g in next(iams).list_groups_for_user(UserName=name)["Groups"]] == ["arn:aws:iam::000000000000:group/g/" + name + "-new"]
+next(iams).detach_group_policy(GroupName=name + "-new", **one)
+
+# tags, and policies that ask for those of who asks
+assert next(iams).get_user(UserName=name)["User"]["Tags"] == [{"Key": "Team", "Value": "red"}]
+next(iams).put_user_policy(UserName=name, PolicyName="tagged", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Action": "s3:PutObject", "Resource": arn + "/team/${aws:PrincipalTag/team}/*"},
+    {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*", "Condition": {"StringEquals": {"aws:PrincipalTag/Team": "red"}}},
+    {"Effect": "Allow", "Action": "iam:TagUser", "Resource": "*", "Condition": {"StringEquals": {"aws:RequestTag/colour": "green"}, "ForAllValues:StringEquals": {"aws:TagKeys": ["colour"]}}}]}))
+for _ in endpoints:
+    next(eve).put_object(Bucket=bucket, Key="team/red/x", Body=b"x")
+    next(eve).get_object(Bucket=bucket, Key="team/red/x")
+    refused("AccessDenied", next(eve).put_object, Bucket=bucket, Key="team/blue/x", Body=b"x")
+own_iam = boto3.client("iam", endpoint_url=endpoints[0], region_name="us-east-1", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+own_iam.tag_user(UserName=name, Tags=[{"Key": "colour", "Value": "green"}])
+refused("AccessDenied", own_iam.tag_user, UserName=name, Tags=[{"Key": "colour", "Value": "red"}])
+refused("AccessDenied", own_iam.tag_user, UserName=name, Tags=[{"Key": "colour", "Value": "green"}, {"Key": "team", "Value": "blue"}])
+next(iams).tag_user(UserName=name, Tags=[{"Key": "TEAM", "Value": "blue"}])
+assert next(iams).list_user_tags(UserName=name)["Tags"] == [{"Key": "TEAM", "Value": "blue"}, {"Key": "colour", "Value": "green"}]
+for _ in endpoints:
+    next(eve).put_object(Bucket=bucket, Key="team/blue/x", Body=b"x")
+    refused("AccessDenied", next(eve).get_object, Bucket=bucket, Key="team/red/x")
+next(iams).untag_user(UserName=name, TagKeys=["team", "colour"])
+refused("AccessDenied", next(eve).put_object, Bucket=bucket, Key="team/blue/x", Body=b"x")
+refused("InvalidInput", next(iams).tag_user, UserName=name, Tags=[{"Key": "a", "Value": ""}, {"Key": "A", "Value": ""}])
+next(iams).tag_policy(Tags=[{"Key": "c", "Value": "d"}], **one)
+next(iams).untag_policy(TagKeys=["a"], **one)
+assert next(iams).list_policy_tags(**one)["Tags"] == [{"Key": "c", "Value": "d"}]
+next(iams).create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "000000000000"}, "Action": "sts:AssumeRole"}]}),
+                       Tags=[{"Key": "r", "Value": "1"}])
+next(iams).tag_role(RoleName=name, Tags=[{"Key": "s", "Value": "2"}])
+assert next(iams).list_role_tags(RoleName=name)["Tags"] == next(iams).get_role(RoleName=name)["Role"]["Tags"] == [{"Key": "r", "Value": "1"}, {"Key": "s", "Value": "2"}]
+next(iams).untag_role(RoleName=name, TagKeys=["r"])
+refused("InvalidInput", next(iams).create_user, UserName=name + "-bound", PermissionsBoundary=made["Arn"])
+
+summary = next(iams).get_account_summary()["SummaryMap"]
+assert summary["Users"] >= 1 and summary["VersionsPerPolicyQuota"] == 5, summary
+assert next(iams).list_account_aliases()["AccountAliases"] == []
+refused("DeleteConflict", next(iams).delete_policy, **one)
+for v in ("v1", "v2", "v3", "v4"):
+    next(iams).delete_policy_version(VersionId=v, **one)
+next(iams).delete_policy(**one)
+next(iams).delete_role(RoleName=name)
+next(iams).remove_user_from_group(GroupName=name + "-new", UserName=name)
+next(iams).delete_group(GroupName=name + "-new")
+next(iams).delete_user_policy(UserName=name, PolicyName="tagged")
+next(iams).delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+next(iams).delete_user(UserName=name)

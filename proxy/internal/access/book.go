@@ -34,8 +34,9 @@ type Subject struct {
 	ID        string // aws:userid
 	Type      string // aws:PrincipalType: Account, User, AssumedRole or Anonymous
 	Principal policy.Principal
-	User      cluster.UserName // "" unless it is a user
-	OwnerID   string           // under which what it makes is owned: the id of the user or role; "" without a key
+	User      cluster.UserName  // "" unless it is a user
+	Tags      map[string]string // of the user or role, by their keys in lower case
+	OwnerID   string            // under which what it makes is owned: the id of the user or role; "" without a key
 
 	// Of sessions.
 	Issued         time.Time
@@ -72,7 +73,7 @@ func (b *Book) User(name cluster.UserName) (*Subject, bool) {
 		return s.(*Subject), true
 	}
 	s := &Subject{
-		Name: string(u.Name), ID: u.ID, Type: "User", User: u.Name, OwnerID: u.ID,
+		Name: string(u.Name), ID: u.ID, Type: "User", User: u.Name, OwnerID: u.ID, Tags: tagKeys(u.Tags),
 		Principal: policy.Principal{ARN: u.ARN(), ID: u.ID, Account: cluster.Account, Canonical: cluster.CanonicalID(u.ID)},
 	}
 	s.policies = b.rights(&u.Rights, "user "+string(u.Name))
@@ -92,7 +93,7 @@ func (b *Book) Session(name cluster.RoleName, session string, policies []string)
 		return nil, false
 	}
 	s := &Subject{
-		Name: string(r.Name), ID: r.ID + ":" + session, Type: "AssumedRole", OwnerID: r.ID,
+		Name: string(r.Name), ID: r.ID + ":" + session, Type: "AssumedRole", OwnerID: r.ID, Tags: tagKeys(r.Tags),
 		Principal: policy.Principal{
 			ARN: r.ARN(), ID: r.ID, Session: SessionARN(r.Name, session),
 			Account: cluster.Account, Canonical: cluster.CanonicalID(r.ID),

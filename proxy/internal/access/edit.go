@@ -257,6 +257,41 @@ func (e *Edit) CreateGroup(name cluster.GroupName, path string) (cluster.Group, 
 	return g, nil
 }
 
+// UpdateGroup gives a group another name or path.
+func (e *Edit) UpdateGroup(name, to cluster.GroupName, path string) error {
+	g, err := e.Group(name)
+	if err != nil {
+		return err
+	}
+	if path != "" {
+		if g.Path, err = checkPath(path); err != nil {
+			return err
+		}
+	}
+	before := g.Name
+	if to != "" && to != before {
+		if err := checkName("newGroupName", string(to), 128); err != nil {
+			return err
+		}
+		same := strings.EqualFold(string(to), string(before))
+		if _, ok := e.now.Group(to); ok && !same {
+			return fail(EntityAlreadyExists, "Group with name "+string(to)+" already exists.")
+		}
+		for _, u := range e.Members(before) {
+			u.Groups = slices.DeleteFunc(slices.Clone(u.Groups), func(n cluster.GroupName) bool { return strings.EqualFold(string(n), string(before)) })
+			u.Groups = append(u.Groups, to)
+			slices.Sort(u.Groups)
+			e.putUser(u)
+		}
+		if !same {
+			e.do(cluster.IdentityChange{Groups: []cluster.GroupName{before}})
+		}
+		g.Name = to
+	}
+	e.putGroup(g)
+	return nil
+}
+
 // DeleteGroup removes a group; with all, also one that has users and policies.
 func (e *Edit) DeleteGroup(name cluster.GroupName, all bool) error {
 	g, err := e.Group(name)
@@ -361,13 +396,14 @@ func (e *Edit) PutPolicy(name cluster.PolicyName, path, description, document st
 	case !ok:
 		p = cluster.ManagedPolicy{Name: name, Path: path, ID: newID("ANPA"), Description: description, Created: e.time}
 	}
-	p.Document, p.Updated, p.Version = document, e.time, p.Version+1
+	p.Last = max(p.Last, p.Version) + 1
+	p.Document, p.Version, p.Updated, p.Dated = document, p.Last, e.time, e.time
 	e.putPolicy(p)
 	return p, nil
 }
 
-// DeletePolicy removes a managed policy that nobody has.
-func (e *Edit) DeletePolicy(name string) error {
+// DeletePolicy removes a managed policy that nobody has; with all, also one that has versions besides the one that counts.
+func (e *Edit) DeletePolicy(name string, all bool) error {
 	p, err := e.Policy(name)
 	if err != nil {
 		return err
@@ -377,6 +413,9 @@ func (e *Edit) DeletePolicy(name string) error {
 	}
 	if users, groups, roles := e.Having(p.ARN()); len(users)+len(groups)+len(roles) > 0 {
 		return fail(DeleteConflict, "Cannot delete a policy attached to entities.")
+	}
+	if !all && len(p.Versions) > 0 {
+		return fail(DeleteConflict, "This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy.")
 	}
 	e.do(cluster.IdentityChange{Policies: []cluster.PolicyName{p.Name}})
 	return nil

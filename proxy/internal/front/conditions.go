@@ -44,6 +44,12 @@ func (c *conditions) Lookup(key string) []string {
 	vendor, name, _ := strings.Cut(key, ":")
 	switch vendor {
 	case "aws":
+		if tag, ok := strings.CutPrefix(name, "principaltag/"); ok {
+			if value, ok := c.who.Tags[tag]; ok {
+				return []string{value}
+			}
+			return nil
+		}
 		return one(c.global(name))
 	case "s3":
 		if v, ok := c.ofAuth(name); ok {

@@ -125,22 +125,33 @@ func (f *Front) answerQuery(ctx context.Context, q *query, rep *httpd.Reply) (fu
 	return f.runQuery(ctx, q)
 }
 
+// queryActionOf returns what carries an action of IAM out, or nil.
+func queryActionOf(name string) queryAction {
+	for _, actions := range []map[string]queryAction{queryActions, roleActions, policyActions, tagActions} {
+		if run := actions[name]; run != nil {
+			return run
+		}
+	}
+	return nil
+}
+
 // runQuery carries an action of IAM out.
 func (f *Front) runQuery(ctx context.Context, q *query) (func(*queryXML), error) {
 	const op = "proxy/front.runQuery"
 	if run, ok := stsActions[q.action]; ok && q.service == "sts" {
 		return run(f, ctx, q)
 	}
-	run, ok := queryActions[q.action]
-	if !ok {
-		run, ok = roleActions[q.action]
-	}
-	if q.service != "iam" || !ok {
+	run := queryActionOf(q.action)
+	if q.service != "iam" || run == nil {
 		return nil, cluster.Fail(op, q.action, cluster.KindNotImplemented, "Could not find operation "+q.action+" for version "+q.form.Get("Version"))
 	}
 	if err := q.notOfSelf(); err != nil {
 		return nil, err
 	}
+	if q.form.Get("PermissionsBoundary") != "" {
+		return nil, access.Refuse(access.InvalidInput, "Permissions boundaries are not supported.")
+	}
+	q.context.sts = tagConditions(q.form)
 	target := queryTargets[q.action]
 	if err := target.prepare(q.action, q.form, q.who); err != nil {
 		return nil, err

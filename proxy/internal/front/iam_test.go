@@ -39,7 +39,9 @@ func TestQueryActions(t *testing.T) {
 
 func allQueryActions() map[string]queryAction {
 	all := maps.Clone(queryActions)
-	maps.Copy(all, roleActions)
+	for _, more := range []map[string]queryAction{roleActions, policyActions, tagActions} {
+		maps.Copy(all, more)
+	}
 	return all
 }
 
@@ -121,6 +123,11 @@ func TestQueryTargets(t *testing.T) {
 	f("Action=ListOpenIDConnectProviders&UserName=me", "*")
 	f("Action=UpdateUser&UserName=me&NewUserName=carol", "user/me user/carol")
 	f("Action=UpdateUser&UserName=me&NewPath=/ops/", "user/me user/ops/me")
+	f("Action=UpdateGroup&GroupName=mine&NewGroupName=ours", "group/g/mine group/g/ours")
+	f("Action=TagUser&UserName=ADMIN&RoleName=Boss", "user/ops/admin")
+	f("Action=TagPolicy&UserName=me&PolicyArn=boundary", "policy/p/boundary")
+	f("Action=CreateUser&UserName=new&Tags.member.1.Key=a", "user/new user/new")
+	f("Action=SetDefaultPolicyVersion&PolicyArn=Boundary", "policy/p/boundary")
 	f("Action=DeleteAccessKey&AccessKeyId=MINE", "user/me")
 	by(role, "Action=DeleteAccessKey&AccessKeyId=MINE", "user/me")
 	by(role, "Action=UpdateAccessKey&AccessKeyId=ADMINS", "user/ops/admin")
@@ -190,11 +197,11 @@ func TestCannedPolicyStays(t *testing.T) {
 	if _, err := e.PutPolicy("readonly", "", "", `{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`, false); err != nil {
 		t.Fatal(err)
 	}
-	err := e.DeletePolicy("arn:aws:iam::aws:policy/readonly")
+	err := e.DeletePolicy("arn:aws:iam::aws:policy/readonly", true)
 	if fault, ok := access.FaultOf(err); !ok || fault.Code != access.UnmodifiableEntity {
 		t.Errorf("%v", err)
 	}
-	if err := e.DeletePolicy("readonly"); err != nil {
+	if err := e.DeletePolicy("readonly", false); err != nil {
 		t.Errorf("%v", err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -18,7 +17,10 @@ type queryAction func(e *access.Edit, p url.Values) (func(*queryXML), error)
 var queryActions = map[string]queryAction{
 	"CreateUser": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
 		u, err := e.CreateUser(userName(p), p.Get("Path"))
-		return func(w *queryXML) { w.in("User", func() { w.user(u) }) }, err
+		if err == nil {
+			u.Tags, err = tagNew(e, access.Tagged{User: u.Name}, p)
+		}
+		return func(w *queryXML) { w.in("User", func() { w.user(u); w.tags(u.Tags) }) }, err
 	},
 	"GetUser": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
 		if p.Get("UserName") == "" {
@@ -27,7 +29,7 @@ var queryActions = map[string]queryAction{
 			}, nil
 		}
 		u, err := e.User(userName(p))
-		return func(w *queryXML) { w.in("User", func() { w.user(u) }) }, err
+		return func(w *queryXML) { w.in("User", func() { w.user(u); w.tags(u.Tags) }) }, err
 	},
 	"ListUsers": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
 		list := slices.DeleteFunc(slices.Clone(e.Identities().Users), func(u cluster.User) bool { return !strings.HasPrefix(u.Path, p.Get("PathPrefix")) })
@@ -82,8 +84,12 @@ var queryActions = map[string]queryAction{
 			members(w, "Users", e.Members(g.Name), w.user)
 		}, err
 	},
-	"ListGroups": func(e *access.Edit, _ url.Values) (func(*queryXML), error) {
-		return func(w *queryXML) { members(w, "Groups", e.Identities().Groups, w.group) }, nil
+	"ListGroups": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
+		list := slices.DeleteFunc(slices.Clone(e.Identities().Groups), func(g cluster.Group) bool { return !strings.HasPrefix(g.Path, p.Get("PathPrefix")) })
+		return func(w *queryXML) { members(w, "Groups", list, w.group) }, nil
+	},
+	"UpdateGroup": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
+		return nil, e.UpdateGroup(groupName(p), cluster.GroupName(p.Get("NewGroupName")), p.Get("NewPath"))
 	},
 	"ListGroupsForUser": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
 		u, err := e.User(userName(p))
@@ -102,42 +108,6 @@ var queryActions = map[string]queryAction{
 	},
 	"RemoveUserFromGroup": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
 		return nil, e.Leave(userName(p), groupName(p))
-	},
-
-	"CreatePolicy": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
-		m, err := e.PutPolicy(cluster.PolicyName(p.Get("PolicyName")), p.Get("Path"), p.Get("Description"), p.Get("PolicyDocument"), false)
-		return func(w *queryXML) { w.in("Policy", func() { w.policy(e, m) }) }, err
-	},
-	"GetPolicy": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
-		m, err := e.Policy(p.Get("PolicyArn"))
-		return func(w *queryXML) { w.in("Policy", func() { w.policy(e, m) }) }, err
-	},
-	"GetPolicyVersion": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
-		m, err := e.Policy(p.Get("PolicyArn"))
-		return func(w *queryXML) {
-			w.in("PolicyVersion", func() {
-				w.document("Document", m.Document)
-				w.text("VersionId", "v"+strconv.Itoa(m.Version))
-				w.text("IsDefaultVersion", "true")
-				w.time("CreateDate", m.Updated)
-			})
-		}, err
-	},
-	"ListPolicies": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
-		list := slices.Clone(e.Identities().Policies)
-		if p.Get("Scope") != "Local" {
-			for _, c := range access.CannedPolicies() {
-				m, err := e.Policy(c.ARN())
-				if err != nil {
-					return nil, err
-				}
-				list = append(list, m)
-			}
-		}
-		return func(w *queryXML) { members(w, "Policies", list, func(m cluster.ManagedPolicy) { w.policy(e, m) }) }, nil
-	},
-	"DeletePolicy": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
-		return nil, e.DeletePolicy(p.Get("PolicyArn"))
 	},
 }
 
@@ -225,18 +195,4 @@ func (w *queryXML) key(k access.Key) {
 	w.text("AccessKeyId", string(k.ID))
 	w.text("Status", map[bool]string{true: "Inactive", false: "Active"}[k.Inactive])
 	w.time("CreateDate", k.Created)
-}
-
-func (w *queryXML) policy(e *access.Edit, m cluster.ManagedPolicy) {
-	arn := e.PolicyARN(m)
-	users, groups, roles := e.Having(arn)
-	w.text("PolicyName", string(m.Name))
-	w.text("PolicyId", m.ID)
-	w.text("Arn", arn)
-	w.text("Path", m.Path)
-	w.text("DefaultVersionId", "v"+strconv.Itoa(m.Version))
-	w.text("AttachmentCount", strconv.Itoa(len(users)+len(groups)+len(roles)))
-	w.text("IsAttachable", "true")
-	w.time("CreateDate", m.Created)
-	w.time("UpdateDate", m.Updated)
 }

@@ -17,11 +17,14 @@ var roleActions = map[string]queryAction{
 			return nil, err
 		}
 		r, err := e.CreateRole(roleName(p), p.Get("Path"), p.Get("Description"), p.Get("AssumeRolePolicyDocument"), seconds)
-		return func(w *queryXML) { w.in("Role", func() { w.role(e, r) }) }, err
+		if err == nil {
+			r.Tags, err = tagNew(e, access.Tagged{Role: r.Name}, p)
+		}
+		return func(w *queryXML) { w.in("Role", func() { w.role(e, r); w.tags(r.Tags) }) }, err
 	},
 	"GetRole": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
 		r, err := e.Role(roleName(p))
-		return func(w *queryXML) { w.in("Role", func() { w.role(e, r) }) }, err
+		return func(w *queryXML) { w.in("Role", func() { w.role(e, r); w.tags(r.Tags) }) }, err
 	},
 	"ListRoles": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
 		var list []cluster.Role
@@ -43,6 +46,14 @@ var roleActions = map[string]queryAction{
 			description = &text
 		}
 		return func(*queryXML) {}, e.UpdateRole(roleName(p), description, seconds)
+	},
+	"UpdateRoleDescription": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
+		text := p.Get("Description")
+		if err := e.UpdateRole(roleName(p), &text, 0); err != nil {
+			return nil, err
+		}
+		r, err := e.Role(roleName(p))
+		return func(w *queryXML) { w.in("Role", func() { w.role(e, r) }) }, err
 	},
 	"UpdateAssumeRolePolicy": func(e *access.Edit, p url.Values) (func(*queryXML), error) {
 		return nil, e.SetTrust(roleName(p), p.Get("PolicyDocument"))

@@ -78,6 +78,16 @@ var (
 		u.Name, u.Path = cmp.Or(cluster.UserName(p.Get("NewUserName")), u.Name), cmp.Or(p.Get("NewPath"), u.Path)
 		return []string{before, u.ARN()}
 	}}
+	// renamedGroup is the same of a group.
+	renamedGroup = target{takes: []string{"GroupName"}, on: func(e *access.Edit, p url.Values) []string {
+		g, err := e.Group(groupName(p))
+		if err != nil {
+			return onGroup.on(e, p)
+		}
+		before := g.ARN()
+		g.Name, g.Path = cmp.Or(cluster.GroupName(p.Get("NewGroupName")), g.Name), cmp.Or(p.Get("NewPath"), g.Path)
+		return []string{before, g.ARN()}
+	}}
 	// onKey is whose key it is, named or not.
 	onKey = target{takes: []string{"UserName"}, optional: true, on: func(e *access.Edit, p url.Values) []string {
 		if id, err := keyOf(e, p); err == nil {
@@ -104,16 +114,22 @@ var queryTargets = map[string]*target{
 	"PutUserPolicy": &onUser, "GetUserPolicy": &onUser, "ListUserPolicies": &onUser, "DeleteUserPolicy": &onUser,
 	"AttachUserPolicy": &onUser, "DetachUserPolicy": &onUser, "ListAttachedUserPolicies": &onUser, "ListGroupsForUser": &onUser,
 
-	"CreateGroup": &newGroup, "GetGroup": &onGroup, "ListGroups": &onAll, "DeleteGroup": &onGroup,
+	"CreateGroup": &newGroup, "GetGroup": &onGroup, "ListGroups": &onAll, "UpdateGroup": &renamedGroup, "DeleteGroup": &onGroup,
 	"AddUserToGroup": &onMember, "RemoveUserFromGroup": &onMember,
 	"PutGroupPolicy": &onGroup, "GetGroupPolicy": &onGroup, "ListGroupPolicies": &onGroup, "DeleteGroupPolicy": &onGroup,
 	"AttachGroupPolicy": &onGroup, "DetachGroupPolicy": &onGroup, "ListAttachedGroupPolicies": &onGroup,
 
-	"CreateRole": &newRole, "GetRole": &onRole, "ListRoles": &onAll, "UpdateRole": &onRole, "UpdateAssumeRolePolicy": &onRole, "DeleteRole": &onRole,
+	"CreateRole": &newRole, "GetRole": &onRole, "ListRoles": &onAll, "UpdateRole": &onRole, "UpdateRoleDescription": &onRole, "UpdateAssumeRolePolicy": &onRole, "DeleteRole": &onRole,
 	"PutRolePolicy": &onRole, "GetRolePolicy": &onRole, "ListRolePolicies": &onRole, "DeleteRolePolicy": &onRole,
 	"AttachRolePolicy": &onRole, "DetachRolePolicy": &onRole, "ListAttachedRolePolicies": &onRole,
 
-	"CreatePolicy": &newPolicy, "GetPolicy": &onPolicy, "GetPolicyVersion": &onPolicy, "ListPolicies": &onAll, "DeletePolicy": &onPolicy,
+	"CreatePolicy": &newPolicy, "GetPolicy": &onPolicy, "ListPolicies": &onAll, "DeletePolicy": &onPolicy, "ListEntitiesForPolicy": &onPolicy,
+	"CreatePolicyVersion": &onPolicy, "GetPolicyVersion": &onPolicy, "ListPolicyVersions": &onPolicy, "SetDefaultPolicyVersion": &onPolicy, "DeletePolicyVersion": &onPolicy,
+	"ListAccountAliases": &onAll, "GetAccountSummary": &onAll,
+
+	"TagUser": &onUser, "UntagUser": &onUser, "ListUserTags": &onUser,
+	"TagRole": &onRole, "UntagRole": &onRole, "ListRoleTags": &onRole,
+	"TagPolicy": &onPolicy, "UntagPolicy": &onPolicy, "ListPolicyTags": &onPolicy,
 
 	"CreateOpenIDConnectProvider": &newProvider, "GetOpenIDConnectProvider": &onProvider, "ListOpenIDConnectProviders": &onAll,
 	"DeleteOpenIDConnectProvider": &onProvider, "AddClientIDToOpenIDConnectProvider": &onProvider,
@@ -152,6 +168,9 @@ func (t *target) wanted(action string, e *access.Edit, p url.Values) []wanted {
 	var list []wanted
 	for _, arn := range t.on(e, p) {
 		list = append(list, wanted{"iam:" + action, arn})
+		if tagger := taggers[action]; tagger != "" && len(tagsOf(p)) > 0 {
+			list = append(list, wanted{tagger, arn})
+		}
 	}
 	return list
 }

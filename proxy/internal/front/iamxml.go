@@ -37,13 +37,18 @@ func (w *queryXML) time(name string, t time.Time) { w.text(name, t.UTC().Format(
 // document is written as IAM does: percent-encoded.
 func (w *queryXML) document(name, value string) { w.text(name, s3.EscapeText(value)) }
 
-// members writes a list, which is never cut.
-func members[T any](w *queryXML, name string, list []T, member func(T)) {
+// unended writes a list that is followed by others.
+func unended[T any](w *queryXML, name string, list []T, member func(T)) {
 	w.in(name, func() {
 		for _, m := range list {
 			w.in("member", func() { member(m) })
 		}
 	})
+}
+
+// members writes a list, which is never cut.
+func members[T any](w *queryXML, name string, list []T, member func(T)) {
+	unended(w, name, list, member)
 	w.text("IsTruncated", "false")
 }
 

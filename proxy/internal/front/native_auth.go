@@ -182,7 +182,7 @@ func removeIdentity(e *access.Edit, msg *api.IdentityMsg) (api.Identity, error) 
 	case api.IdentityGroup:
 		return api.Identity{}, e.DeleteGroup(cluster.GroupName(msg.Name), true)
 	case api.IdentityPolicy:
-		return api.Identity{}, e.DeletePolicy(msg.Name)
+		return api.Identity{}, e.DeletePolicy(msg.Name, true)
 	case api.IdentityRole:
 		return api.Identity{}, e.DeleteRole(cluster.RoleName(msg.Name), true)
 	case api.IdentityProvider:

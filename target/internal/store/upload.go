@@ -100,8 +100,8 @@ type CompleteRequest struct {
 
 	Default cluster.ChecksumType // of the whole object: kept when the upload asks for none and all parts have it; "": none
 
-	If     Conditions
-	Check  func(upload *UploadInfo) error // refuses who may not complete it; may be nil
+	If    Conditions
+	Check func(upload *UploadInfo) error // refuses who may not complete it; may be nil
 
 	SmallParts bool // parts may have any size, as in AIStore's native uploads; else MinPartSize holds
 
