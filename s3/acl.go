@@ -147,27 +147,34 @@ func (a *ACL) XML(owner Owner, name func(canonical string) string) []byte {
 	writeOwner(w, "Owner", owner)
 	w.open("AccessControlList")
 	for _, g := range a.Grants {
-		w.open("Grant")
-		if strings.HasPrefix(g.Grantee, "http://") {
-			w.open(`Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="Group"`)
-			w.text("URI", g.Grantee)
-		} else {
-			w.open(`Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"`)
-			if g.Grantee == TheOwner || g.Grantee == owner.ID {
-				w.text("ID", owner.ID)
-				w.optional("DisplayName", owner.DisplayName)
-			} else {
-				w.text("ID", g.Grantee)
-				w.optional("DisplayName", name(g.Grantee))
-			}
-		}
-		w.close("Grantee")
-		w.text("Permission", string(g.Permission))
-		w.close("Grant")
+		g.write(w, owner, name)
 	}
 	w.close("AccessControlList")
 	w.close("AccessControlPolicy")
 	return w.bytes()
+}
+
+// toGroup reports whether the grant is to a group.
+func (g *ACLGrant) toGroup() bool { return strings.HasPrefix(g.Grantee, "http://") }
+
+func (g *ACLGrant) write(w *xmlWriter, owner Owner, name func(canonical string) string) {
+	w.open("Grant")
+	if g.toGroup() {
+		w.open(`Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="Group"`)
+		w.text("URI", g.Grantee)
+	} else {
+		w.open(`Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"`)
+		if g.Grantee == TheOwner || g.Grantee == owner.ID {
+			w.text("ID", owner.ID)
+			w.optional("DisplayName", owner.DisplayName)
+		} else {
+			w.text("ID", g.Grantee)
+			w.optional("DisplayName", name(g.Grantee))
+		}
+	}
+	w.close("Grantee")
+	w.text("Permission", string(g.Permission))
+	w.close("Grant")
 }
 
 // OwnerACL returns the list of everything where lists are off.

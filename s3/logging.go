@@ -15,6 +15,7 @@ type Logging struct {
 	Prefix      string             `json:",omitempty"` // of the keys of log objects
 	Partitioned string             `json:",omitempty"` // keys tell source and date: "EventTime" or "DeliveryTime"; "": simple keys
 	Simple      bool               `json:",omitempty"` // simple keys were asked for
+	Grants      []ACLGrant         `json:",omitempty"` // of log objects, besides what their owner may
 }
 
 // Empty reports whether there is to be no log.
@@ -57,9 +58,7 @@ func (l *Logging) set(n *node) error {
 	case "TargetPrefix":
 		l.Prefix = n.text
 	case "TargetGrants":
-		if len(n.children) > 0 { // a log belongs to the owner of its bucket
-			return NewFault(op, InvalidACLWithOwnership, "")
-		}
+		return l.setGrants(n)
 	case "TargetObjectKeyFormat":
 		simple, partitioned := n.only("SimplePrefix"), n.only("PartitionedPrefix")
 		if len(n.children) != 1 || simple == nil && partitioned == nil {
@@ -82,6 +81,40 @@ func (l *Logging) set(n *node) error {
 	return nil
 }
 
+// setGrants reads TargetGrants. Whether the grantees exist is not known here.
+func (l *Logging) setGrants(n *node) error {
+	const op = "s3.Logging.setGrants"
+	x := &ACLContext{Known: func(string) bool { return true }}
+	for i := range n.children {
+		g, err := x.grant(&n.children[i])
+		if err != nil {
+			return err
+		}
+		if g.Permission == ReadACP || g.Permission == WriteACP || len(l.Grants) == MaxGrants {
+			return malformedXML(op)
+		}
+		l.Grants = append(l.Grants, g)
+	}
+	return nil
+}
+
+// CheckGrants refuses grants to somebody who does not exist.
+func (l *Logging) CheckGrants(x *ACLContext) error {
+	for _, g := range l.Grants {
+		if _, err := x.canonical(g.Grantee); err != nil && !g.toGroup() {
+			return err
+		}
+	}
+	return nil
+}
+
+// ACL returns the list of log objects.
+func (l *Logging) ACL() *ACL {
+	a := privateACL()
+	a.Grants = append(a.Grants, l.Grants...)
+	return a
+}
+
 // XML returns the reply to GetBucketLogging.
 func (l *Logging) XML() []byte {
 	w := newXML(512)
@@ -89,6 +122,13 @@ func (l *Logging) XML() []byte {
 	if l.Bucket != "" {
 		w.open("LoggingEnabled")
 		w.text("TargetBucket", string(l.Bucket))
+		if len(l.Grants) > 0 {
+			w.open("TargetGrants")
+			for _, g := range l.Grants {
+				g.write(w, Owner{}, func(string) string { return "" })
+			}
+			w.close("TargetGrants")
+		}
 		w.text("TargetPrefix", l.Prefix)
 		if l.Simple || l.Partitioned != "" {
 			w.open("TargetObjectKeyFormat")

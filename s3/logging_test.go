@@ -15,10 +15,10 @@ func TestParseLogging(t *testing.T) {
 	f := func(doc string, want Logging) {
 		t.Helper()
 		l, err := ParseLogging([]byte(doc))
-		if err != nil || *l != want {
+		if err != nil || !reflect.DeepEqual(*l, want) {
 			t.Fatalf("%+v, %v", l, err)
 		}
-		if again, err := ParseLogging(l.XML()); err != nil || *again != want {
+		if again, err := ParseLogging(l.XML()); err != nil || !reflect.DeepEqual(*again, want) {
 			t.Fatalf("came back as %+v, %v", again, err)
 		}
 		value, err := json.Marshal(l)
@@ -45,7 +45,16 @@ func TestParseLogging(t *testing.T) {
 	bad(MalformedXML, enabled("<Other/>"))
 	bad(MalformedXML, enabled("<TargetObjectKeyFormat/>"))
 	bad(MalformedXML, enabled(strings.Replace(partitioned, "DeliveryTime", "Whenever", 1)))
-	bad(InvalidACLWithOwnership, enabled("<TargetGrants><Grant/></TargetGrants>"))
+	grants := func(grantee, permission string) string {
+		return enabled("<TargetGrants><Grant><Grantee>" + grantee + "</Grantee><Permission>" + permission + "</Permission></Grant></TargetGrants>")
+	}
+	f(grants("<ID>abc</ID>", "READ"), Logging{Bucket: "logs", Prefix: "p/", Grants: []ACLGrant{{"abc", Read}}})
+	f(grants("<URI>"+AllUsers+"</URI>", "FULL_CONTROL"), Logging{Bucket: "logs", Prefix: "p/", Grants: []ACLGrant{{AllUsers, FullControl}}})
+	bad(MalformedACL, enabled("<TargetGrants><Grant/></TargetGrants>"))
+	bad(MalformedXML, grants("<ID>abc</ID>", "READ_ACP"))
+	bad(MalformedACL, grants("<ID>abc</ID>", "ALL"))
+	bad(UnresolvableGrant, grants("<EmailAddress>a@b</EmailAddress>", "READ"))
+	bad(InvalidArgument, grants("<URI>http://else</URI>", "READ"))
 }
 
 func TestLogKey(t *testing.T) {

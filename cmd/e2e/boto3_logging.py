@@ -110,5 +110,26 @@ wait("part/", ("REST.HEAD.OBJECT", "a%20b/1", "200", "-"))
 keys = [o["Key"] for o in s3().list_objects_v2(Bucket=target, Prefix="part/")["Contents"]]
 if "TargetObjectKeyFormat" in s3().get_bucket_logging(Bucket=bucket)["LoggingEnabled"]:
     assert all(re.fullmatch(r"part/\d{12}/us-east-1/%s/\d{4}/\d\d/\d\d/\d{4}-\d\d-\d\d-00-00-00-[A-Z0-9]{16}" % bucket, k) for k in keys), keys
+
+# grants of logs, where the target bucket has lists
+listed = bucket + "-listed"
+s3().create_bucket(Bucket=listed, ObjectOwnership="ObjectWriter")
+everybody = {"Grantee": {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AllUsers"}, "Permission": "READ"}
+for grant, code in ((dict(everybody, Permission="READ_ACP"), "MalformedXML"), (dict(everybody, Grantee={"Type": "CanonicalUser", "ID": "x"}), "InvalidArgument"),
+                    (dict(everybody, Grantee={"Type": "AmazonCustomerByEmail", "EmailAddress": "a@example.org"}), "UnresolvableGrantByEmailAddress")):
+    refused(code, s3().put_bucket_logging, Bucket=bucket, BucketLoggingStatus=status(TargetBucket=listed, TargetGrants=[grant]))
+own = s3().list_buckets()["Owner"]["ID"]
+s3().put_bucket_logging(Bucket=bucket, BucketLoggingStatus=status(TargetBucket=listed, TargetGrants=[everybody]))
+for _ in endpoints:
+    assert s3().get_bucket_logging(Bucket=bucket)["LoggingEnabled"]["TargetGrants"] == [everybody]
+    s3().head_object(Bucket=bucket, Key="a b/2")
+deadline = time.time() + 60
+while not (found := s3().list_objects_v2(Bucket=listed).get("Contents", [])):
+    assert time.time() < deadline
+    time.sleep(0.3)
+for o in found:
+    assert b"REST.HEAD.OBJECT a%20b/2" in urllib.request.urlopen(endpoints[0] + "/" + listed + "/" + o["Key"]).read() or len(found) > 1
+    acl = s3().get_object_acl(Bucket=listed, Key=o["Key"])
+    assert acl["Owner"]["ID"] == own and [g["Permission"] for g in acl["Grants"]] == ["FULL_CONTROL", "READ"], acl
 s3().put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
 assert "LoggingEnabled" not in s3().get_bucket_logging(Bucket=bucket)

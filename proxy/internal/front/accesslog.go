@@ -73,11 +73,12 @@ type accessLog struct {
 	next   time.Time // when it is tried again
 }
 
-// checkLogTarget refuses a bucket for logs that does not exist, or that who asks for it may not write to.
+// checkLogTarget refuses a bucket for logs that does not exist, or that who asks for it may not write to, and grants of logs where
+// there are none, or to somebody who does not exist.
 func checkLogTarget(f *Front, ctx context.Context, r *s3Request, doc document) error {
 	const op = "proxy/front.checkLogTarget"
 	l := doc.(*s3.Logging)
-	view, _, err := f.bucket(ctx, cluster.Native(l.Bucket))
+	view, entry, err := f.bucket(ctx, cluster.Native(l.Bucket))
 	if cluster.Is(err, cluster.KindBucketNotFound) {
 		return s3.NewFault(op, s3.InvalidTargetBucketForLogging, "", s3.Field{Name: "TargetBucket", Value: string(l.Bucket)})
 	}
@@ -91,7 +92,21 @@ func checkLogTarget(f *Front, ctx context.Context, r *s3Request, doc document) e
 	if cluster.Is(err, cluster.KindDenied) {
 		return s3.NewFault(op, s3.InvalidTargetBucketForLogging, "You must be allowed to write objects into the target bucket", s3.Field{Name: "TargetBucket", Value: string(l.Bucket)})
 	}
-	return err
+	if err != nil || len(l.Grants) == 0 {
+		return err
+	}
+	mode, err := f.ownership(view, entry.ID)
+	if err != nil {
+		return err
+	}
+	if mode == s3.BucketOwnerEnforced {
+		return s3.NewFault(op, s3.InvalidACLWithOwnership, "")
+	}
+	r.view = view
+	if err := f.checkPublic(r, entry, l.ACL()); err != nil {
+		return err
+	}
+	return l.CheckGrants(f.aclContext(view, "", false))
 }
 
 // hasLog reports whether a bucket has a log; view is as of now.
@@ -372,7 +387,7 @@ func (f *Front) writeLog(ctx context.Context, l *accessLog) error {
 	if err != nil {
 		return err
 	}
-	r := &s3Request{call: call, view: view, req: req, rep: httpd.NewReply()}
+	r := &s3Request{call: call, view: view, req: req, rep: httpd.NewReply(), log: to}
 	r.auth = s3.Auth{Payload: s3.Payload{Mode: "UNSIGNED-PAYLOAD", Length: int64(len(l.text))}}
 	by := caller{control.Key{ID: target.Creator}, f.root} // whoever set the log was allowed to write there
 	r.judged = judged{by, conditions{who: by.who, req: req, call: call, auth: r.auth, region: f.o.Region, now: f.o.Now()}}

@@ -137,6 +137,13 @@ func (f *Front) own(ctx context.Context, r *s3Request, g *intra.Grant) (done boo
 	case s3.PutObjectACL:
 		return f.ownACL(r, g, entry, enforced)
 	}
+	if r.log != nil {
+		g.Holder = f.bucketOwner(r.view, entry).ID
+		if !enforced && f.checkPublic(r, entry, r.log.ACL()) == nil {
+			g.ACL = r.log.ACL().Encode()
+		}
+		return false, nil
+	}
 	g.Holder = r.who.OwnerID
 	if r.call.Op == s3.DeleteObject || !s3.HasACL(r.call) {
 		return false, nil

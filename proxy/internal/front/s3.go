@@ -24,6 +24,7 @@ type s3Request struct {
 	provisos, source []s3.Proviso
 	req              *httpd.Request
 	rep              *httpd.Reply
+	log              *s3.Logging // as which the request writes an object, or nil
 }
 
 // s3Handler answers an operation that is not about one object.
