@@ -11,6 +11,9 @@ func IsAnonymous(c *Call) bool {
 // AnonymousAuth is what is known of a request without a signature: how its body is framed, and which hash it states.
 func AnonymousAuth(c *Call) (Auth, error) {
 	const op = "s3.AnonymousAuth"
+	if len(ResponseOverrides(c)) > 0 && (c.Op == GetObject || c.Op == HeadObject) {
+		return Auth{}, NewFault(op, InvalidRequest, "Request specific response headers cannot be used for anonymous GET requests.")
+	}
 	mode := c.Header.Get("x-amz-content-sha256")
 	switch mode {
 	case "":

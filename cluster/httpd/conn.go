@@ -33,6 +33,7 @@ type conn struct {
 	srv     *Server
 	nc      net.Conn
 	tcp     *net.TCPConn // nil under TLS: no sendfile
+	version uint16       // of TLS
 	rawTCP  syscall.RawConn
 	remote  string
 	refused bool // one connection too many
@@ -97,6 +98,7 @@ func (c *conn) handshake() error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.srv.o.HeaderTimeout)
 	defer cancel()
 	err := t.HandshakeContext(ctx)
+	c.version = t.ConnectionState().Version
 	var notTLS tls.RecordHeaderError
 	if errors.As(err, &notTLS) && notTLS.Conn != nil && looksLikeHTTP(notTLS.RecordHeader) {
 		_, _ = io.WriteString(notTLS.Conn, "HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\nThis port speaks https.\n")
@@ -260,7 +262,7 @@ func (c *conn) serve() bool {
 
 func (c *conn) resetRequest() {
 	fields := c.req.Header.fields[:0]
-	c.req = Request{ID: newRequestID(), Body: noBody{}, Remote: c.remote, TLS: c.srv.o.TLS != nil}
+	c.req = Request{ID: newRequestID(), Body: noBody{}, Remote: c.remote, TLS: c.srv.o.TLS != nil, TLSVersion: c.version}
 	c.req.Header.fields = fields
 	headers := c.rep.header.fields[:0]
 	c.rep = Reply{}

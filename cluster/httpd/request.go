@@ -34,6 +34,8 @@ type Request struct {
 	Remote string
 	// TLS tells that the connection is encrypted.
 	TLS bool
+	// TLSVersion is that of the connection's protocol, as in tls.VersionTLS13; 0 when it is not known.
+	TLSVersion uint16
 
 	body *requestBody // nil in requests made by NewRequest
 }

@@ -262,7 +262,7 @@ func TestTLS(t *testing.T) {
 			rep.Stream(1_000_000, FileBody(f, 0, 1_000_000, true))
 			return nil
 		}
-		if !req.TLS {
+		if !req.TLS || req.TLSVersion != tls.VersionTLS13 {
 			t.Error("TLS is not told")
 		}
 		return echo(ctx, req, rep)

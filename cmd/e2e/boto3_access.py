@@ -107,6 +107,7 @@ for _ in endpoints:
     assert len(next(nobody).list_objects_v2(Bucket=bucket)["Contents"]) >= 2
     refused("AccessDenied", next(anonymous).put_object, Bucket=bucket, Key="home/other/a", Body=b"x")
     refused("AccessDenied", next(anonymous).list_objects_v2, Bucket=bucket)
+    refused("InvalidRequest", next(anonymous).get_object, Bucket=bucket, Key="home/other/a", ResponseContentType="text/html")
     refused("AccessDenied", next(anonymous).get_object, Bucket=bucket, Key="home/other/nothing")
     refused("AccessDenied", next(root).put_object, Bucket=bucket, Key="closed/x", Body=b"x")
 for wrong, message in (("{", "invalid Json"), (policy(dict(public, Action="s3:Nothing")), "invalid action"), (policy(dict(public, Resource=arn + "-not/*")), "invalid resource"),
@@ -188,6 +189,8 @@ next(iams).detach_group_policy(GroupName=name, PolicyArn=made["Arn"])
 next(iams).delete_group(GroupName=name)
 next(iams).delete_policy(PolicyArn=made["Arn"])
 next(iams).update_access_key(UserName=name, AccessKeyId=key["AccessKeyId"], Status="Inactive")
+refused("ValidationError", next(iams).update_access_key, UserName=name, AccessKeyId=key["AccessKeyId"], Status="inactive")
+refused("AccessDenied", sts.get_session_token, SerialNumber="arn:aws:iam::000000000000:mfa/x", TokenCode="123456")
 refused("InvalidAccessKeyId", next(eve).list_objects_v2, Bucket=bucket)
 assert [k["Status"] for k in next(iams).list_access_keys(UserName=name)["AccessKeyMetadata"]] == ["Inactive"]
 next(iams).delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
@@ -224,6 +227,29 @@ refused("MalformedPolicy", next(root).put_bucket_policy, Bucket=bucket, Policy=k
 next(root).delete_bucket_policy(Bucket=bucket)
 next(iams).delete_access_key(UserName=name + "2", AccessKeyId=key["AccessKeyId"])
 next(iams).delete_user(UserName=name + "2")
+
+# what else conditions ask for
+next(iams).create_user(UserName=name)
+key = next(iams).create_access_key(UserName=name)["AccessKey"]
+eve = clients(key["AccessKeyId"], key["SecretAccessKey"])
+next(iams).put_user_policy(UserName=name, PolicyName="all", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Action": "s3:*", "Resource": "*", "Condition": {"StringEquals": {"aws:ResourceAccount": "000000000000"}, "Bool": {"aws:ViaAWSService": "false"}}},
+    {"Effect": "Deny", "Action": "s3:CreateBucket", "Resource": "*", "Condition": {"StringNotEquals": {"s3:LocationConstraint": "eu-central-1"}}},
+    {"Effect": "Deny", "Action": "s3:PutObject", "Resource": arn + "/once/*", "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}}}]}))
+placed = {"LocationConstraint": "eu-central-1"}
+for _ in endpoints:
+    refused("AccessDenied", next(eve).create_bucket, Bucket=bucket + "-placed")
+    refused("AccessDenied", next(eve).create_bucket, Bucket=bucket + "-placed", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    next(eve).create_bucket(Bucket=bucket + "-placed", CreateBucketConfiguration=placed)
+    next(eve).delete_bucket(Bucket=bucket + "-placed")
+    refused("AccessDenied", next(eve).put_object, Bucket=bucket, Key="once/k", Body=b"x")
+    upload = next(eve).create_multipart_upload(Bucket=bucket, Key="once/k")["UploadId"]
+    part = next(eve).upload_part(Bucket=bucket, Key="once/k", UploadId=upload, PartNumber=1, Body=b"x")
+    refused("AccessDenied", next(eve).complete_multipart_upload, Bucket=bucket, Key="once/k", UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
+    next(eve).abort_multipart_upload(Bucket=bucket, Key="once/k", UploadId=upload)
+next(iams).delete_user_policy(UserName=name, PolicyName="all")
+next(iams).delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+next(iams).delete_user(UserName=name)
 
 # versions of a policy
 document = lambda action: json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]})

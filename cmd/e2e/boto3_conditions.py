@@ -172,7 +172,8 @@ for i, e in enumerate(endpoints):
     assert part[1]["x-amz-checksum-crc64nvme"] == nvme, part
     assert "Checksum" not in want(200)(ask("GET", f"{many}?uploadId={upload}"))[2]
     named = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>" + part[1]["ETag"] + "</ETag></Part></CompleteMultipartUpload>"
-    want(200, f"<ChecksumCRC64NVME>{nvme}<", "<ChecksumType>FULL_OBJECT<")(ask("POST", f"{many}?uploadId={upload}", named.encode()))
+    want(400, "InvalidRequest")(ask("POST", f"{many}?uploadId={upload}", named.encode(), x_amz_checksum_type="COMPOSITE"))
+    want(200, f"<ChecksumCRC64NVME>{nvme}<", "<ChecksumType>FULL_OBJECT<")(ask("POST", f"{many}?uploadId={upload}", named.encode(), x_amz_checksum_type="FULL_OBJECT"))
     head = want(200)(ask("HEAD", many, x_amz_checksum_mode="ENABLED"))[1]
     assert head["x-amz-checksum-crc64nvme"] == nvme and head["x-amz-checksum-type"] == "FULL_OBJECT", head
 assert "<ChecksumAlgorithm>CRC64NVME<" in want(200)(ask("GET", f"/{bucket}?list-type=2&prefix=sum0"))[2]

@@ -22,6 +22,7 @@ const (
 	InvalidIdentityToken    Code = "InvalidIdentityToken"
 	ExpiredIdentityToken    Code = "ExpiredTokenException"
 	IDPCommunicationError   Code = "IDPCommunicationError"
+	InvalidAction           Code = "InvalidAction"
 )
 
 var codeKinds = map[Code]cluster.Kind{
@@ -37,6 +38,7 @@ var codeKinds = map[Code]cluster.Kind{
 	InvalidIdentityToken:    cluster.KindInvalid,
 	ExpiredIdentityToken:    cluster.KindInvalid,
 	IDPCommunicationError:   cluster.KindInvalid,
+	InvalidAction:           cluster.KindNotImplemented,
 }
 
 // Fault is a refusal of a change of identities. It travels as the cause of a *cluster.Error.

@@ -78,18 +78,10 @@ func (f *Front) createBucket(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := f.smallBody(r, s3.MaxSmallBody)
-	if err != nil {
-		return err
-	}
 	// Any location is taken: there is one, and clients send the region that they are configured with.
-	asked, err := s3.ParseCreateBucket(body)
-	if err != nil {
-		return err
-	}
 	var configs []*cluster.BucketConfig
-	if len(asked.Tags) > 0 {
-		tags, err := documentOf(&bucketTagging, s3.Tags{Set: asked.Tags})
+	if len(r.asked.Tags) > 0 {
+		tags, err := documentOf(&bucketTagging, s3.Tags{Set: r.asked.Tags})
 		if err != nil {
 			return err
 		}

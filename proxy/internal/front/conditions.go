@@ -1,6 +1,7 @@
 package front
 
 import (
+	"crypto/tls"
 	"net"
 	"net/url"
 	"strconv"
@@ -25,12 +26,13 @@ type conditions struct {
 	// The version that is judged, where the request names it elsewhere than in its parameter.
 	version cluster.VersionID
 
-	region string
-	now    time.Time
-	list   *url.Values         // parameters of a list by the native API, by their names in S3
-	lock   *s3.ObjectLock      // of a request whose body is the lock of an object
-	tagged []s3.Field          // of a request whose body is the tags of an object
-	sts    map[string][]string // condition keys of a request to become a role
+	region   string
+	now      time.Time
+	list     *url.Values         // parameters of a list by the native API, by their names in S3
+	lock     *s3.ObjectLock      // of a request whose body is the lock of an object
+	location string              // LocationConstraint of a bucket that is to be made
+	tagged   []s3.Field          // of a request whose body is the tags of an object
+	sts      map[string][]string // condition keys of a request to become a role
 }
 
 // Lookup implements policy.Context.
@@ -112,13 +114,24 @@ func (c *conditions) global(name string) string {
 		return c.who.Principal.ARN
 	case "principalaccount":
 		return c.who.Principal.Account
+	case "resourceaccount":
+		return cluster.Account
+	case "principalisawsservice", "viaawsservice":
+		return "false"
 	}
 	return ""
 }
 
-// ofAuth answers for the condition keys of S3 about the signature, of whatever kind of request.
+// tlsVersions are the versions of TLS as conditions compare them.
+var tlsVersions = map[uint16]string{tls.VersionTLS12: "1.2", tls.VersionTLS13: "1.3"}
+
+// ofAuth answers for the condition keys of S3 about the signature, the connection and the account, of whatever kind of request.
 func (c *conditions) ofAuth(name string) (values []string, ok bool) {
 	switch name {
+	case "tlsversion":
+		return one(tlsVersions[c.req.TLSVersion]), true
+	case "resourceaccount":
+		return []string{cluster.Account}, true
 	case "authtype", "signatureversion", "signatureage":
 	default:
 		return nil, false
@@ -140,6 +153,12 @@ func (c *conditions) ofAuth(name string) (values []string, ok bool) {
 	return []string{"REST-HEADER"}, true
 }
 
+// creations says of the operations that need s3:PutObject whether they make an object, as conditions on If-None-Match ask.
+var creations = map[s3.Operation]string{
+	s3.PutObject: "true", s3.PostObject: "true", s3.CopyObject: "true", s3.CompleteMultipartUpload: "true",
+	s3.CreateMultipartUpload: "false", s3.UploadPart: "false", s3.UploadPartCopy: "false",
+}
+
 // ofS3 answers for the condition keys of S3. Parameters and headers are there when the request has them, empty ones too.
 func (c *conditions) ofS3(name string) []string {
 	switch name {
@@ -152,6 +171,10 @@ func (c *conditions) ofS3(name string) []string {
 		return c.parameter("versionId")
 	case "requestobjecttagkeys":
 		return c.tagKeys()
+	case "locationconstraint":
+		return one(c.location)
+	case "objectcreationoperation":
+		return one(creations[c.call.Op])
 	case "if-match", "if-none-match":
 		return one(c.call.Header.Get(name))
 	}

@@ -1,12 +1,14 @@
 package front
 
 import (
+	"crypto/tls"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/httpd"
 	"github.com/aisle-store/aisle/proxy/internal/access"
 	"github.com/aisle-store/aisle/s3"
@@ -31,6 +33,13 @@ func TestConditionKeys(t *testing.T) {
 	old := conditions{auth: s3.Auth{AccessKey: "A", Version2: true}}
 	f(old, "s3:signatureversion", "AWS")
 	f(old, "s3:signatureage", fmt.Sprint(time.Duration(1<<63-1).Milliseconds()))
+
+	f(conditions{req: &httpd.Request{}}, "s3:tlsversion")
+	f(conditions{req: &httpd.Request{TLS: true, TLSVersion: tls.VersionTLS13}}, "s3:tlsversion", "1.3")
+	f(conditions{}, "s3:resourceaccount", cluster.Account)
+	f(conditions{}, "aws:viaawsservice", "false")
+	f(conditions{call: &s3.Call{Op: s3.UploadPart}}, "s3:objectcreationoperation", "false")
+	f(conditions{call: &s3.Call{Op: s3.CompleteMultipartUpload}}, "s3:objectcreationoperation", "true")
 
 	call := func(path string, headers ...string) *s3.Call {
 		req := httpd.NewRequest("PUT", path, nil, 0, append(headers, "Host", "h")...)

@@ -137,13 +137,15 @@ func queryActionOf(name string) queryAction {
 
 // runQuery carries an action of IAM out.
 func (f *Front) runQuery(ctx context.Context, q *query) (func(*queryXML), error) {
-	const op = "proxy/front.runQuery"
+	if q.service == "sts" && q.form.Get("SerialNumber")+q.form.Get("TokenCode") != "" { // of a second factor, which nobody has here
+		return nil, s3.NewFault("proxy/front.runQuery", s3.AccessDenied, "MultiFactorAuthentication failed with invalid MFA one time pass code.")
+	}
 	if run, ok := stsActions[q.action]; ok && q.service == "sts" {
 		return run(f, ctx, q)
 	}
 	run := queryActionOf(q.action)
 	if q.service != "iam" || run == nil {
-		return nil, cluster.Fail(op, q.action, cluster.KindNotImplemented, "Could not find operation "+q.action+" for version "+q.form.Get("Version"))
+		return nil, access.Refuse(access.InvalidAction, "Could not find operation "+q.action+" for version "+q.form.Get("Version"))
 	}
 	if err := q.notOfSelf(); err != nil {
 		return nil, err

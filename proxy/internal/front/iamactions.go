@@ -57,7 +57,11 @@ var queryActions = map[string]queryAction{
 		if err != nil {
 			return nil, err
 		}
-		inactive := p.Get("Status") == "Inactive"
+		status := p.Get("Status")
+		if status != "Active" && status != "Inactive" {
+			return nil, invalidParameter("status", status, "Member must satisfy enum value set: [Active, Inactive]")
+		}
+		inactive := status == "Inactive"
 		return nil, e.UpdateKey(id, &inactive, nil)
 	},
 	"DeleteAccessKey": func(e *access.Edit, p url.Values) (func(*queryXML), error) {

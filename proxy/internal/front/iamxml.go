@@ -81,7 +81,7 @@ func (w *queryXML) failure(q *query, err error) int {
 		status = http.StatusForbidden
 		code, message = "InvalidClientTokenId", "The security token included in the request is invalid."
 	} else if cluster.Is(err, cluster.KindNotImplemented) {
-		code, status = "InvalidAction", http.StatusBadRequest
+		code, message, status = "InvalidAction", s3.MessageOf(err), http.StatusBadRequest
 	} else {
 		message = s3.MessageOf(err)
 	}

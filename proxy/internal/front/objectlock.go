@@ -43,10 +43,24 @@ func (f *Front) putObjectLock(ctx context.Context, r *s3Request) error {
 // maxJudgedBody bounds the body, with its framing, that policies judge.
 const maxJudgedBody = 2 * s3.MaxSmallBody
 
+// readNewBucket reads the body of CreateBucket.
+func (f *Front) readNewBucket(r *s3Request) error {
+	body, err := f.smallBody(r, s3.MaxSmallBody)
+	if err != nil {
+		return err
+	}
+	r.asked, err = s3.ParseCreateBucket(body)
+	r.context.location = r.asked.Location
+	return err
+}
+
 // readJudgedBody keeps the body of a request that changes the lock or the tags of an object: policies judge what it asks for, and
 // its owner reads it again.
 func (f *Front) readJudgedBody(r *s3Request) error {
 	const op = "proxy/front.readJudgedBody"
+	if r.call.Op == s3.CreateBucket {
+		return f.readNewBucket(r)
+	}
 	if r.call.Op != s3.PutObjectRetention && r.call.Op != s3.PutObjectLegalHold && r.call.Op != s3.PutObjectTagging {
 		return nil
 	}

@@ -24,7 +24,8 @@ type s3Request struct {
 	provisos, source []s3.Proviso
 	req              *httpd.Request
 	rep              *httpd.Reply
-	log              *s3.Logging // as which the request writes an object, or nil
+	log              *s3.Logging            // as which the request writes an object, or nil
+	asked            s3.BucketConfiguration // of CreateBucket: its body
 }
 
 // s3Handler answers an operation that is not about one object.
