@@ -47,6 +47,7 @@ var operationActions = [operationEnd]policy.Action{
 	GetObjectLockConfiguration:                 policy.GetBucketObjectLockConfiguration,
 	PutObjectLockConfiguration:                 policy.PutBucketObjectLockConfiguration,
 	GetBucketReplication:                       policy.GetReplicationConfiguration,
+	PutBucketReplication:                       policy.PutReplicationConfiguration,
 	DeleteBucketReplication:                    policy.PutReplicationConfiguration,
 	GetObjectRetention:                         policy.GetObjectRetention,
 	PutObjectRetention:                         policy.PutObjectRetention,

@@ -69,6 +69,7 @@ const (
 	GetObjectLockConfiguration
 	PutObjectLockConfiguration
 	GetBucketReplication
+	PutBucketReplication
 	DeleteBucketReplication
 	GetBucketEncryption
 	PutBucketEncryption
@@ -169,6 +170,7 @@ var operationNames = [...]string{
 	GetObjectLockConfiguration:                 "GetObjectLockConfiguration",
 	PutObjectLockConfiguration:                 "PutObjectLockConfiguration",
 	GetBucketReplication:                       "GetBucketReplication",
+	PutBucketReplication:                       "PutBucketReplication",
 	DeleteBucketReplication:                    "DeleteBucketReplication",
 	GetObjectRetention:                         "GetObjectRetention",
 	PutObjectRetention:                         "PutObjectRetention",
@@ -199,7 +201,7 @@ func (o Operation) Writes() bool {
 		UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, PutObjectTagging, DeleteObjectTagging,
 		PutBucketPolicy, DeleteBucketPolicy, PutPublicAccessBlock, DeletePublicAccessBlock, PutBucketOwnershipControls, DeleteBucketOwnershipControls,
 		PutBucketACL, PutObjectACL, PutBucketWebsite, DeleteBucketWebsite,
-		DeleteBucketReplication, PutObjectLockConfiguration, PutObjectRetention, PutObjectLegalHold, PutBucketEncryption, DeleteBucketEncryption, PutBucketNotificationConfiguration, PutBucketLogging:
+		PutBucketReplication, DeleteBucketReplication, PutObjectLockConfiguration, PutObjectRetention, PutObjectLegalHold, PutBucketEncryption, DeleteBucketEncryption, PutBucketNotificationConfiguration, PutBucketLogging:
 		return true
 	}
 	return false
@@ -285,7 +287,7 @@ var bucketResources = []resource{
 	{"publicAccessBlock", "PUBLIC_ACCESS_BLOCK", map[string]Operation{
 		"GET": GetPublicAccessBlock, "PUT": PutPublicAccessBlock, "DELETE": DeletePublicAccessBlock,
 	}},
-	{"replication", "REPLICATION", map[string]Operation{"GET": GetBucketReplication, "PUT": NoOperation, "DELETE": DeleteBucketReplication}},
+	{"replication", "REPLICATION", map[string]Operation{"GET": GetBucketReplication, "PUT": PutBucketReplication, "DELETE": DeleteBucketReplication}},
 	{"requestPayment", "REQUEST_PAYMENT", map[string]Operation{"GET": GetBucketRequestPayment, "PUT": PutBucketRequestPayment}},
 	{"session", "SESSION", notBuilt("GET")},
 	{"tagging", "TAGGING", map[string]Operation{"GET": GetBucketTagging, "PUT": PutBucketTagging, "DELETE": DeleteBucketTagging}},

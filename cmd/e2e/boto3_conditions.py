@@ -15,6 +15,7 @@ import boto3
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
+import botocore.exceptions
 
 bucket, endpoints = sys.argv[1], sys.argv[2].split(",")
 rounds = itertools.cycle(endpoints)
@@ -146,7 +147,7 @@ want(200)(ask("GET", k))
 # What nobody can set.
 want(404, "ReplicationConfigurationNotFoundError", "<BucketName>" + bucket)(ask("GET", f"/{bucket}?replication"))
 want(204)(ask("DELETE", f"/{bucket}?replication"))
-want(501, "NotImplemented")(ask("PUT", f"/{bucket}?replication", b"<ReplicationConfiguration/>"))
+want(400, "MalformedXML")(ask("PUT", f"/{bucket}?replication", b"<ReplicationConfiguration/>"))
 want(501, "NotImplemented")(ask("GET", k + "?torrent"))
 want(501, "NotImplemented")(ask("POST", k + "?select&select-type=2", b"<SelectObjectContentRequest/>"))
 want(400, "InvalidStorageClass")(ask("PUT", k, x_amz_storage_class="BEST"))
@@ -177,6 +178,44 @@ for i, e in enumerate(endpoints):
     head = want(200)(ask("HEAD", many, x_amz_checksum_mode="ENABLED"))[1]
     assert head["x-amz-checksum-crc64nvme"] == nvme and head["x-amz-checksum-type"] == "FULL_OBJECT", head
 assert "<ChecksumAlgorithm>CRC64NVME<" in want(200)(ask("GET", f"/{bucket}?list-type=2&prefix=sum0"))[2]
+
+# Replication: AWS's refusals, and 501 only for what would have to be carried out; rules that are switched off are kept.
+far = bucket + "-replica"
+s3.create_bucket(Bucket=far)
+
+
+def replication(status="Enabled", to=far, **more):
+    rule = {"ID": "r", "Status": status, "Priority": 1, "Filter": {"Prefix": "p/"}, "DeleteMarkerReplication": {"Status": "Disabled"}, "Destination": {"Bucket": "arn:aws:s3:::" + to}}
+    return {"Role": "arn:aws:iam::000000000000:role/r", "Rules": [{k: v for k, v in dict(rule, **more).items() if v is not None}]}
+
+
+def replicate(code, configuration):
+    for e in endpoints:
+        try:
+            boto3.client("s3", endpoint_url=e).put_bucket_replication(Bucket=bucket + "-source", ReplicationConfiguration=configuration)
+        except botocore.exceptions.ClientError as refusal:
+            assert refusal.response["Error"]["Code"] == code, (code, refusal.response)
+        else:
+            assert code is None, configuration
+
+
+s3.create_bucket(Bucket=bucket + "-source")
+replicate("InvalidRequest", replication())  # no versions
+for b in (bucket + "-source", far):
+    replicate("InvalidRequest", replication())
+    s3.put_bucket_versioning(Bucket=b, VersioningConfiguration={"Status": "Enabled"})
+replicate("InvalidRequest", replication(to=bucket + "-none"))
+replicate("InvalidRequest", replication(to=bucket + "-source"))
+replicate("InvalidRequest", replication(Priority=None))
+replicate("InvalidRequest", replication(DeleteMarkerReplication=None))
+replicate("InvalidArgument", dict(replication(), Role="me"))
+replicate("NotImplemented", replication())
+want(404, "ReplicationConfigurationNotFoundError")(ask("GET", f"/{bucket}-source?replication"))
+replicate(None, replication(status="Disabled"))
+for e in endpoints:
+    assert boto3.client("s3", endpoint_url=e).get_bucket_replication(Bucket=bucket + "-source")["ReplicationConfiguration"] == replication(status="Disabled")
+want(204)(ask("DELETE", f"/{bucket}-source?replication"))
+want(404, "ReplicationConfigurationNotFoundError")(ask("GET", f"/{bucket}-source?replication"))
 
 # Storage classes are labels: told wherever AWS tells them, through every gateway.
 name, label = "class/k", "STANDARD_IA"

@@ -170,21 +170,3 @@ func (f *Front) noDocument(ctx context.Context, r *s3Request) error {
 	}
 	return s3.NewFault(op, s3.NoSuchConfiguration, "")
 }
-
-// getReplication answers that nothing is replicated to another bucket: that cannot be set.
-func (f *Front) getReplication(ctx context.Context, r *s3Request) error {
-	const op = "proxy/front.getReplication"
-	if _, _, err := f.bucket(ctx, cluster.Native(r.call.Bucket)); err != nil {
-		return err
-	}
-	return s3.NewFault(op, s3.NoReplication, "")
-}
-
-// deleteReplication removes what is not there.
-func (f *Front) deleteReplication(ctx context.Context, r *s3Request) error {
-	if _, _, err := f.bucket(ctx, cluster.Native(r.call.Bucket)); err != nil {
-		return err
-	}
-	r.rep.Status = http.StatusNoContent
-	return nil
-}

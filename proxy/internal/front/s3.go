@@ -47,8 +47,9 @@ var s3Handlers = map[s3.Operation]s3Handler{
 	s3.ListObjectVersions:   (*Front).listVersions,
 	s3.PostObject:           (*Front).postObject,
 
-	s3.GetBucketReplication:       (*Front).getReplication,
-	s3.DeleteBucketReplication:    (*Front).deleteReplication,
+	s3.GetBucketReplication:       bucketReplication.get,
+	s3.PutBucketReplication:       bucketReplication.put,
+	s3.DeleteBucketReplication:    bucketReplication.delete,
 	s3.GetObjectLockConfiguration: (*Front).getObjectLock,
 	s3.PutObjectLockConfiguration: (*Front).putObjectLock,
 
