@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -50,6 +51,9 @@ var boto3Logging string
 
 //go:embed boto3_notification.py
 var boto3Notification string
+
+//go:embed boto3_restart.py
+var boto3Restart string
 
 //go:embed boto3_access.py
 var boto3Access string
@@ -98,6 +102,18 @@ func TestS3Configuration(t *testing.T) {
 	expiredByNow(t, c)
 	t.Run("killed owner", func(t *testing.T) { testKilledOwner(t, c, h) })
 	t.Run("dead letters", func(t *testing.T) { testDeadLetters(t, c, h) })
+	t.Run("restart", func(t *testing.T) { testRestart(t, c) })
+}
+
+// testRestart kills all nodes at once: what buckets, objects and identities have is there again.
+func testRestart(t *testing.T, c *testcluster.Cluster) {
+	for name, python := range pythons(t) {
+		told := filepath.Join(t.TempDir(), name)
+		runBoto3(t, c, python, boto3Restart, "restart-"+name, told, "make")
+		c.KillAll()
+		c.StartAll()
+		runBoto3(t, c, python, boto3Restart, "restart-"+name, told, "check")
+	}
 }
 
 // expiredByNow asks for what lifecycle rules have removed, after the scripts: by the metrics of all nodes, and by their jobs.
