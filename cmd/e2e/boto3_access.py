@@ -326,6 +326,9 @@ assert next(iams).list_role_tags(RoleName=name)["Tags"] == next(iams).get_role(R
 next(iams).untag_role(RoleName=name, TagKeys=["r"])
 refused("InvalidInput", next(iams).create_user, UserName=name + "-bound", PermissionsBoundary=made["Arn"])
 
+paged = [u["UserName"] for page in next(iams).get_paginator("list_users").paginate(PaginationConfig={"PageSize": 1}) for u in page["Users"]]
+assert paged == [u["UserName"] for u in next(iams).list_users()["Users"]] and name in paged and len(next(iams).list_users(MaxItems=1)["Users"]) == 1, paged
+
 summary = next(iams).get_account_summary()["SummaryMap"]
 assert summary["Users"] >= 1 and summary["VersionsPerPolicyQuota"] == 5, summary
 assert next(iams).list_account_aliases()["AccountAliases"] == []

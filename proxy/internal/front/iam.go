@@ -64,6 +64,7 @@ type query struct {
 	service string
 	action  string
 	form    url.Values
+	page    page
 	view    *control.View
 	req     *httpd.Request
 }
@@ -76,7 +77,7 @@ func (f *Front) serveQuery(ctx context.Context, service string, req *httpd.Reque
 	if cluster.Is(err, cluster.KindUnavailable) {
 		return err
 	}
-	w := &queryXML{}
+	w := &queryXML{page: q.page}
 	rep.Status = http.StatusOK
 	if err != nil {
 		rep.Status = w.failure(q, err)
@@ -100,6 +101,9 @@ func (f *Front) answerQuery(ctx context.Context, q *query, rep *httpd.Reply) (fu
 		return nil, cluster.E(op, "", cluster.KindInvalid, err)
 	}
 	q.action = q.form.Get("Action")
+	if q.page, err = readPage(q.form); err != nil {
+		return nil, err
+	}
 	if unsigned(q.req) {
 		return f.answerUnsigned(ctx, q)
 	}

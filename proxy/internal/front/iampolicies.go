@@ -129,7 +129,8 @@ func listEntities(e *access.Edit, p url.Values) (func(*queryXML), error) {
 	return func(w *queryXML) {
 		unended(w, "PolicyGroups", groups, func(g cluster.Group) { w.text("GroupName", string(g.Name)); w.text("GroupId", g.ID) })
 		unended(w, "PolicyUsers", users, func(u cluster.User) { w.text("UserName", string(u.Name)); w.text("UserId", u.ID) })
-		members(w, "PolicyRoles", roles, func(r cluster.Role) { w.text("RoleName", string(r.Name)); w.text("RoleId", r.ID) })
+		unended(w, "PolicyRoles", roles, func(r cluster.Role) { w.text("RoleName", string(r.Name)); w.text("RoleId", r.ID) })
+		w.text("IsTruncated", "false")
 	}, nil
 }
 

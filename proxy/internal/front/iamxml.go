@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/xml"
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -17,7 +19,33 @@ var queryNamespaces = map[string]string{
 }
 
 // queryXML writes the replies of a query API.
-type queryXML struct{ b bytes.Buffer }
+type queryXML struct {
+	b    bytes.Buffer
+	page page // of the list that is told
+}
+
+// page is what a request asks for of a list.
+type page struct{ after, limit int }
+
+// maxItems is how much of a list can be asked for at a time. Who does not ask gets it whole.
+const maxItems = 1000
+
+// readPage reads MaxItems and Marker. A marker says how much was told.
+func readPage(p url.Values) (page, error) {
+	var of page
+	var err error
+	if text := p.Get("MaxItems"); text != "" {
+		if of.limit, err = strconv.Atoi(text); err != nil || of.limit < 1 || of.limit > maxItems {
+			return of, invalidParameter("maxItems", text, "Member must have value between 1 and "+strconv.Itoa(maxItems))
+		}
+	}
+	if text := p.Get("Marker"); text != "" {
+		if of.after, err = strconv.Atoi(text); err != nil || of.after < 1 {
+			return of, access.Refuse(access.ValidationError, "Invalid Marker: "+text)
+		}
+	}
+	return of, nil
+}
 
 func (w *queryXML) bytes() []byte { return w.b.Bytes() }
 
@@ -46,10 +74,18 @@ func unended[T any](w *queryXML, name string, list []T, member func(T)) {
 	})
 }
 
-// members writes a list, which is never cut.
+// members writes a list, or the page of it that is asked for.
 func members[T any](w *queryXML, name string, list []T, member func(T)) {
+	list = list[min(w.page.after, len(list)):]
+	more := w.page.limit > 0 && len(list) > w.page.limit
+	if more {
+		list = list[:w.page.limit]
+	}
 	unended(w, name, list, member)
-	w.text("IsTruncated", "false")
+	w.text("IsTruncated", strconv.FormatBool(more))
+	if more {
+		w.text("Marker", strconv.Itoa(w.page.after+w.page.limit))
+	}
 }
 
 func (w *queryXML) success(q *query, result func(*queryXML)) {
