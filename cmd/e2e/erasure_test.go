@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -56,7 +57,7 @@ func TestErasureCoding(t *testing.T) {
 		put(fmt.Sprintf("object-%d", i), size)
 	}
 	for round, victim := range []int{3, 1} {
-		load := newShardLoad(client, c, victim, round)
+		load := newShardLoad(client, fmt.Sprint("load-", round), c.Nodes[(victim+1)%4], c.Nodes[(victim+2)%4])
 		c.Nodes[victim].Kill()
 		for key, content := range want {
 			persist(t, client, request{endpoint: c.Nodes[(victim+1)%4].Endpoint, bucket: "shards", key: key}, content)
@@ -95,7 +96,53 @@ func blobs(t *testing.T, c *testcluster.Cluster) (n int64) {
 	return n
 }
 
-// shardLoad writes and reads while a node dies, through the others.
+// TestTwoNodesDie keeps a bucket in 2+2 shards on five nodes. Any two of them are killed at the same moment, under load, and then two
+// others: all that was acknowledged is read back through each of those that are left, bit for bit.
+func TestTwoNodesDie(t *testing.T) {
+	c := testcluster.Start(t, testcluster.Options{Nodes: 5})
+	client := newClient(c)
+	client.must(t, native(http.MethodPost, c.Nodes[0].Endpoint, "shards", "create-bck", `{"ec":"2+2"}`), 200)
+	want := make(map[string]string)
+	for i, size := range []int{0, 10, 5000, 65536, 65537, 200_000, 1 << 20, 3 << 20} {
+		key := fmt.Sprint("object-", i)
+		want[key] = strings.Repeat(key+" ", size/(len(key)+1)+1)[:size]
+		client.must(t, request{method: http.MethodPut, endpoint: c.Nodes[i%5].Endpoint, bucket: "shards", key: key, body: []byte(want[key])}, 200)
+	}
+	parts := [][]byte{bytes.Repeat([]byte("first"), 1<<20), bytes.Repeat([]byte("last"), 70_000)}
+	multipart(t, client, c, "shards", "parts", parts)
+	want["parts"] = string(bytes.Join(parts, nil))
+	for round, victims := range [][]int{{0, 3}, {1, 2}} {
+		var left []*testcluster.Node
+		for _, n := range c.Nodes {
+			if !slices.Contains(victims, n.Index) {
+				left = append(left, n)
+			}
+		}
+		load := newShardLoad(client, fmt.Sprint("load-", round), left...)
+		var killed sync.WaitGroup
+		for _, v := range victims {
+			killed.Go(c.Nodes[v].Kill)
+		}
+		killed.Wait()
+		for key, content := range want {
+			for _, n := range left {
+				persist(t, client, request{endpoint: n.Endpoint, bucket: "shards", key: key}, content)
+			}
+		}
+		for key, content := range load.end(t) {
+			persist(t, client, request{endpoint: left[len(key)%3].Endpoint, bucket: "shards", key: key}, content)
+			want[key] = content
+		}
+		if round == 0 {
+			for _, v := range victims {
+				c.Nodes[v].Start()
+			}
+			waitInSync(t, c)
+		}
+	}
+}
+
+// shardLoad writes and reads while nodes die, through the others.
 type shardLoad struct {
 	stop    atomic.Bool
 	work    sync.WaitGroup
@@ -104,14 +151,14 @@ type shardLoad struct {
 	failed  error             // guarded by mu
 }
 
-func newShardLoad(client *client, c *testcluster.Cluster, victim, round int) *shardLoad {
+func newShardLoad(client *client, prefix string, nodes ...*testcluster.Node) *shardLoad {
 	l := &shardLoad{written: make(map[string]string)}
 	started := make(chan struct{}, 2)
 	for w := range 2 {
 		l.work.Go(func() {
-			endpoint := c.Nodes[(victim+1+w)%4].Endpoint
+			endpoint := nodes[w].Endpoint
 			for i := 0; !l.stop.Load() || i < 20; i++ {
-				key, body := fmt.Sprintf("load-%d-%d-%d", round, w, i%15), bytes.Repeat([]byte(fmt.Sprintf("%d ", i)), 10_000*(i%4))
+				key, body := fmt.Sprintf("%s-%d-%d", prefix, w, i%15), bytes.Repeat([]byte(fmt.Sprintf("%d ", i)), 10_000*(i%4))
 				if err := l.step(client, request{method: http.MethodPut, endpoint: endpoint, bucket: "shards", key: key, body: body}); err != nil {
 					l.mu.Lock()
 					l.failed = err

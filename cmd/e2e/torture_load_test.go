@@ -101,10 +101,13 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// fresh names content that nobody has written, and the mark of its write.
-func (w *worker) fresh(parts int) (content, state) {
+// fresh names content that nobody has written, and the mark of its write. Half of what goes into a bucket of shards is large
+// enough for real ones.
+func (w *worker) fresh(bucket string, parts int) (content, state) {
 	size := []int{0, 100, 6000, 90_000, 1_500_000}[w.random.IntN(5)]
-	if w.random.IntN(6) > 0 {
+	if bucket == shardsBucket && w.random.IntN(3) == 0 {
+		size = 66_000 + w.random.IntN(400_000)
+	} else if w.random.IntN(6) > 0 {
 		size = min(size, 6000)
 	}
 	if parts > 1 {
@@ -126,6 +129,7 @@ type answer struct {
 	err        error
 	call, done time.Duration
 	kind       string
+	target     string // bucket, key and query
 	node       int
 }
 
@@ -163,7 +167,7 @@ func (w *worker) ask(kind string, r request) answer {
 			client = w.follow
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), tortureLimit)
-		a = answer{call: time.Since(w.began), kind: kind, node: n}
+		a = answer{call: time.Since(w.began), kind: kind, target: r.bucket + "/" + r.key + "?" + r.query, node: n}
 		a.reply, a.err = client.do(ctx, r)
 		cancel()
 		a.done = time.Since(w.began)
@@ -273,14 +277,15 @@ func answeredETag(r reply) string {
 // look reads a key by GET, a ranged GET or HEAD and checks every byte of it. It returns false when there is no answer.
 func (w *worker) look(bucket, key string) (answer, deedOutput, content, bool) {
 	r := request{method: http.MethodGet, bucket: bucket, key: key}
-	kind, from, to := "GET", 0, 0
+	kind := "GET"
+	var piece func([]byte) []byte
 	switch w.random.IntN(5) {
 	case 0:
 		kind, r.method = "HEAD", http.MethodHead
 	case 1:
-		kind, from = "GET range", w.random.IntN(8)
-		to = from + w.random.IntN(8000)
-		r.header = map[string]string{"Range": fmt.Sprintf("bytes=%d-%d", from, to)}
+		kind = "GET range"
+		r.header = make(map[string]string)
+		r.header["Range"], piece = w.someRange()
 	}
 	a := w.ask(kind, r)
 	if a.err == nil && a.status == http.StatusNotFound && (a.code() == "NoSuchKey" || kind == "HEAD") {
@@ -306,13 +311,24 @@ func (w *worker) look(bucket, key string) (answer, deedOutput, content, bool) {
 	if kind == "HEAD" {
 		return a, out, c, true
 	}
-	if kind == "GET range" {
-		text = text[from:min(to+1, len(text))]
+	if piece != nil {
+		text = piece(text)
 	}
 	if !bytes.Equal(text, a.body) {
 		w.problem("%s %s/%s through node %d: %d bytes differ from the %d of %s", kind, bucket, key, a.node, len(a.body), len(text), c)
 	}
 	return a, out, c, true
+}
+
+// someRange returns a range that every object has, at its begin or its end, and the cut that it is.
+func (w *worker) someRange() (string, func([]byte) []byte) {
+	if w.random.IntN(2) == 0 {
+		n := 1 + w.random.IntN(300_000)
+		return fmt.Sprintf("bytes=-%d", n), func(text []byte) []byte { return text[max(0, len(text)-n):] }
+	}
+	from := w.random.IntN(8)
+	to := from + w.random.IntN(8000)
+	return fmt.Sprintf("bytes=%d-%d", from, to), func(text []byte) []byte { return text[from:min(to+1, len(text))] }
 }
 
 func (w *worker) readShared(bucket, key string) bool {
@@ -335,7 +351,7 @@ func metadata(mark string, c content) map[string]string {
 
 // put writes fresh content to a key, in parts when asked to.
 func (w *worker) put(bucket string, in *deedInput, parts int) (answer, content, bool) {
-	c, next := w.fresh(parts)
+	c, next := w.fresh(bucket, parts)
 	in.next = next
 	header := metadata(next.mark, c)
 	if crc32.ChecksumIEEE([]byte(next.mark))%3 == 0 {

@@ -25,7 +25,7 @@ import (
 	"github.com/aisle-store/aisle/cmd/internal/testcluster"
 )
 
-// TestTorture puts a mixed load on buckets with two and three copies while everything that can break in a cluster breaks,
+// TestTorture puts a mixed load on buckets of copies and of shards while everything that can break in a cluster breaks,
 // by a seed. AISLE_TORTURE says for how long; without it the test is short. AISLE_SEED repeats what a run did, as far as
 // real processes repeat anything. AISLE_FAULTS names the kinds of faults, separated by commas, when it is not to be all.
 func TestTorture(t *testing.T) {
@@ -156,10 +156,10 @@ func (x *torture) asked(a answer) {
 	s.asked++
 	if a.err != nil || a.status >= 500 {
 		s.failed++
-		fmt.Fprintf(x.log, "%8.2f failed %s through node %d since %.2f: %s\n", a.done.Seconds(), a.kind, a.node, a.call.Seconds(), a)
+		fmt.Fprintf(x.log, "%8.2f failed %s %s through node %d since %.2f: %s\n", a.done.Seconds(), a.kind, a.target, a.node, a.call.Seconds(), a)
 		return
 	}
-	fmt.Fprintf(x.log, "%8.2f answered %s through node %d since %.2f\n", a.done.Seconds(), a.kind, a.node, a.call.Seconds())
+	fmt.Fprintf(x.log, "%8.2f answered %s %s through node %d since %.2f: %s\n", a.done.Seconds(), a.kind, a.target, a.node, a.call.Seconds(), a)
 	if gap := a.done - s.last; gap > s.gap {
 		s.gap, s.gapEnd = gap, a.done
 	}
@@ -186,7 +186,7 @@ func (x *torture) begin() {
 		newBucket(x.t, x.cluster, name, copies)
 		x.buckets = append(x.buckets, name)
 	}
-	x.makeVersions()
+	x.makeLayouts()
 	x.began = time.Now()
 	ctx, cancel := context.WithCancel(context.Background())
 	x.stop = cancel

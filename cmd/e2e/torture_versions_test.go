@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bytes"
-	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"net/http"
@@ -13,7 +12,8 @@ import (
 )
 
 const (
-	versionsBucket = "versions" // has versions and object lock, in two copies
+	versionsBucket = "versions" // has versions and object lock, in two copies or in shards
+	shardsBucket   = "shards"   // has no versions
 	versionKeys    = 8          // of each client
 	manyVersions   = 10         // of a key: then some are removed before more are written
 )
@@ -35,6 +35,9 @@ type version struct {
 	state   state
 	there   sure
 	held    sure // by a legal hold
+	doomed  bool // a deletion that the hold was to refuse was not answered: it may come later, so the hold stays
+	tag     string
+	tagged  []string // what its tag may be instead, or become: a change of unknown outcome
 }
 
 // chain are the versions of one key.
@@ -45,7 +48,7 @@ type chain struct {
 
 // live are the versions that are there, and of which nothing is in doubt.
 func (c *chain) live() []*version {
-	return slices.DeleteFunc(slices.Clone(c.known), func(v *version) bool { return v.there != yes || v.held == maybe })
+	return slices.DeleteFunc(slices.Clone(c.known), func(v *version) bool { return v.there != yes || v.held == maybe || len(v.tagged) > 0 })
 }
 
 // newest returns the current version; false when that is in doubt. Nil is none.
@@ -61,15 +64,22 @@ func (c *chain) newest() (*version, bool) {
 	return nil, true
 }
 
-// makeVersions makes the bucket.
-func (x *torture) makeVersions() {
+// makeLayouts makes the bucket of shards and that with versions. How many shards, and whether the versions are in shards, is
+// up to the seed.
+func (x *torture) makeLayouts() {
 	x.t.Helper()
-	props := map[string]any{"replicas": "2", "checksum.type": "md5", "versioning": "enabled", "object_lock": "enabled"}
-	body, err := json.Marshal(map[string]any{"action": "create-bck", "value": props})
-	if err != nil {
-		x.t.Fatal(err)
+	shape, versions := "2+1", `"replicas":"2"`
+	if x.seed%2 == 1 {
+		shape = "2+2"
 	}
-	newClient(x.cluster).must(x.t, request{method: http.MethodPost, endpoint: x.cluster.Nodes[0].Endpoint, bucket: "v1", key: "buckets/" + versionsBucket, body: body}, 200)
+	if x.seed/2%2 == 1 {
+		versions = `"ec":"2+1"`
+	}
+	x.say("shards %s, versions %s", shape, versions)
+	endpoint := x.cluster.Nodes[0].Endpoint
+	x.client.must(x.t, native(http.MethodPost, endpoint, shardsBucket, "create-bck", `{"ec":"`+shape+`","checksum.type":"md5"}`), 200)
+	x.buckets = append(x.buckets, shardsBucket)
+	x.client.must(x.t, native(http.MethodPost, endpoint, versionsBucket, "create-bck", `{`+versions+`,"checksum.type":"md5","versioning":"enabled","object_lock":"enabled"}`), 200)
 }
 
 // chainName returns a name that was not used before.
@@ -97,12 +107,16 @@ func (w *worker) versioned() {
 	switch {
 	case p < 25 && len(c.known) > 0:
 		w.readVersion(key, pick(w.random, c.known))
+	case p < 28 && len(c.known) > 0:
+		w.readTags(key, pick(w.random, c.known))
 	case p < 32:
 		w.readNewest(key, c)
 	case p < 38:
 		w.listVersions(w.ownPrefix(), w.chains, 1+w.random.IntN(40))
-	case p < 50 && len(live) > 0:
+	case p < 45 && len(live) > 0:
 		w.hold(key, pick(w.random, live))
+	case p < 52 && len(live) > 0:
+		w.tagVersion(key, pick(w.random, live))
 	case (p < 64 || len(live) > manyVersions) && len(live) > 0:
 		w.removeVersion(key, pick(w.random, live))
 	case len(c.lost) > 0:
@@ -117,12 +131,12 @@ func (w *worker) versioned() {
 // writeVersion makes a new version, of new bytes or of those of the current one.
 func (w *worker) writeVersion(key string, c *chain) {
 	now, certain := c.newest()
-	if certain && now != nil && !now.marker && now.content.parts == 0 && w.random.IntN(6) == 0 { // a copy of parts is one piece, of another ETag
+	if certain && now != nil && !now.marker && now.content.parts == 0 && len(now.tagged) == 0 && w.random.IntN(6) == 0 { // a copy of parts is one piece, of another ETag
 		a, in, out := w.copyTo(versionsBucket, key, key, now.content, false)
 		if out.result == absent || out.result == refused {
 			w.problem("%s/%s: metadata through node %d: %s, and its version %s was there", versionsBucket, key, a.node, a, now.id)
 		}
-		w.came(key, c, a, out, &version{content: now.content, state: in.next})
+		w.came(key, c, a, out, &version{content: now.content, state: in.next, tag: now.tag})
 		return
 	}
 	parts := 0
@@ -160,7 +174,9 @@ func ofVersion(method, key string, v *version) request {
 // removeVersion removes a version for ever, unless it is held: then it asks for that, too, and must be refused.
 func (w *worker) removeVersion(key string, v *version) {
 	switch a := w.ask("DELETE version", ofVersion(http.MethodDelete, key, v)); {
-	case a.never(), a.unknown() && v.held == yes:
+	case a.never():
+	case a.unknown() && v.held == yes:
+		v.doomed = true
 	case a.unknown():
 		v.there = maybe
 	case a.status == http.StatusNoContent && v.held == no:
@@ -177,7 +193,7 @@ func (w *worker) hold(key string, v *version) {
 		return
 	}
 	want, status := yes, "ON"
-	if v.held == yes && w.random.IntN(3) > 0 {
+	if v.held == yes && !v.doomed && w.random.IntN(3) > 0 {
 		want, status = no, "OFF"
 	}
 	r := ofVersion(http.MethodPut, key, v)
@@ -351,6 +367,7 @@ func (x *torture) readVersions(through func(func(w *worker) bool)) (reads, lists
 			for _, v := range c.known {
 				reads++
 				through(func(r *worker) bool { return r.readVersion(key, v) })
+				through(func(r *worker) bool { return r.readTags(key, v) })
 			}
 			reads++
 			through(func(r *worker) bool { return r.readNewest(key, c) })
