@@ -50,6 +50,9 @@ func New(o Options) *Control {
 	if o.Clock == nil {
 		o.Clock = bootClock{}
 	}
+	if o.Wall == nil {
+		o.Wall = time.Now
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -16,7 +16,7 @@ func (s *sim) cause(ctx context.Context) {
 		s.crashOne, s.crashOne, s.crashLeader, s.crashAll, s.crashForLong,
 		s.pauseWhileWaiting, s.loseOffice, s.restartOne, s.join, s.leave, s.slowDown, s.cutDuringCrash,
 		s.transferUnheard, s.cutBeforeAcknowledging, s.crashOwner, s.cutPair, s.cutPair,
-		s.maintain, s.maintain, s.decommission, s.changeRepairDelay,
+		s.maintain, s.maintain, s.decommission, s.changeRepairDelay, s.setClock, s.setClock, s.changeRates,
 	}
 	for ctx.Err() == nil {
 		fault := faults[s.pick(len(faults))]

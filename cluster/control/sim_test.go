@@ -21,7 +21,8 @@ import (
 )
 
 // The simulation runs whole clusters in one process on a fake clock: real raft, real Controls, a network that loses,
-// delays, repeats and holds messages, disks that survive crashes, clocks that run at different rates, and fake targets.
+// delays, repeats and holds messages, disks that survive crashes, clocks that run at different rates, wall clocks that are set
+// to any time, and fake targets.
 // A seed decides which faults happen and what clients do; the order of goroutines is not part of it, so a seed that failed
 // may have to be run a few times.
 
@@ -42,6 +43,10 @@ type flaw struct {
 	settleDrops bool          // ... drops it
 	slowDisk    time.Duration // an owner's own prepare takes up to so long: it shows mistakes sooner
 	slowBytes   time.Duration // ... the bytes of who catches up
+
+	wallLeases  bool    // leases go by the wall clock
+	sleepyClock bool    // ... by a clock that stands while the machine sleeps
+	wildRates   float64 // ... by clocks whose rates differ from the true one by up to so much
 
 	focus func(*sim, context.Context) // the fault that shows it best; then there are no others
 }
@@ -191,8 +196,8 @@ func (s *sim) addNode() *simNode {
 	n := &simNode{
 		sim: s, id: cluster.NodeID(fmt.Sprintf("n%d", len(s.mu.nodes)+1)), disk: raftnode.NewMemoryDisk(), keyring: &simKeyring{},
 		objects: newObjects(), roles: cluster.Proxy | cluster.Target,
-		clock: &simClock{began: s.began, rate: 0.955 + 0.09*s.mu.random.Float64(), offset: time.Duration(s.mu.random.Int64N(int64(time.Hour)))},
 	}
+	n.clock = newClock(s, time.Duration(s.mu.random.Int64N(int64(time.Hour))), s.rate(s.mu.random.Float64()))
 	if len(s.mu.nodes) > 2 && s.mu.random.IntN(5) == 0 {
 		n.roles = cluster.Proxy
 	}
@@ -279,7 +284,7 @@ func (n *simNode) start(patience time.Duration) error {
 		p.target = newTarget(p)
 	}
 	p.control = New(Options{
-		Node: self, Join: join, Root: Key{ID: "root", Secret: "secret"}, Keyring: n.keyring, Peers: simPeers{p}, Clock: n.clock,
+		Node: self, Join: join, Root: Key{ID: "root", Secret: "secret"}, Keyring: n.keyring, Peers: simPeers{p}, Clock: n.clock, Wall: n.clock.Wall,
 		Replication: &Replication{
 			stores: n.disk.Open(),
 			link: func(id cluster.NodeID, _ func(cluster.NodeID) (string, error)) *raftnode.Link {
@@ -391,6 +396,7 @@ func (n *simNode) pause() {
 	defer n.mu.Unlock()
 	if n.mu.held == nil {
 		n.mu.held = make(chan struct{})
+		n.clock.sleep()
 		n.sim.network.Pause(n.id)
 	}
 }
@@ -399,6 +405,7 @@ func (n *simNode) resume() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.mu.held != nil {
+		n.clock.wake()
 		close(n.mu.held)
 		n.mu.held = nil
 		n.sim.network.Resume(n.id)
@@ -417,22 +424,6 @@ func (n *simNode) wait() {
 	for held := n.paused(); held != nil; held = n.paused() {
 		<-held
 	}
-}
-
-// simClock is the clock of one machine. A process that is paused cannot read it.
-type simClock struct {
-	began  time.Time
-	rate   float64
-	offset time.Duration
-	paused func() <-chan struct{}
-}
-
-// Now implements Clock.
-func (c *simClock) Now() time.Duration {
-	for held := c.paused(); held != nil; held = c.paused() {
-		<-held
-	}
-	return c.offset + time.Duration(float64(time.Since(c.began))*c.rate)
 }
 
 // simKeyring keeps a cluster key across restarts.

@@ -152,7 +152,7 @@ func (t *term) leaseEnd(now time.Duration) time.Duration {
 // propose puts a command into the log and returns its result. It is carried out only in this term: see state.TakeOffice.
 func (t *term) propose(ctx context.Context, cmd state.Command) (state.Result, error) {
 	const op = "control.propose"
-	cmd.Time, cmd.Term = time.Now(), t.number
+	cmd.Time, cmd.Term = t.options.Wall(), t.number
 	data, err := cmd.Encode()
 	if err != nil {
 		return state.Result{}, cluster.E(op, "", cluster.KindInvalid, err)

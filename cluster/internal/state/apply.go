@@ -9,9 +9,11 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 )
 
-// How long the outcomes of requests are remembered. A gateway gives up within seconds.
+// How long the outcomes of requests are remembered. A gateway gives up within seconds. The time in commands is that of the wall
+// clocks of leaders, one of which may be hours ahead: so the latest outcomes stay, however old they seem.
 const (
 	outcomeWindow = 10 * time.Minute
+	outcomeLatest = 1024
 	outcomeLimit  = 4096
 )
 
@@ -109,7 +111,7 @@ func (s *State) run(c Command) Result {
 func (s *State) remember(req cluster.RequestID, r Result) Result {
 	r.Index, r.Term = s.Index, s.Term
 	first := 0
-	for first < len(s.Outcomes) && (len(s.Outcomes)-first >= outcomeLimit || s.Time.Sub(s.Outcomes[first].Time) > outcomeWindow) {
+	for kept := len(s.Outcomes); kept >= outcomeLimit || kept >= outcomeLatest && s.Time.Sub(s.Outcomes[first].Time) > outcomeWindow; kept-- {
 		first++
 	}
 	s.Outcomes = append(slices.Clone(s.Outcomes[first:]), Outcome{Request: req, Time: s.Time, Result: r})
