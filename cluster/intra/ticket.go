@@ -146,12 +146,18 @@ func errTicket(reason string) error {
 	return cluster.Fail("cluster/intra.Open", "", cluster.KindDenied, "the ticket is not valid: "+reason)
 }
 
+// errClocks is the refusal of a true ticket for its time. A clock may be wrong, so it is no answer to what was asked.
+func errClocks(reason string) error {
+	return cluster.Fail("cluster/intra.Open", "", cluster.KindUnavailable, "the ticket is not valid: "+reason)
+}
+
 // strictBase64 takes only what Seal writes.
 var strictBase64 = base64.RawURLEncoding.Strict()
 
 // Open takes the ticket out of req (its header or query: what remains is the client's own request), verifies that it
 // covers req, is not expired, is for this node, and for a write was not used before. It fails with KindDenied, or
-// KindUnavailable when a used one could not be told from a new one. It sets req.ID to the grant's.
+// KindUnavailable when its time is over by this node's clock, or a used one could not be told from a new one. It sets req.ID to
+// the grant's.
 func (t *Tickets) Open(req *httpd.Request) (*Grant, error) {
 	text, err := take(req)
 	if err != nil {
@@ -176,9 +182,9 @@ func (t *Tickets) Open(req *httpd.Request) (*Grant, error) {
 	now := t.o.Now()
 	switch {
 	case now.After(g.Expires.Add(t.o.Skew)):
-		return nil, errTicket("it has expired")
+		return nil, errClocks("it has expired, or the clock of a node is wrong")
 	case g.Expires.After(now.Add(t.o.Life + t.o.Skew)):
-		return nil, errTicket("it is from the future: the clocks of the nodes differ too much")
+		return nil, errClocks("it is from the future: the clocks of the nodes differ too much")
 	case string(g.Owner) != t.o.Self:
 		return nil, errTicket("it is for another node")
 	case !g.Write && changes(req.Method):
@@ -236,10 +242,15 @@ type usedTickets struct {
 // tickets are used at once, and redirects of writes wait for one round trip of the client.
 const windowSize = 1 << 18
 
+// keptWindows is how many windows are kept at least: then little is refused when the wall clock is set back, since hardly anything
+// was forgotten.
+const keptWindows = 64
+
 type window struct {
-	top  uint64 // the highest sequence seen
-	keep time.Time
-	bits [windowSize / 64]uint64
+	top   uint64 // the highest sequence seen
+	keep  time.Time
+	since time.Time // what is older may have been used, and forgotten
+	bits  [windowSize / 64]uint64
 }
 
 var (
@@ -253,12 +264,14 @@ func (u *usedTickets) use(instance, sequence uint64, now, keep time.Time) error 
 	defer u.mu.Unlock()
 	w := u.windows[instance]
 	if w == nil {
-		u.forget(now)
-		if !keep.After(u.forgotten) {
-			return errTooOld
+		if len(u.windows) >= keptWindows {
+			u.forget(now)
 		}
-		w = new(window)
+		w = &window{since: u.forgotten}
 		u.windows[instance] = w
+	}
+	if !keep.After(w.since) {
+		return errTooOld
 	}
 	if w.keep.Before(keep) {
 		w.keep = keep

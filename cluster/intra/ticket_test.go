@@ -160,9 +160,10 @@ func TestTicketRefused(t *testing.T) {
 	denied := cluster.KindDenied
 	f("in time", seal(gateway, nil), 0, 0)
 	f("late, within the skew", seal(gateway, nil), 119*time.Second, 0)
-	f("too late", seal(gateway, nil), 121*time.Second, denied)
+	f("too late", seal(gateway, nil), 121*time.Second, cluster.KindUnavailable)
 	f("early, within the skew", seal(gateway, nil), -59*time.Second, 0)
-	f("too early", seal(gateway, nil), -61*time.Second, denied)
+	f("too early", seal(gateway, nil), -61*time.Second, cluster.KindUnavailable)
+	f("too late, and forged", seal(node("p1", "guess", nil), nil), 121*time.Second, denied)
 	f("other key", seal(node("p1", "guess", nil), nil), 0, denied)
 	f("other node", seal(gateway, func(g *Grant) { g.Owner = "t2" }), 0, denied)
 	f("a read's for a write", seal(gateway, func(g *Grant) { g.Write = false }), 0, denied)
@@ -222,6 +223,48 @@ func TestUsedTickets(t *testing.T) {
 	f(2, 5, cluster.KindUnavailable)
 	keep = keep.Add(1)
 	f(2, 6, 0)
+	keep = keep.Add(-1)
+	f(2, 4, cluster.KindUnavailable) // nor when the process has sent newer ones
+}
+
+// TestWallClockSetBack: the clocks of all nodes are set ahead and back again. Nothing can be used twice, and what is new is taken.
+func TestWallClockSetBack(t *testing.T) {
+	skew := new(time.Duration)
+	owner := node("t1", "secret", skew)
+	var gateways []*Tickets
+	for range keptWindows + 1 {
+		gateways = append(gateways, node("p1", "secret", skew))
+	}
+	send := func(ticket string) error {
+		_, err := owner.Open(request(func(r *httpd.Request) { r.Header.Add(HeaderTicket, ticket) }))
+		return err
+	}
+	seal := func(by *Tickets) string {
+		g := sample(true)
+		return by.Seal(&g, request(nil))
+	}
+	once := func(ticket string) string {
+		t.Helper()
+		if err := send(ticket); err != nil {
+			t.Fatal(err)
+		}
+		return ticket
+	}
+	first, unsent := once(seal(gateways[0])), seal(gateways[0])
+	*skew = time.Hour
+	for _, g := range gateways[1:] {
+		once(seal(g))
+	}
+	*skew = time.Second
+	once(seal(gateways[0]))
+	for _, old := range []string{first, unsent} { // that one of the two was not used is forgotten
+		if err := send(old); !cluster.Is(err, cluster.KindUnavailable) {
+			t.Fatalf("it was forgotten whether a ticket was used: %v", err)
+		}
+	}
+	for _, g := range gateways {
+		once(seal(g))
+	}
 }
 
 func FuzzOpen(f *testing.F) {
