@@ -21,6 +21,7 @@ func (s *Store) watch(ctx context.Context) {
 	tick := time.NewTicker(max(s.o.Health/10, time.Millisecond))
 	defer tick.Stop()
 	last := s.o.Clock()
+	looked, awake := last, time.Duration(0)
 	for {
 		select {
 		case <-ctx.Done():
@@ -28,12 +29,14 @@ func (s *Store) watch(ctx context.Context) {
 		case <-tick.C:
 		}
 		now := s.o.Clock()
+		awake += min(now-looked, s.o.HealthLimit/2) // longer, and the process was stopped or the machine slept: so were the checks
+		looked = now
 		due := now-last >= s.o.Health
 		if due {
 			last = now
 		}
 		for _, m := range s.mounted() {
-			s.checkDisk(m, now, due)
+			s.checkDisk(m, awake, due)
 		}
 		if err := s.endRebuilt(); err != nil {
 			s.o.Events.background("", "end of a rebuild", err)
@@ -47,7 +50,8 @@ func (s *Store) watch(ctx context.Context) {
 	}
 }
 
-// checkDisk begins a check of a mountpath when one is due, and takes the mountpath out when the one before does not end.
+// checkDisk begins a check of a mountpath when one is due, and takes the mountpath out when the one before does not end: now is how
+// long the store has been awake.
 func (s *Store) checkDisk(m *mountpath, now time.Duration, due bool) {
 	if m.err() != nil {
 		return

@@ -40,7 +40,7 @@ type mountpath struct {
 
 	recovery   sync.WaitGroup
 	checks     sync.WaitGroup
-	checking   atomic.Int64 // when the check under way began, by the store's clock; 0: none is
+	checking   atomic.Int64 // when the check under way began, as checkDisk counts; 0: none is
 	doubtful   atomic.Int64 // how many checks in a row have failed
 	suspect    atomic.Bool  // an operation has failed: the next check is due
 	rebuilt    atomic.Bool  // its index was rebuilt, and the cluster does not know it yet

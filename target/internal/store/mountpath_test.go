@@ -240,6 +240,39 @@ func TestSickDisk(t *testing.T) {
 	}
 }
 
+// TestStoppedDuringCheck: a disk is not to blame when the process was stopped, or the machine slept, while it was checked.
+func TestStoppedDuringCheck(t *testing.T) {
+	var slept atomic.Int64
+	begun, goOn := make(chan struct{}, 1), make(chan struct{})
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if slept.Load() < 0 && op.Kind == errorfs.OpCreate {
+			select {
+			case begun <- struct{}{}:
+			default:
+			}
+			<-goOn
+		}
+		return nil
+	}))
+	start := time.Now()
+	b := newBed(t, fs, 1, func(o *Options) {
+		quick(o)
+		o.Clock = func() time.Duration { return time.Since(start) + max(time.Duration(slept.Load()), 0) }
+	})
+	defer func() { b.close() }()
+	slept.Store(-1)
+	<-begun
+	slept.Store(int64(time.Hour))
+	time.Sleep(100 * time.Millisecond) // it is looked how long the check takes
+	close(goOn)
+	for b.store.mounted()[0].checking.Load() != 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := b.store.mounted()[0].err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestFullHolder: a holder in sync that is full refuses a write before it is prepared anywhere, and nobody is taken out; deletes and reads
 // go on. One that catches up is left out.
 func TestFullHolder(t *testing.T) {

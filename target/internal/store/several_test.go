@@ -54,8 +54,12 @@ type member struct {
 	s       *several
 	id      cluster.NodeID
 	fs      *vfs.MemFS
-	process *process // nil while it is down
+	process *process     // nil while it is down
+	ahead   atomic.Int64 // of its wall clock
 }
+
+// now is its wall clock.
+func (n *member) now() time.Time { return time.Now().Round(0).Add(time.Duration(n.ahead.Load())) }
 
 // process is one start of a node. It implements Authority, Council and Peers.
 type process struct {
@@ -456,6 +460,7 @@ func (s *several) start(id cluster.NodeID) {
 	p := &process{node: n, incarnation: entry.Incarnation, m: s.active(), moved: make(chan struct{})}
 	o := Options{
 		FS: n.fs, ClusterID: "c", Node: id, Incarnation: entry.Incarnation, Mountpaths: mountpaths(2), Authority: p, Council: p, Peers: p,
+		Now: n.now,
 	}
 	o.Disk.SegmentSize, o.Disk.Ballast, o.Index.MemTable, o.CacheBytes = 1<<20, -1, 1<<20, 1<<20
 	if s.change != nil {

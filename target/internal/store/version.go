@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -91,11 +92,13 @@ func (t *turn) supersede(c *change, old *meta.Record) error {
 	return t.remove(c, null)
 }
 
-// number returns the number of a new version: the time, and higher than that of the version before it.
+// number returns the number of a new version: the time, and higher than that of the version before it. When the clock is behind
+// that one, the next number may have been that of a version which was removed since, and whose removal may be repeated; so it is
+// a random one of the next.
 func (t *turn) number(old *meta.Record) uint64 {
 	now := uint64(t.store.o.Now().UnixNano())
-	if isVersion(old) {
-		now = max(now, old.Order()+1)
+	if isVersion(old) && now <= old.Order() {
+		now = old.Order() + 1 + rand.Uint64N(1<<20)
 	}
 	return now
 }
