@@ -226,6 +226,8 @@ func (h *history) outcome(in registerInput, rep reply, err error) registerOutput
 			h.problem("PUT %s: ETag %s, want %s", in.key, tag, in.value)
 		}
 		return registerOutput{result: done, value: tag}
+	case rep.status == http.StatusForbidden && rep.code() == "RequestTimeTooSkewed":
+		return registerOutput{result: never}
 	case rep.status == http.StatusNotFound && rep.code() == "NoSuchKey" && (in.op == get || in.op == swap):
 		return registerOutput{result: absent}
 	case rep.status == http.StatusPreconditionFailed && (in.op == create || in.op == swap):

@@ -72,6 +72,7 @@ func newFaults(x *torture) *faults {
 		{"cut from one", 6, 30 * time.Second, f.cutPair},
 		{"loss", 6, 30 * time.Second, f.loss},
 		{"delay", 6, 30 * time.Second, f.delay},
+		{"clock", 4, 30 * time.Second, f.clock},
 		{"slow disk", 6, 20 * time.Second, f.slowDisk},
 		{"disk errors", 4, 10 * time.Second, f.diskErrors},
 		{"full disk", 4, 15 * time.Second, f.fullDisk},
@@ -320,6 +321,14 @@ func (f *faults) delay(n *testcluster.Node) func() {
 			u()
 		}
 	}
+}
+
+// clock sets the wall clock of a node, by as much as signatures may be off.
+func (f *faults) clock(n *testcluster.Node) func() {
+	ahead := time.Duration(f.random.Int64N(int64(28*time.Minute))) - 14*time.Minute
+	f.say("its clock is %s ahead", ahead)
+	f.clocks.set(ahead, n.Index)
+	return func() { f.clocks.set(0, n.Index) }
 }
 
 // faultsFile is what nodes with an odd number read, in place of the real state of their disks.

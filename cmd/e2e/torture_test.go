@@ -62,6 +62,7 @@ type torture struct {
 	short     bool
 	cluster   *testcluster.Cluster
 	net       *network
+	clocks    *wallClocks
 	client    *client // is relayed
 	follow    *client // may be redirected
 	buckets   []string
@@ -93,17 +94,15 @@ type service struct {
 
 func newTorture(t *testing.T, seed uint64, short bool) *torture {
 	t.Helper()
-	x := &torture{t: t, seed: seed, short: short, net: newNetwork(t, tortureNodes+tortureSpares)}
+	x := &torture{t: t, seed: seed, short: short, net: newNetwork(t, tortureNodes+tortureSpares), clocks: newWallClocks(t)}
 	o := x.net.options()
-	o.Nodes, o.Mountpaths, o.Binary = tortureNodes, 2, os.Getenv("AISLE_BINARY")
-	if o.Binary == "" {
-		o.Binary = filepath.Join(testcluster.Root(t), "bin", "aisle-faults")
-	}
+	o.Nodes, o.Mountpaths, o.Binary = tortureNodes, 2, faultyBinary(t)
 	o.NodeEnv = func(i int) []string {
-		if !faulty(i) {
-			return nil
+		env := x.clocks.environment(i)
+		if faulty(i) {
+			env = append(env, "AISLE_TEST_DISK_FAULTS="+x.faultsFile())
 		}
-		return []string{"AISLE_TEST_DISK_FAULTS=" + x.faultsFile()}
+		return env
 	}
 	x.cluster = testcluster.New(t, o)
 	log, err := os.Create(filepath.Join(x.cluster.Dir, "torture.log"))

@@ -52,6 +52,7 @@ type node struct {
 	client   *httpd.Client
 	caller   *secret.Caller
 	tickets  *intra.Tickets
+	wall     func() time.Time
 	jobs     *xact.Registry
 	audit    *audit.Log
 	clocks   *intra.Clocks
@@ -71,7 +72,7 @@ type node struct {
 
 // open makes every part of a node; nothing runs and nobody is told yet. What was opened is closed again on an error.
 func open(ctx context.Context, o Options) (*node, error) {
-	n := &node{options: o, started: time.Now()}
+	n := &node{options: o, started: time.Now(), wall: wallClock()}
 	var opened closers
 	steps := []func(*closers) error{
 		n.openState, n.openListeners, n.openControl, n.openTarget, n.openServers,
@@ -163,7 +164,7 @@ func (n *node) openListeners(opened *closers) error {
 	n.caller = secret.NewCaller(identity)
 	opened.add(n.caller.Close)
 	n.clocks = intra.NewClocks(control.BootTime)
-	n.tickets = intra.NewTickets(intra.TicketOptions{Key: shared.TicketKey(), Self: string(n.self.ID)})
+	n.tickets = intra.NewTickets(intra.TicketOptions{Key: shared.TicketKey(), Self: string(n.self.ID), Now: n.wall})
 	return n.openReplication(opened, shared, identity)
 }
 
@@ -219,7 +220,7 @@ func (n *node) openReplication(opened *closers, shared *secret.Secret, identity 
 	}
 	options := control.Options{
 		Node: n.self, Join: s.Join, Root: root, Settings: s.Initial, Keyring: keyring, Replication: replication,
-		Peers: n.caller, Gossip: gossip, Logger: n.log,
+		Peers: n.caller, Gossip: gossip, Wall: n.wall, Logger: n.log,
 		Full: func() bool { return n.target != nil && n.target.full() },
 	}
 	if master != nil {
@@ -245,7 +246,7 @@ func (n *node) rootKey() (control.Key, error) {
 func (n *node) openControl(opened *closers) error {
 	n.stats = stats.New()
 	n.jobs = xact.NewRegistry(n.self.ID, n.self.Incarnation, nil)
-	n.audit = audit.New(n.self.ID, n.log, time.Now)
+	n.audit = audit.New(n.self.ID, n.log, n.wall)
 	n.client = httpd.NewClient(httpd.ClientOptions{})
 	opened.add(func() error {
 		n.client.Close()
@@ -267,7 +268,7 @@ func (n *node) openTarget(*closers) error {
 	}
 	get := func(name string) string { return n.settings[name] }
 	n.target = &lateTarget{state: n.state, log: n.log, options: target.Options{
-		Node: n.self, Control: target.Controlled(n.control), Tickets: n.tickets, Peers: n.client, Logger: n.log, Audit: n.audit, Jobs: n.jobs, Scrub: n.scrubSettings, Pace: n.paceLimits,
+		Node: n.self, Control: target.Controlled(n.control), Tickets: n.tickets, Peers: n.client, Now: n.wall, Logger: n.log, Audit: n.audit, Jobs: n.jobs, Scrub: n.scrubSettings, Pace: n.paceLimits,
 		RetryWindow: config.RetryWindow.Get(get), InlineMax: int(config.InlineMax.Get(get)), SegmentMax: config.SegmentMax.Get(get),
 		SegmentSize: config.SegmentSize.Get(get), HighWatermark: config.HighWatermark.Get(get),
 		CacheBytes: cmp.Or(n.options.Settings.MetadataCache, cacheFor(memoryLimit())),
@@ -304,7 +305,7 @@ func (n *node) openServers(*closers) error {
 	o := proxy.Options{
 		Self: n.self.ID, Control: n.control, Relay: n.client,
 		Remote:  &intra.Client{HTTP: n.client, Tickets: n.tickets, Self: n.self.ID, Clocks: n.clocks},
-		Tickets: n.tickets, Clocks: n.clocks, Metrics: n.stats.Write, State: n.ownState, Begin: n.begin, Region: region, Notify: n.notify, Audit: n.audit, Now: time.Now, Logger: n.log,
+		Tickets: n.tickets, Clocks: n.clocks, Metrics: n.stats.Write, State: n.ownState, Begin: n.begin, Region: region, Notify: n.notify, Audit: n.audit, Now: n.wall, Logger: n.log,
 	}
 	if n.target != nil {
 		o.Local = n.target

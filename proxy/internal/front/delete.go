@@ -73,7 +73,7 @@ func (f *Front) deleteAll(ctx context.Context, r *s3Request, items []s3.DeleteIt
 			open = append(open, i)
 		}
 	}
-	started, began := f.o.Now(), f.o.Clocks.Now()
+	started, began := time.Now(), f.o.Clocks.Now()
 	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
 		view, entry, err := f.bucket(ctx, b)
 		if err != nil && !cluster.Is(err, cluster.KindUnavailable) {
@@ -87,7 +87,7 @@ func (f *Front) deleteAll(ctx context.Context, r *s3Request, items []s3.DeleteIt
 		if err == nil && len(open) == 0 {
 			return outcomes, nil
 		}
-		waited := f.o.Now().Sub(started)
+		waited := time.Since(started)
 		if waited >= holdLimit || err != nil && !f.mayHold(p, waited) || f.pause(ctx, p, pause) != nil {
 			return outcomes, err
 		}

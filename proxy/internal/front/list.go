@@ -2,6 +2,7 @@ package front
 
 import (
 	"context"
+	"time"
 
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/cluster/config"
@@ -61,7 +62,7 @@ func (f *Front) listUploads(ctx context.Context, r *s3Request) error {
 // listPage makes one page of a list at one version of the map: when a target is on another one, the whole page is made
 // again at the version that both then have.
 func (f *Front) listPage(ctx context.Context, caller listCaller, b cluster.Bucket, in intra.ListRequest) (list.Page, error) {
-	started := f.o.Now()
+	started := time.Now()
 	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
 		p := place{}
 		page := list.Page{}
@@ -77,7 +78,7 @@ func (f *Front) listPage(ctx context.Context, caller listCaller, b cluster.Bucke
 				page, err = f.mergedPage(ctx, caller, p, b, in)
 			}
 		}
-		if err == nil || !cluster.Is(err, cluster.KindUnavailable) || !f.mayHold(p, f.o.Now().Sub(started)) {
+		if err == nil || !cluster.Is(err, cluster.KindUnavailable) || !f.mayHold(p, time.Since(started)) {
 			return page, err
 		}
 		if f.pause(ctx, p, pause) != nil {

@@ -87,7 +87,7 @@ func (f *Front) decided(ctx context.Context, id cluster.BucketID) (*control.View
 // object takes a granted request to the owner of its key. The caller has set what it knows of the grant: identity,
 // dialect, operation, bucket, key, payload.
 func (f *Front) object(ctx context.Context, g intra.Grant, req *httpd.Request, rep *httpd.Reply) error {
-	started, way := f.o.Now(), passage{}
+	started, way := time.Now(), passage{}
 	if g.Write {
 		way.began = f.o.Clocks.Now()
 	}
@@ -104,7 +104,7 @@ func (f *Front) object(ctx context.Context, g intra.Grant, req *httpd.Request, r
 		if err == nil || !cluster.Is(err, cluster.KindUnavailable) || !req.Replayable() {
 			return err
 		}
-		if !f.mayHold(p, f.o.Now().Sub(started)) {
+		if !f.mayHold(p, time.Since(started)) {
 			return err
 		}
 		if f.pause(ctx, p, pause) != nil {

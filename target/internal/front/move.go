@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -64,14 +65,14 @@ func (f *Front) MoveBucket(ctx context.Context, from cluster.BucketID) (objects 
 	v := f.movers.of(f.o.Control.Applied(), from)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for began := f.o.Now(); ; {
+	for began := time.Now(); ; {
 		state := f.o.Control.Applied()
 		over, ok := state.BucketOver(from)
 		if !ok {
 			return 0, false, cluster.Fail(op, "", cluster.KindUnavailable, fmt.Sprintf("no objects are moved away from bucket %d", from))
 		}
 		v.follow(f, state.Map(), over)
-		if v.done || f.o.Now().Sub(began) > moveLife {
+		if v.done || time.Since(began) > moveLife {
 			return v.objects, v.done, nil
 		}
 		if err := f.movePage(ctx, state.Map(), over, v); err != nil {
