@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/aisle-store/aisle/cluster"
 )
 
@@ -125,6 +127,35 @@ func TestRepeatedDeleteOfVersion(t *testing.T) {
 				l.wantKindAt(l.versions[0], cluster.KindVersionNotFound)
 				l.wantOpen("", "v1")
 			})
+		}
+	}
+}
+
+// TestRepeatedDeleteOfMarker: whoever removes a delete marker by its id is told so each time.
+func TestRepeatedDeleteOfMarker(t *testing.T) {
+	b := newBed(t, vfs.NewMem(), 1, nil)
+	defer func() { b.close() }()
+	b.configure(func(p *cluster.BucketProps) { p.Versioning = cluster.VersioningEnabled })
+	remove := func(id cluster.VersionID) *DeleteRequest {
+		return &DeleteRequest{Call: b.call("k"), Bucket: b.bucket, Key: "k", Version: id}
+	}
+	b.put("k", []byte("v"))
+	for _, current := range []bool{true, false} {
+		made, err := b.store.Delete(context.Background(), remove(""))
+		if err != nil || !made.Marker {
+			t.Fatal(made, err)
+		}
+		if !current {
+			b.put("k", []byte("later"))
+		}
+		r := remove(made.Version)
+		for i := range 3 {
+			if i == 2 {
+				b.put("k", []byte("later still")) // what was current then is not any more
+			}
+			if got, err := b.store.Delete(context.Background(), r); err != nil || got != (DeleteResult{Existed: true, Version: made.Version, Marker: true}) {
+				t.Fatalf("current %v: %+v, %v", current, got, err)
+			}
 		}
 	}
 }

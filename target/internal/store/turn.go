@@ -180,7 +180,11 @@ func (t *turn) batch(c *change, g cluster.Generation) (b *meta.Batch, doubts []m
 	refs := make([]meta.Ref, 0, len(c.put))
 	for _, r := range c.put {
 		r.Generation = g
-		if !c.ownRequests {
+		switch {
+		case c.ownRequests:
+		case c.note != nil && r.Kind != meta.Notice:
+			r.Request = "" // the note tells how it ended, and no other record
+		default:
 			r.Request = t.call.Request
 		}
 		if err := batch.Put(r); err != nil {

@@ -214,8 +214,9 @@ func (t *turn) deleteVersion(r *DeleteRequest) (DeleteResult, error) {
 		return none, err
 	}
 	old := newest(current, tombstone)
-	if made, ended, err := t.earlier(old); ended || err != nil {
-		none.Existed = made != nil
+	if was, ended, err := t.earlier(old); ended || err != nil {
+		none.Existed = was != nil
+		none.Marker = was != nil && was.Kind == meta.Replaced && was.Marker
 		return none, err
 	}
 	t.bypass = r.Bypass
@@ -223,7 +224,6 @@ func (t *turn) deleteVersion(r *DeleteRequest) (DeleteResult, error) {
 	if isVersion(old) && old.KeyVersion() == number {
 		err = t.removeCurrent(c, old, r.Alone)
 	} else if gone, err = t.noncurrent(number, (*meta.Index).Peek); err == nil && gone != nil {
-		c.note = gone
 		err = t.remove(c, gone)
 	}
 	if err == nil {
@@ -232,7 +232,7 @@ func (t *turn) deleteVersion(r *DeleteRequest) (DeleteResult, error) {
 	if err != nil || gone == nil {
 		return none, err
 	}
-	c.telling = telling{r.Notices, gone, r.Owner}
+	c.note, c.telling = gone, telling{r.Notices, gone, r.Owner} // what is current then does not tell what was removed
 	if err := t.commit(c); err != nil {
 		return none, err
 	}

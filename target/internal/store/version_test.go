@@ -205,8 +205,8 @@ func (m *versionModel) remove(rt *rapid.T, key string, id cluster.VersionID, at 
 	if at >= 0 {
 		m.versions[key] = slices.Delete(m.versions[key], at, at+1)
 	}
-	if _, err := m.store.Delete(context.Background(), r); err != nil {
-		rt.Fatalf("a replay of the delete of a version: %v", err)
+	if again, err := m.store.Delete(context.Background(), r); err != nil || again != got {
+		rt.Fatalf("a replay of the delete of a version: %+v, %v; want %+v", again, err, got)
 	}
 }
 
