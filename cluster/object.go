@@ -44,6 +44,15 @@ type Entry struct {
 	Class        string       `json:"sc,omitempty" msg:"sc,omitempty"` // S3's storage class, as the client named it; "": STANDARD
 	UploadID     UploadID     `json:"u,omitempty" msg:"u,omitempty"`   // of a multipart upload, in lists of uploads
 	VersionID    VersionID    `json:"i,omitempty" msg:"i,omitempty"`   // in lists of versions
+	Behind       VersionID    `json:"b,omitempty" msg:"b,omitempty"`   // in lists of versions, of a null version: what a list goes on behind, whatever has become of it by then
 	Latest       bool         `json:"l,omitempty" msg:"l,omitempty"`   // in lists of versions: the current one
 	Marker       bool         `json:"d,omitempty" msg:"d,omitempty"`   // in lists of versions: a delete marker
+}
+
+// Position is what a list of versions names to go on behind the entry.
+func (e *Entry) Position() VersionID {
+	if e.Behind != "" {
+		return e.Behind
+	}
+	return e.VersionID
 }

@@ -10,8 +10,8 @@ import (
 func (z *Entry) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(16)
-	var zb0001Mask uint16 /* 16 bits */
+	zb0001Len := uint32(17)
+	var zb0001Mask uint32 /* 17 bits */
 	_ = zb0001Mask
 	if z.Prefix == false {
 		zb0001Len--
@@ -57,13 +57,17 @@ func (z *Entry) MarshalMsg(b []byte) (o []byte, err error) {
 		zb0001Len--
 		zb0001Mask |= 0x2000
 	}
-	if z.Latest == false {
+	if z.Behind == "" {
 		zb0001Len--
 		zb0001Mask |= 0x4000
 	}
-	if z.Marker == false {
+	if z.Latest == false {
 		zb0001Len--
 		zb0001Mask |= 0x8000
+	}
+	if z.Marker == false {
+		zb0001Len--
+		zb0001Mask |= 0x10000
 	}
 	// variable map header, size zb0001Len
 	o = msgp.AppendMapHeader(o, zb0001Len)
@@ -138,11 +142,16 @@ func (z *Entry) MarshalMsg(b []byte) (o []byte, err error) {
 			o = msgp.AppendString(o, string(z.VersionID))
 		}
 		if (zb0001Mask & 0x4000) == 0 { // if not omitted
+			// string "b"
+			o = append(o, 0xa1, 0x62)
+			o = msgp.AppendString(o, string(z.Behind))
+		}
+		if (zb0001Mask & 0x8000) == 0 { // if not omitted
 			// string "l"
 			o = append(o, 0xa1, 0x6c)
 			o = msgp.AppendBool(o, z.Latest)
 		}
-		if (zb0001Mask & 0x8000) == 0 { // if not omitted
+		if (zb0001Mask & 0x10000) == 0 { // if not omitted
 			// string "d"
 			o = append(o, 0xa1, 0x64)
 			o = msgp.AppendBool(o, z.Marker)
@@ -286,6 +295,16 @@ func (z *Entry) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				}
 				z.VersionID = VersionID(zb0007)
 			}
+		case "b":
+			{
+				var zb0008 string
+				zb0008, bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Behind")
+					return
+				}
+				z.Behind = VersionID(zb0008)
+			}
 		case "l":
 			z.Latest, bts, err = msgp.ReadBoolBytes(bts)
 			if err != nil {
@@ -316,6 +335,6 @@ func (z *Entry) Msgsize() (s int) {
 	for za0001 := range z.S3Checksums {
 		s += msgp.StringPrefixSize + len(z.S3Checksums[za0001])
 	}
-	s += 2 + msgp.StringPrefixSize + len(string(z.Owner)) + 3 + msgp.StringPrefixSize + len(z.Class) + 2 + msgp.StringPrefixSize + len(string(z.UploadID)) + 2 + msgp.StringPrefixSize + len(string(z.VersionID)) + 2 + msgp.BoolSize + 2 + msgp.BoolSize
+	s += 2 + msgp.StringPrefixSize + len(string(z.Owner)) + 3 + msgp.StringPrefixSize + len(z.Class) + 2 + msgp.StringPrefixSize + len(string(z.UploadID)) + 2 + msgp.StringPrefixSize + len(string(z.VersionID)) + 2 + msgp.StringPrefixSize + len(string(z.Behind)) + 2 + msgp.BoolSize + 2 + msgp.BoolSize
 	return
 }

@@ -136,7 +136,7 @@ func (p *VersionPage) XML() []byte {
 	w.text("VersionIdMarker", string(p.Params.VersionMarker))
 	if n := len(p.Entries); p.Truncated && n > 0 {
 		w.text("NextKeyMarker", key(string(p.Entries[n-1].Key)))
-		w.optional("NextVersionIdMarker", string(p.Entries[n-1].VersionID))
+		w.optional("NextVersionIdMarker", string(p.Entries[n-1].Position()))
 	}
 	w.number("MaxKeys", int64(p.Params.Limit()))
 	w.optional("Delimiter", key(p.Params.Delimiter))

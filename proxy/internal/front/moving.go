@@ -78,7 +78,7 @@ type position struct {
 
 func endOf(p *list.Page) position {
 	last := p.Entries[len(p.Entries)-1]
-	return position{last.Key, last.UploadID, last.VersionID}
+	return position{last.Key, last.UploadID, last.Position()}
 }
 
 // within reports whether there may be more of the key.

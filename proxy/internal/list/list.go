@@ -90,7 +90,7 @@ func (p *part) fill(ctx context.Context) error {
 		return nil
 	}
 	last := reply.Entries[len(reply.Entries)-1]
-	p.request.After, p.request.AfterID, p.request.AfterVersion = string(last.Key), last.UploadID, last.VersionID
+	p.request.After, p.request.AfterID, p.request.AfterVersion = string(last.Key), last.UploadID, last.Position()
 	return nil
 }
 

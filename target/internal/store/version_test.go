@@ -346,7 +346,7 @@ func (m *versionModel) listAny(rt *rapid.T) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			r.After, r.AfterVersion = string(e.Key), e.VersionID
+			r.After, r.AfterVersion = string(e.Key), e.Position()
 			if e.Prefix {
 				got = append(got, string(e.Key)+"*")
 			} else {
@@ -488,5 +488,59 @@ func (m *versionModel) removeAll(rt *rapid.T) {
 		if st := mp.disk.Stats(); st.Extents != 0 {
 			rt.Fatalf("%d extents are left", st.Extents)
 		}
+	}
+}
+
+// TestPageBehindNullVersion: a list of versions that goes on behind a null version shows the rest of the key, whatever became of the null
+// version meanwhile.
+func TestPageBehindNullVersion(t *testing.T) {
+	for name, meanwhile := range map[string]func(*bed){
+		"it stays":   func(*bed) {},
+		"it is gone": func(b *bed) { b.removeVersion("k", nullVersion) },
+		"there is a newer one": func(b *bed) {
+			b.versioning(cluster.VersioningSuspended)
+			b.put("k", []byte("null again"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, vfs.NewMem(), 1, nil)
+			defer func() { b.close() }()
+			var want []cluster.VersionID
+			for _, v := range []cluster.Versioning{cluster.VersioningEnabled, cluster.VersioningSuspended, cluster.VersioningEnabled} {
+				b.versioning(v)
+				want = append([]cluster.VersionID{b.put("k", []byte(v)).VersionID}, want...)
+			}
+			if want[1] != nullVersion {
+				t.Fatal(want)
+			}
+			r := b.listRequest()
+			var got []cluster.VersionID
+			for e, err := range b.store.Versions(context.Background(), r) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, e.VersionID)
+				if r.After, r.AfterVersion = string(e.Key), e.Position(); e.VersionID == nullVersion {
+					break
+				}
+			}
+			meanwhile(b)
+			for e, err := range b.store.Versions(context.Background(), r) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, e.VersionID)
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("pages show versions %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func (b *bed) removeVersion(key string, id cluster.VersionID) {
+	b.t.Helper()
+	if _, err := b.store.Delete(context.Background(), &DeleteRequest{Call: b.call(key), Bucket: b.bucket, Key: cluster.ObjectKey(key), Version: id}); err != nil {
+		b.t.Fatal(err)
 	}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -256,8 +257,8 @@ func (h *versionHead) versions(key cluster.ObjectKey, r *ListRequest, yield func
 	below := ^uint64(0)
 	if resumed {
 		var err error
-		if below, err = h.orderOf(key, r.AfterVersion); err != nil {
-			return false, err
+		if below, err = h.orderOf(key, r.AfterVersion); err != nil || below == 0 {
+			return err == nil, err // below the lowest there is nothing
 		}
 	}
 	for {
@@ -277,7 +278,8 @@ func (h *versionHead) versions(key cluster.ObjectKey, r *ListRequest, yield func
 	}
 }
 
-// orderOf returns the order of a version; for a null version that is gone, zero: nothing is behind it.
+// orderOf returns the order of a version. Who names a null version by its id, and not as lists do (entry), begins anew with the key when
+// it is gone: nobody knows where it was.
 func (h *versionHead) orderOf(key cluster.ObjectKey, id cluster.VersionID) (uint64, error) {
 	number, ok := keyVersion(id)
 	if !ok {
@@ -290,7 +292,7 @@ func (h *versionHead) orderOf(key cluster.ObjectKey, id cluster.VersionID) (uint
 	n := h.name(key)
 	r, err := h.store.version(h.store.mountpath(n), n, number, (*meta.Index).Peek)
 	if err != nil || r == nil {
-		return 0, err
+		return ^uint64(0), err
 	}
 	return r.Order(), nil
 }
@@ -364,9 +366,12 @@ func (h *versionHead) others(key cluster.ObjectKey, below uint64) (some []*meta.
 	return some, last, err
 }
 
-// entry is what the list shows of a version.
+// entry is what the list shows of a version. A null version is named by what no other one can be: its place among the versions.
 func (h *versionHead) entry(r *meta.Record) cluster.Entry {
 	e, _ := h.store.entry(&ListRequest{Bucket: h.r.Bucket}, &head{m: h.m, record: r})
 	e.VersionID, e.Latest, e.Marker = versionID(r), r.Kind != meta.Noncurrent, r.Marker
+	if r.IsNull() {
+		e.Behind = cluster.VersionID(fmt.Sprintf("%016x", r.Order()))
+	}
 	return e
 }
