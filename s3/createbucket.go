@@ -7,8 +7,12 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 )
 
-// MaxSmallBody bounds XML bodies that configure something.
-const MaxSmallBody = 64 << 10
+// The longest bodies of XML that configure something: of most kinds, and of those that have many rules.
+const (
+	MaxSmallBody        = 64 << 10
+	MaxLifecycleBody    = 1 << 20
+	MaxNotificationBody = 256 << 10
+)
 
 // BucketConfiguration is what the body of CreateBucket asks for.
 type BucketConfiguration struct {

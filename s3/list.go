@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"encoding/base64"
 	"strings"
 	"time"
@@ -58,9 +59,11 @@ func ReadListParams(c *Call) (ListParams, error) {
 	p.StartAfter = q.Get("start-after")
 	p.After = p.StartAfter
 	if p.Token, p.HasToken = q.Lookup("continuation-token"); p.HasToken {
-		if p.After, err = DecodeToken(p.Token); err != nil {
+		after, err := DecodeToken(p.Token)
+		if err != nil {
 			return p, err
 		}
+		p.After = cmp.Or(after, p.StartAfter)
 	}
 	return p, validText(q, "prefix", "delimiter", "start-after")
 }
@@ -128,12 +131,13 @@ type BucketListParams struct {
 	Prefix     string
 	After      string // the token's
 	MaxBuckets int    // 0: all
+	Region     string // of the buckets; "": any
 }
 
 // ReadBucketListParams reads the parameters of ListBuckets.
 func ReadBucketListParams(c *Call) (BucketListParams, error) {
 	const op = "s3.ReadBucketListParams"
-	p := BucketListParams{Prefix: c.Params.Get("prefix")}
+	p := BucketListParams{Prefix: c.Params.Get("prefix"), Region: c.Params.Get("bucket-region")}
 	if s, ok := c.Params.Lookup("max-buckets"); ok {
 		n, good := parseCount(s, 10000)
 		if !good || n == 0 {
@@ -233,9 +237,12 @@ func EncodeToken(after string) string {
 	return tokenPrefix + base64.RawURLEncoding.EncodeToString([]byte(after))
 }
 
-// DecodeToken reads a continuation token.
+// DecodeToken reads a continuation token. An empty one is none, as clients send it for the first page.
 func DecodeToken(token string) (string, error) {
 	const op = "s3.DecodeToken"
+	if token == "" {
+		return "", nil
+	}
 	encoded, ok := strings.CutPrefix(token, tokenPrefix)
 	after, err := base64.RawURLEncoding.DecodeString(encoded)
 	if !ok || err != nil || !utf8.Valid(after) || len(after) > cluster.MaxKeyLength || len(after) == 0 {

@@ -387,6 +387,35 @@ var operationParams = map[Operation][]string{
 // knownUnbuiltParams are query names of S3 that Aisle knows but has not built; the refusal can say so.
 var knownUnbuiltParams = map[string]bool{"versionId": true, "partNumber": true}
 
+// ignores reports whether a read goes on as if a name were not in its query, as on AWS: names that S3 does not know (it keeps
+// those that begin with x- for whoever asks). A list refuses what another list knows: its pages would have no end.
+func (o Operation) ignores(name string) bool {
+	switch {
+	case o.Writes() || knownUnbuiltParams[name] || subResources[name]:
+		return false
+	case o == GetObject || o == HeadObject:
+		return true
+	case o == ListBuckets: // other services are asked at the same place
+		return len(name) > 2 && strings.EqualFold(name[:2], "x-")
+	default:
+		return !paramsOfAny[name]
+	}
+}
+
+// subResources are the names of all sub-resources, paramsOfAny those that any operation takes beside them.
+var subResources, paramsOfAny = func() (subs, params map[string]bool) {
+	subs, params = make(map[string]bool), make(map[string]bool)
+	for _, r := range slices.Concat(bucketResources, objectResources) {
+		subs[r.name] = true
+	}
+	for _, names := range operationParams {
+		for _, name := range names {
+			params[name] = true
+		}
+	}
+	return subs, params
+}()
+
 // harmless reports whether a query name never changes what a request means: signatures, and the operation's name that
 // SDKs repeat in x-id.
 func harmless(name string) bool {
@@ -474,7 +503,7 @@ func subResource(q Query, table []resource) (*resource, error) {
 	return found, nil
 }
 
-// checkParams refuses every query name that the operation does not take. ListDirectoryBuckets differs from ListBuckets
+// checkParams refuses every query name that the operation does not take, unless it reads and may ignore it. ListDirectoryBuckets differs from ListBuckets
 // by x-id only, and WriteGetObjectResponse from a form.
 func checkParams(o Operation, sub *resource, q Query) error {
 	const op = "s3.checkParams"
@@ -494,6 +523,9 @@ next:
 			if name == p.Name {
 				continue next
 			}
+		}
+		if o.ignores(p.Name) {
+			continue
 		}
 		if knownUnbuiltParams[p.Name] {
 			return notImplemented(op, "The query parameter "+p.Name+" is not implemented for "+o.String()+".")

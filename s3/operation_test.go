@@ -44,6 +44,14 @@ func TestRoute(t *testing.T) {
 	f(GetObject, "GET", "/s3/b/k")
 	f(GetObject, "GET", "/b//")
 	f(HeadObject, "HEAD", "/b/k")
+	f(GetObject, "GET", "/b/k?v=3&utm_source=x&x-custom&TAGGING&id=1")
+	f(HeadObject, "HEAD", "/b/k?v=3&x-custom=a")
+	f(ListObjects, "GET", "/b?v=3&x-custom")
+	f(ListObjectsV2, "GET", "/b?list-type=2&unheard-of")
+	f(ListBuckets, "GET", "/?x-custom=1")
+	f(HeadBucket, "HEAD", "/b?v=3")
+	f(ListParts, "GET", "/b/k?uploadId=u&x-custom")
+	f(GetObjectTagging, "GET", "/b/k?tagging&x-custom")
 	f(DeleteObject, "DELETE", "/b/k")
 	f(CopyObject, "PUT", "/b/k", "x-amz-copy-source", "/b/o")
 	f(CopyObject, "PUT", "/b/k", "X-Amz-Copy-Source", "") // whose source is refused, and no write of nothing
@@ -94,11 +102,19 @@ func TestRefusedRequests(t *testing.T) {
 			t.Fatalf("%s %s: a refused request must have no operation", method, target)
 		}
 	}
-	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE"} {
+	for _, method := range []string{"PUT", "DELETE"} {
 		for _, name := range []string{"unknown", "Acl", "TAGGING", "acls", "tagging2=x", "%61cl2"} {
 			f(NotImplemented, method, "/b/k?"+name)
 		}
 	}
+	f(NotImplemented, "PUT", "/b/k?x-custom=1")
+	f(NotImplemented, "GET", "/b/k?policy")
+	f(NotImplemented, "HEAD", "/b/k?lifecycle")
+	f(NotImplemented, "GET", "/b?torrent")
+	f(NotImplemented, "GET", "/?Action=ListUsers")
+	f(NotImplemented, "GET", "/b?versionId=null")
+	f(NotImplemented, "GET", "/b?list-type=2&key-marker=a")
+	f(NotImplemented, "GET", "/b/k?tagging&partNumber=1")
 	f(NotImplemented, "PUT", "/b/k?versionId=null")
 	f(NotImplemented, "PUT", "/b/k?partNumber=1") // without an upload
 	f(NotImplemented, "DELETE", "/b/k?partNumber=1")

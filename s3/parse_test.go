@@ -247,7 +247,7 @@ func TestListParams(t *testing.T) {
 	f(InvalidArgument, "max-keys=99999999999", ListParams{})
 	f(InvalidArgument, "encoding-type=base64", ListParams{})
 	f(InvalidArgument, "list-type=3", ListParams{})
-	f(InvalidArgument, "list-type=2&continuation-token=", ListParams{})
+	f("", "list-type=2&continuation-token=&start-after=s", ListParams{V2: true, MaxKeys: 1000, StartAfter: "s", After: "s", HasToken: true})
 	f(InvalidArgument, "list-type=2&continuation-token=zzz", ListParams{})
 	f(InvalidArgument, "prefix=%ff", ListParams{})
 }
@@ -440,11 +440,11 @@ func TestParseCreateBucket(t *testing.T) {
 }
 
 func TestBucketListParams(t *testing.T) {
-	c, err := parse("GET", "/?max-buckets=10&prefix=p&continuation-token="+EncodeToken("x"))
+	c, err := parse("GET", "/?max-buckets=10&prefix=p&bucket-region=r&continuation-token="+EncodeToken("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, err := ReadBucketListParams(c); err != nil || p != (BucketListParams{"p", "x", 10}) {
+	if p, err := ReadBucketListParams(c); err != nil || p != (BucketListParams{"p", "x", 10, "r"}) {
 		t.Fatalf("%+v %v", p, err)
 	}
 	for _, bad := range []string{"max-buckets=0", "max-buckets=10001", "continuation-token=x"} {

@@ -70,6 +70,7 @@ type Body struct {
 	src      io.Reader // plain bytes, or the chunk reader
 	chunks   *chunkReader
 	length   int64 // that the whole must have; -1 when unknown
+	most     int64 // that it may have; 0: any number
 	got      int64
 	want     []byte // sha256 of the whole; nil when not declared
 	hash     hash.Hash
@@ -111,6 +112,19 @@ func OpenBody(r io.Reader, o BodyOptions) (*Body, error) {
 // Length returns the number of bytes that the body will give, or -1.
 func (b *Body) Length() int64 { return b.length }
 
+// Limit refuses a body of more than n bytes: at once when its length is known, else when they have come.
+func (b *Body) Limit(n int64) error {
+	b.most = n
+	if b.length > n {
+		return b.tooLarge(b.length)
+	}
+	return nil
+}
+
+func (b *Body) tooLarge(n int64) error {
+	return NewFault("s3.Body", EntityTooLarge, "", Field{"ProposedSize", strconv.FormatInt(n, 10)}, Field{"MaxSizeAllowed", strconv.FormatInt(b.most, 10)})
+}
+
 // Read gives the decoded bytes; io.EOF means that they are what the client signed.
 func (b *Body) Read(p []byte) (int, error) {
 	if b.err != nil {
@@ -128,6 +142,8 @@ func (b *Body) Read(p []byte) (int, error) {
 		b.err = bodyError(err)
 	case b.length >= 0 && b.got > b.length:
 		b.err = incomplete()
+	case b.most > 0 && b.got > b.most:
+		b.err = b.tooLarge(b.got)
 	}
 	return n, b.err
 }

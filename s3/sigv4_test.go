@@ -320,6 +320,29 @@ func TestReadAllLimit(t *testing.T) {
 	}
 }
 
+func TestBodyLimit(t *testing.T) {
+	for _, length := range []int64{10, -1} {
+		b, err := OpenBody(bytes.NewReader(make([]byte, 10)), BodyOptions{Payload: Payload{Length: length}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err = b.Limit(9); length < 0 && err == nil {
+			_, err = io.ReadAll(b)
+		}
+		wantCode(t, err, EntityTooLarge)
+		b, err = OpenBody(bytes.NewReader(make([]byte, 10)), BodyOptions{Payload: Payload{Length: length}})
+		if err == nil {
+			err = b.Limit(10)
+		}
+		if err == nil {
+			_, err = io.ReadAll(b)
+		}
+		if err != nil {
+			t.Fatalf("a body of just the limit: %v", err)
+		}
+	}
+}
+
 func TestSigningKeys(t *testing.T) {
 	keys := NewSigningKeys()
 	scope := "20130524/us-east-1/s3/aws4_request"

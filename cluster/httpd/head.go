@@ -26,8 +26,11 @@ func (e *ProtocolError) Error() string { return e.Reason }
 
 func malformed(status int, reason string) error {
 	kind := cluster.KindInvalid
-	if status == http.StatusRequestHeaderFieldsTooLarge {
+	switch status {
+	case http.StatusRequestHeaderFieldsTooLarge:
 		kind = cluster.KindTooLarge
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+		kind = cluster.KindNotImplemented
 	}
 	return cluster.E("cluster/httpd.readHead", "", kind, &ProtocolError{Status: status, Reason: reason})
 }
@@ -239,10 +242,8 @@ func frame(protocol []byte, h *Header) (framing, error) {
 		case equalFold(name, "Connection"):
 			f.connection(value)
 		case equalFold(name, "Expect"):
-			if !strings.EqualFold(value, "100-continue") {
-				return f, malformed(http.StatusExpectationFailed, "the only expectation understood is 100-continue")
-			}
-			f.expect = !f.http10
+			// Other expectations are ignored, as by S3: RFC 9110 (10.1.1) allows it.
+			f.expect = !f.http10 && strings.EqualFold(value, "100-continue")
 		}
 	}
 	switch {

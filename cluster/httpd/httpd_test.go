@@ -238,7 +238,6 @@ func TestBadHeads(t *testing.T) {
 	f("identity", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\n\r\n", 501)
 	f("odd coding", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400)
 	f("chunked in 1.0", "POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400)
-	f("unknown expectation", "POST / HTTP/1.1\r\nHost: h\r\nExpect: miracles\r\nContent-Length: 3\r\n\r\nabc", 417)
 	f("too many fields", "GET / HTTP/1.1\r\nHost: h\r\n"+strings.Repeat("A: b\r\n", 50)+"\r\n", 431)
 	f("head too large", "GET / HTTP/1.1\r\nHost: h\r\nA: "+strings.Repeat("b", 17<<10)+"\r\n\r\n", 431)
 	f("target too large", "GET /"+strings.Repeat("b", 17<<10)+" HTTP/1.1\r\nHost: h\r\n\r\n", 431)

@@ -227,6 +227,13 @@ func TestExpect(t *testing.T) {
 		c := ts.dial().send("PUT /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc")
 		c.want("PUT", 200, "PUT /a? host=h len=3 body=abc")
 	})
+	t.Run("others are ignored", func(t *testing.T) {
+		for _, expect := range []string{"miracles", "", "200-ok", "100-continue, miracles"} {
+			c := ts.dial().send("PUT /a HTTP/1.1\r\nHost: h\r\nExpect: " + expect + "\r\nContent-Length: 3\r\n\r\n")
+			time.Sleep(time.Millisecond)
+			c.send("abc").want("PUT", 200, "PUT /a? host=h len=3 body=abc")
+		}
+	})
 	t.Run("no body", func(t *testing.T) {
 		c := ts.dial().send("PUT /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n")
 		wantContinue(t, c)

@@ -33,6 +33,7 @@ type statement struct {
 type Options struct {
 	Kind   Kind
 	Bucket string // of Kind Bucket: the name that resources must have
+	New    bool   // of Kind Bucket: it is set now; each action must fit a resource, which earlier releases did not ask
 }
 
 // versions are those of the language.
@@ -122,6 +123,7 @@ func Normalized(document string) int {
 type reader struct {
 	o       Options
 	version string
+	named   []actionSet // of the statement that is read: what each of its patterns names
 }
 
 // raw is a statement as written.
@@ -196,12 +198,13 @@ func (r *reader) body(s *statement, w *raw) error {
 		}
 	}
 	if r.o.Kind == Bucket {
-		return s.applicable(w.notAction == nil)
+		return s.applicable(r.fitting(s, w))
 	}
 	return nil
 }
 
 func (r *reader) actions(s *statement, w *raw) error {
+	r.named = r.named[:0]
 	list, err := oneOf(w.action, w.notAction, "Action")
 	if err != nil {
 		return err
@@ -219,6 +222,7 @@ func (r *reader) actions(s *statement, w *raw) error {
 			return malformed("Policy has invalid action")
 		}
 		s.actions.union(set)
+		r.named = append(r.named, set)
 	}
 	if w.notAction != nil {
 		for i := range s.actions {
@@ -247,6 +251,18 @@ func oneOf(element, opposite *node, name string) ([]string, error) {
 }
 
 // arnS3 begins every resource of S3.
+// fitting returns the sets of actions of which each must fit a resource of the statement.
+func (r *reader) fitting(s *statement, w *raw) []actionSet {
+	switch {
+	case w.notAction != nil:
+		return nil
+	case r.o.New:
+		return r.named
+	default:
+		return []actionSet{s.actions}
+	}
+}
+
 const arnS3 = "arn:aws:s3:::"
 
 func (r *reader) resources(s *statement, w *raw) error {
@@ -289,10 +305,10 @@ func ofBucket(text, bucket string) bool {
 	return strings.ContainsAny(name, "*?") && func() bool { p := newGlob(name); return p.match(bucket, nil) }()
 }
 
-// applicable refuses a statement of a bucket policy that can never apply: an action, of those that were named, none of whose
-// resources is of its kind.
-func (s *statement) applicable(named bool) error {
-	if s.notIn || !named {
+// applicable refuses a statement of a bucket policy that can never apply: none of its resources is of the kind of one of the
+// actions (each is the set of those that a pattern names).
+func (s *statement) applicable(actions []actionSet) error {
+	if s.notIn {
 		return nil
 	}
 	bucket, object := false, false
@@ -302,10 +318,14 @@ func (s *statement) applicable(named bool) error {
 		object = object || slash && key != "" || strings.HasSuffix(rest, "*")
 		bucket = bucket || !slash
 	}
-	for a, i := range all {
-		if s.actions.has(a) && (i.on == OnBucket && bucket || i.on == OnObject && object) {
-			return nil
+next:
+	for _, set := range actions {
+		for a, i := range all {
+			if set.has(a) && (i.on == OnBucket && bucket || i.on == OnObject && object) {
+				continue next
+			}
 		}
+		return malformed("Action does not apply to any resource(s) in statement")
 	}
-	return malformed("Action does not apply to any resource(s) in statement")
+	return nil
 }

@@ -219,6 +219,18 @@ func TestMalformed(t *testing.T) {
 	bucket(`{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*","Condition":{"StringEquals":{"s3:foo":"x"}}}`, "invalid condition key")
 	bucket(`{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*","Condition":{"StringEquals":{"s3:prefix":"x"}}}`, "Conditions do not apply")
 	bucket(`{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*","Condition":{"IpAddress":{"aws:SourceIp":"x"}}}`, "Invalid IP")
+	mixed := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":["s3:ListBucket","s3:GetObject"],"Resource":"arn:aws:s3:::b/*"}}`
+	f(Options{Kind: Bucket, Bucket: "b", New: true}, mixed, "Action does not apply to any resource(s) in statement")
+	f(Options{Kind: Bucket, Bucket: "b", New: true}, strings.ReplaceAll(mixed, "b/*", "b"), "Action does not apply to any resource(s) in statement")
+	for doc, o := range map[string]Options{
+		mixed: {Kind: Bucket, Bucket: "b"}, // kept by an earlier release
+		strings.ReplaceAll(mixed, `"arn:aws:s3:::b/*"`, `["arn:aws:s3:::b","arn:aws:s3:::b/*"]`): {Kind: Bucket, Bucket: "b", New: true},
+		strings.ReplaceAll(mixed, `["s3:ListBucket","s3:GetObject"]`, `["s3:*","s3:Get*"]`):      {Kind: Bucket, Bucket: "b", New: true},
+	} {
+		if _, err := Parse([]byte(doc), o); err != nil {
+			t.Errorf("%s: %v", doc, err)
+		}
+	}
 	user(`{"Effect":"Allow","Action":"s3:*","Resource":"*","Principal":"*"}`, "should not specify a principal")
 	user(`{"Effect":"Allow","Action":"GetObject","Resource":"*"}`, "prefaced by a vendor")
 	user(`{"Effect":"Allow","Action":"s3:*","Resource":"bucket"}`, "ARN format")

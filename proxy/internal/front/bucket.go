@@ -53,6 +53,9 @@ func (f *Front) listBuckets(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
+	if params.Region != "" && params.Region != f.o.Region {
+		buckets = nil
+	}
 	for _, e := range buckets {
 		name := string(e.Bucket.Name)
 		if !strings.HasPrefix(name, params.Prefix) || name <= params.After && params.After != "" {

@@ -96,7 +96,7 @@ func (f *Front) putBucketPolicy(ctx context.Context, r *s3Request) error {
 	if err != nil {
 		return err
 	}
-	p, err := parsePolicy(body, r.call.Bucket)
+	p, err := policy.Parse(body, policy.Options{Kind: policy.Bucket, Bucket: string(r.call.Bucket), New: true})
 	if err != nil {
 		return s3.NewFault(op, s3.MalformedPolicy, err.Error())
 	}

@@ -1,6 +1,7 @@
 package front
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -28,6 +29,7 @@ type documentKind struct {
 	check   documentCheck                       // whether it may be set; nil when nothing but its form counts
 	decode  func(value []byte) (any, error)     // what is kept
 	status  int                                 // of the reply to a request that sets it
+	longest int64                               // body that sets it; 0: s3.MaxSmallBody
 	missing s3.Code                             // of a bucket without it; "" when there is a default
 	initial document                            // that default
 }
@@ -43,7 +45,8 @@ var (
 		name: "cors", parse: parsed(s3.ParseCORS), decode: s3.DecodeCORS, status: http.StatusOK, missing: s3.NoSuchCORSConfiguration,
 	}
 	bucketLifecycle = documentKind{
-		name: s3.LifecycleDocument, parse: parsed(s3.ParseLifecycle), decode: s3.DecodeLifecycle, status: http.StatusOK, missing: s3.NoSuchLifecycleConfiguration,
+		name: s3.LifecycleDocument, parse: parsed(s3.ParseLifecycle), decode: s3.DecodeLifecycle, status: http.StatusOK, longest: s3.MaxLifecycleBody,
+		missing: s3.NoSuchLifecycleConfiguration,
 	}
 	bucketEncryption = documentKind{
 		name: "encryption", parse: parsed(s3.ParseBucketEncryption), decode: s3.DecodeBucketEncryption, status: http.StatusOK, missing: s3.NoBucketEncryption,
@@ -118,7 +121,7 @@ func (k *documentKind) put(f *Front, ctx context.Context, r *s3Request) error {
 	if _, _, err := f.bucket(ctx, bucket); err != nil {
 		return err
 	}
-	body, err := f.smallBody(r, s3.MaxSmallBody)
+	body, err := f.smallBody(r, cmp.Or(k.longest, s3.MaxSmallBody))
 	if err != nil {
 		return err
 	}

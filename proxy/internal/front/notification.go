@@ -21,7 +21,7 @@ type Notifier interface {
 
 var bucketNotification = documentKind{
 	name: s3.NotificationKind, parse: parsed(s3.ParseNotification), check: checkDestinations, decode: s3.DecodeNotification, status: http.StatusOK,
-	initial: &s3.Notification{},
+	longest: s3.MaxNotificationBody, initial: &s3.Notification{},
 }
 
 // testEventLimit is how long a destination may take to accept a test event.

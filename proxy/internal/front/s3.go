@@ -2,6 +2,7 @@ package front
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -98,6 +99,7 @@ var s3Handlers = map[s3.Operation]s3Handler{
 }
 
 func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
+	const op = "proxy/front.serveS3"
 	call, parseErr := f.router().Parse(seen(req))
 	if req.Method == http.MethodOptions && call.Bucket != "" {
 		return f.preflight(call, rep)
@@ -139,15 +141,23 @@ func (f *Front) serveS3(ctx context.Context, req *httpd.Request, rep *httpd.Repl
 	if err := f.authorize(ctx, r); err != nil {
 		return err
 	}
-	if call.Op.OnObject() {
+	switch {
+	case lacksLength(r):
+		err = s3.NewFault(op, s3.MissingContentLength, "")
+	case call.Op.OnObject():
 		err = f.s3Object(ctx, r)
-	} else {
+	default:
 		err = s3Handlers[call.Op](f, ctx, r)
 	}
 	if err == nil {
 		f.allowOrigin(call, rep)
 	}
 	return err
+}
+
+// lacksLength reports whether a request that stores bytes says nothing of a body: by a client's mistake it would empty an object.
+func lacksLength(r *s3Request) bool {
+	return r.req.Length == 0 && (r.call.Op == s3.PutObject || r.call.Op == s3.UploadPart) && !r.req.Header.Has("Content-Length")
 }
 
 // ifSure returns the refusal of a key or signature, unless this node may be behind the cluster, which knows more keys: a
@@ -210,10 +220,28 @@ func (f *Front) writeS3Error(req *httpd.Request, rep *httpd.Reply, err error) {
 		c.Bucket, c.Key, c.UploadID = call.Bucket, call.Key, cluster.UploadID(call.Params.Get("uploadId"))
 		c.Version = cluster.VersionID(call.Params.Get("versionId"))
 	}
-	setS3Reply(rep, s3.ErrorReply(err, c))
+	setS3Reply(rep, s3.ErrorReply(inWordsOfS3(err), c))
 	if call != nil {
 		f.allowOrigin(call, rep)
 	}
+}
+
+// inWordsOfS3 gives an error about the HTTP message itself the code that S3 has for it. Its status stays.
+func inWordsOfS3(err error) error {
+	const op = "proxy/front.inWordsOfS3"
+	var protocol *httpd.ProtocolError
+	if !errors.As(err, &protocol) {
+		return err
+	}
+	switch protocol.Status {
+	case http.StatusBadRequest:
+		return s3.NewFault(op, s3.BadRequest, "An error occurred when parsing the HTTP request: "+protocol.Reason+".")
+	case http.StatusRequestHeaderFieldsTooLarge:
+		return s3.NewFault(op, s3.RequestHeaderSectionTooLarge, "")
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+		return s3.NewFault(op, s3.NotImplemented, "A header you provided implies functionality that is not implemented: "+protocol.Reason+".")
+	}
+	return err
 }
 
 // setS3Reply turns a reply of package s3 into one of the server.

@@ -54,6 +54,9 @@ func checksumKind(composite bool) string {
 	return "FULL_OBJECT"
 }
 
+// maxPart is the largest part of an upload, as on AWS.
+const maxPart = 5 << 30
+
 // uploadPart serves UploadPart.
 func (f *Front) uploadPart(ctx context.Context, r *request) error {
 	const op = "target/front.uploadPart"
@@ -66,6 +69,9 @@ func (f *Front) uploadPart(ctx context.Context, r *request) error {
 		return err
 	}
 	defer u.body.Close()
+	if err := u.body.Limit(maxPart); err != nil {
+		return err
+	}
 	info, err := f.o.Store.PutPart(ctx, &store.PutPartRequest{
 		Call: r.attempt(), Bucket: r.bucket, Key: r.grant.Key, Upload: id, Number: number, Body: u.body, Size: u.body.Length(),
 		Want: u.want, Default: s3.DefaultAlgorithm.Type(), Expect: u.expect, Trailer: u.trailer, Encrypt: f.partEncryption(ctx, r),
