@@ -62,7 +62,7 @@ torture: build faulty ## break a real cluster of 5 nodes under load for TORTURE 
 	AISLE_TORTURE=$(TORTURE) AISLE_SEED=$(SEED) AISLE_FAULTS='$(FAULTS)' go test -tags e2e -count=1 -v -timeout 0 -run '^TestTorture$$' ./cmd/e2e
 
 .PHONY: e2e
-e2e: build faulty # real processes, stock clients, faults; E2E=PATTERN picks tests
+e2e: build faulty ## real processes, stock clients, faults; E2E=PATTERN picks tests
 	@mkdir -p .cache
 	go test -tags e2e -count=1 -timeout $(TIMEOUT) -run '$(E2E)' ./cmd/e2e 2>&1 | tee .cache/$@.log $(NAMES)
 

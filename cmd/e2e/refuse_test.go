@@ -16,6 +16,8 @@ import (
 var (
 	// Names that S3 does not know, or spelled as it does not know them.
 	strangeQueries = strings.Fields(`unheard-of unheard-of=1 appendObject&position=0 Acl TAGGING policy2 %6cegal-hold legal-hold=&x=1 uploadid=1`)
+	// Configurations of a bucket that can be asked for, of which there is none, and which nobody can set or remove.
+	setsNothing = strings.Fields(`accelerate analytics&id=1 intelligent-tiering&id=1 inventory&id=1 metrics&id=1`)
 	// OPTIONS asks for the CORS rules, whatever is behind the path.
 	allMethods = []string{"GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "PROPFIND"}
 )
@@ -67,6 +69,11 @@ func TestRefused(t *testing.T) {
 		}
 		if method != http.MethodGet && method != http.MethodHead {
 			w.refused(method, w.key, "partNumber=1", http.StatusNotImplemented, http.StatusMethodNotAllowed)
+		}
+		for _, query := range setsNothing {
+			if method != http.MethodGet {
+				w.refused(method, "", query, http.StatusNotImplemented, http.StatusMethodNotAllowed)
+			}
 		}
 		for _, query := range strangeQueries {
 			w.strange(method, "", query)

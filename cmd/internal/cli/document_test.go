@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -65,7 +66,7 @@ profile. An error is one line on standard error, with the next step.
 
 // describeCommand writes a command and, in order, those below it.
 func describeCommand(b *strings.Builder, c *cobra.Command) {
-	if c.HasParent() && !c.HasSubCommands() || c.Name() == "dev" {
+	if c.HasParent() && !isGroup(c) {
 		fmt.Fprintf(b, "\n## %s\n\n`%s`\n\n%s\n", c.CommandPath(), c.UseLine(), cmp.Or(c.Long, c.Short+"."))
 		var flags strings.Builder
 		c.Flags().VisitAll(func(f *pflag.Flag) {
@@ -82,6 +83,11 @@ func describeCommand(b *strings.Builder, c *cobra.Command) {
 			describeCommand(b, sub)
 		}
 	}
+}
+
+// isGroup reports whether a command does nothing but to hold others.
+func isGroup(c *cobra.Command) bool {
+	return c.HasSubCommands() && reflect.ValueOf(c.RunE).Pointer() == reflect.ValueOf(group).Pointer()
 }
 
 func flagName(f *pflag.Flag) string {
