@@ -55,6 +55,9 @@ var boto3Notification string
 //go:embed boto3_restart.py
 var boto3Restart string
 
+//go:embed boto3_lists.py
+var boto3Lists string
+
 //go:embed boto3_wire.py
 var boto3Wire string
 
@@ -95,6 +98,7 @@ func TestS3Configuration(t *testing.T) {
 			runBoto3(t, c, python, boto3Lifecycle, "lifecycle-"+name)
 			runBoto3(t, c, python, boto3Lock, "lock-"+name)
 			runBoto3(t, c, python, boto3Conditions, "conditions-"+name)
+			runBoto3(t, c, python, boto3Lists, "lists-"+name)
 			runBoto3(t, c, python, boto3Wire, "wire-"+name)
 			runBoto3(t, c, python, boto3Encryption, "encryption-"+name)
 			runBoto3(t, c, python, boto3Notification, "notification-"+name)
