@@ -765,6 +765,9 @@ func (s *Store) generationsOf(ctx context.Context, k KeyName) ([]cluster.Generat
 			if err != nil {
 				return nil, err
 			}
+			if kind == meta.Replaced && r.Request == "" {
+				continue // it stays when the change that it stood beside was given up, and tells nothing of that
+			}
 			records = append(records, r)
 		}
 	}

@@ -498,3 +498,42 @@ func TestReadBeforeSettling(t *testing.T) {
 		t.Fatalf("a read showed %+v after a delete: %v", record, err)
 	}
 }
+
+// TestRepliesOfGivenUpChanges: what stood beside a change that was given up, the request that it was to replace, stays. It does
+// not count as the change: a new owner that still has that in doubt drops it, as the others have.
+func TestRepliesOfGivenUpChanges(t *testing.T) {
+	s := newSeveral(t, 3, 3, nil)
+	key := s.owned("t1", 0)
+	first := s.put(key, []byte("first"))
+	if _, err := s.tryPut(key, []byte("second"), ""); err != nil {
+		t.Fatal(err)
+	}
+	m := s.active()
+	prepare := func(to cluster.NodeID) *PrepareRequest {
+		r := s.message(key, 1<<40, "given up")
+		n, _ := m.Node(to)
+		r.Incarnation = n.Incarnation
+		beside := &meta.Record{Ref: copyName(s.bucket.ID, cluster.ObjectKey(key)).ref(meta.Replaced)}
+		beside.Generation, beside.Upload, beside.ETag = r.Generation, "the request of the second", first.ETag
+		r.Beside = []*meta.Record{beside}
+		reply, err := s.store(to).Prepare(context.Background(), r)
+		if err != nil || reply.Refused || len(reply.Missing) > 0 || len(reply.Doubts) > 0 {
+			t.Fatalf("%+v, %v", reply, err)
+		}
+		return r
+	}
+	s.eventually("the others have heard of the second write", func() bool {
+		_, at2 := s.records("t2", key)
+		_, at3 := s.records("t3", key)
+		return at2+at3 == 0
+	})
+	r := prepare("t2")
+	prepare("t3")
+	s.decideAt2(r, true)
+	s.crash("t1")
+	s.promote("t1", "t3")
+	if got := s.get(key); string(got) != "second" {
+		t.Fatalf("t3 shows %q, which t2 does not have", got)
+	}
+	s.wantCopies(key, meta.Current)
+}

@@ -265,6 +265,9 @@ func (t *turn) forgetLater(r *meta.Record) {
 func (t *turn) keepBeside(batch *meta.Batch, beside []*meta.Record, g cluster.Generation) error {
 	for _, r := range beside {
 		r.Generation = g
+		if r.Kind == meta.Replaced {
+			r.Request = "" // that is how it differs from the note of the change itself, whose request is here, too
+		}
 		if err := batch.Put(r); err != nil {
 			return t.wrap(err)
 		}
