@@ -318,7 +318,7 @@ func (t *Target) clockText() string { return intra.ClockText(t.node.Incarnation,
 // ServeRedirected answers a client that was redirected here with a ticket (intra.Present) on the public listener.
 func (t *Target) ServeRedirected(ctx context.Context, req *httpd.Request, rep *httpd.Reply) error {
 	const op = "target.ServeRedirected"
-	g, err := t.tickets.Open(req)
+	g, err := t.tickets.OpenRedirected(req)
 	if err == nil && g.Write && !g.Once {
 		err = cluster.Fail(op, req.Path, cluster.KindDenied, "the ticket is for a node")
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,13 +18,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // service answers with what it is given, or with err.
 type service struct {
-	err    error
-	grant  *Grant
-	list   *ListRequest
-	delete *DeleteRequest
+	serving sync.Mutex
+	err     error
+	grant   *Grant
+	list    *ListRequest
+	delete  *DeleteRequest
 
 	onDelete func(*Grant) error
 	clock    string // of the node
+}
+
+// between divides what the test reads and changes from the calls before and after: that a call is over is known
+// by its answer only, which the race detector does not see.
+func (s *service) between() {
+	s.serving.Lock()
+	defer s.serving.Unlock()
 }
 
 func (s *service) List(_ context.Context, g *Grant, in *ListRequest) (*ListReply, error) {
@@ -69,6 +78,8 @@ func start(t *testing.T, svc Service) (*Client, Call) {
 			return nil
 		}
 		if s, ok := svc.(*service); ok {
+			s.serving.Lock()
+			defer s.serving.Unlock()
 			rep.SetHeader(HeaderClock, s.clock)
 		}
 		return Serve(ctx, svc, g, req, rep)
@@ -98,6 +109,7 @@ func TestCalls(t *testing.T) {
 	ctx := context.Background()
 	in := &ListRequest{MapVersion: 7, BucketID: 3, Uploads: true, Prefix: "p", Delimiter: "/", After: "a", AfterID: "u", Limit: 100}
 	page, err := client.List(ctx, call, in)
+	svc.between()
 	if err != nil || !reflect.DeepEqual(svc.list, in) || page.MapVersion != 7 || !page.More || len(page.Entries) != 2 ||
 		!page.Entries[0].Modified.Equal(epoch) || page.Entries[0].S3Checksums[0] != "CRC32" || !page.Entries[1].Prefix {
 		t.Fatalf("%+v, %v", page, err)
@@ -107,10 +119,13 @@ func TestCalls(t *testing.T) {
 	}
 	size := int64(5)
 	batch := &DeleteRequest{BucketID: 3, Items: []DeleteItem{{Key: "a", Epoch: 4, IfMatch: "e", IfSize: &size, IfModifiedAt: &epoch}, {Key: "b"}}}
+	svc.between()
 	results, err := client.Delete(ctx, call, batch)
+	svc.between()
 	if err != nil || len(results.Results) != 2 || *svc.delete.Items[0].IfSize != 5 || !svc.delete.Items[0].IfModifiedAt.Equal(epoch) || svc.delete.Items[1].IfSize != nil || !svc.grant.Write {
 		t.Fatalf("%+v, %v", svc.delete, err)
 	}
+	svc.between()
 	if stat, err := client.Stat(ctx, call, &StatRequest{Key: "x"}); err != nil || stat.Entry.Key != "x" {
 		t.Fatal(stat, err)
 	}
@@ -122,6 +137,7 @@ func TestCallErrors(t *testing.T) {
 	ctx := context.Background()
 	for _, kind := range cluster.Kinds() {
 		svc.err = &cluster.Error{Op: "o", Subject: "s", Kind: kind, RetryAfter: 1500 * time.Millisecond}
+		svc.between()
 		_, err := client.List(ctx, call, &ListRequest{})
 		if cluster.KindOf(err) != kind || err == nil {
 			t.Errorf("%v came back as %v", kind, err)
@@ -131,6 +147,7 @@ func TestCallErrors(t *testing.T) {
 		}
 	}
 	svc.err = nil
+	svc.between()
 	call.Owner = "t2"
 	if _, err := client.List(ctx, call, &ListRequest{}); !cluster.Is(err, cluster.KindDenied) {
 		t.Error(err)

@@ -83,9 +83,11 @@ func TestCallLearnsTheClock(t *testing.T) {
 		return nil
 	}
 	svc.clock = ClockText(7, 5*time.Hour)
+	svc.between()
 	if _, err := client.Delete(context.Background(), call, &DeleteRequest{}); err != nil {
 		t.Fatal(err)
 	}
+	svc.between()
 	if len(seen) != 2 || seen[0].Incarnation != 0 || seen[1].Began != 5*time.Hour {
 		t.Fatalf("%+v", seen)
 	}
@@ -93,6 +95,7 @@ func TestCallLearnsTheClock(t *testing.T) {
 		seen = append(seen, *g)
 		return cluster.Fail("test", "", cluster.KindUnavailable, "for another reason")
 	}
+	svc.between()
 	if _, err := client.Delete(context.Background(), call, &DeleteRequest{}); !cluster.Is(err, cluster.KindUnavailable) || len(seen) != 3 {
 		t.Fatal(err, len(seen))
 	}

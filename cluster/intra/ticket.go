@@ -32,7 +32,7 @@ type TicketOptions struct {
 	Self string           // this node's id: tickets for another owner are refused; required to Open
 	Now  func() time.Time // time.Now
 	Life time.Duration    // of a ticket: 60 s
-	Skew time.Duration    // tolerated between the clocks of two nodes: 60 s
+	Skew time.Duration    // tolerated between the clocks of two nodes: 15 minutes, as between a client and a node
 }
 
 // Tickets seals grants into tickets and opens them. It is safe for concurrent use.
@@ -54,13 +54,16 @@ const (
 	maxTicket     = 24 << 10 // text: a key, an access control list, and what is left to judge
 )
 
+// redirectSkew is what is tolerated at most of a client that was redirected: it can repeat a read for as long.
+const redirectSkew = time.Minute
+
 // NewTickets returns the tickets of one node.
 func NewTickets(o TicketOptions) *Tickets {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	o.Life = cmp.Or(o.Life, time.Minute)
-	o.Skew = cmp.Or(o.Skew, time.Minute)
+	o.Skew = cmp.Or(o.Skew, 15*time.Minute)
 	t := &Tickets{o: o}
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // it never fails
@@ -154,11 +157,18 @@ func errClocks(reason string) error {
 // strictBase64 takes only what Seal writes.
 var strictBase64 = base64.RawURLEncoding.Strict()
 
+// OpenRedirected is Open of a request by a client that was redirected here. Less time may have passed.
+func (t *Tickets) OpenRedirected(req *httpd.Request) (*Grant, error) {
+	return t.open(req, min(t.o.Skew, redirectSkew))
+}
+
 // Open takes the ticket out of req (its header or query: what remains is the client's own request), verifies that it
 // covers req, is not expired, is for this node, and for a write was not used before. It fails with KindDenied, or
 // KindUnavailable when its time is over by this node's clock, or a used one could not be told from a new one. It sets req.ID to
 // the grant's.
-func (t *Tickets) Open(req *httpd.Request) (*Grant, error) {
+func (t *Tickets) Open(req *httpd.Request) (*Grant, error) { return t.open(req, t.o.Skew) }
+
+func (t *Tickets) open(req *httpd.Request, skew time.Duration) (*Grant, error) {
 	text, err := take(req)
 	if err != nil {
 		return nil, err
@@ -181,9 +191,9 @@ func (t *Tickets) Open(req *httpd.Request) (*Grant, error) {
 	}
 	now := t.o.Now()
 	switch {
-	case now.After(g.Expires.Add(t.o.Skew)):
+	case now.After(g.Expires.Add(skew)):
 		return nil, errClocks("it has expired, or the clock of a node is wrong")
-	case g.Expires.After(now.Add(t.o.Life + t.o.Skew)):
+	case g.Expires.After(now.Add(t.o.Life + skew)):
 		return nil, errClocks("it is from the future: the clocks of the nodes differ too much")
 	case string(g.Owner) != t.o.Self:
 		return nil, errTicket("it is for another node")
@@ -191,7 +201,7 @@ func (t *Tickets) Open(req *httpd.Request) (*Grant, error) {
 		return nil, errTicket("it is for a read")
 	}
 	if g.Write {
-		keep := g.Expires.Add(2 * t.o.Skew)
+		keep := g.Expires.Add(2 * skew)
 		if err := t.used.use(binary.BigEndian.Uint64(b[bodyOffset:]), binary.BigEndian.Uint64(b[bodyOffset+8:]), now, keep); err != nil {
 			return nil, err
 		}

@@ -159,11 +159,11 @@ func TestTicketRefused(t *testing.T) {
 	}
 	denied := cluster.KindDenied
 	f("in time", seal(gateway, nil), 0, 0)
-	f("late, within the skew", seal(gateway, nil), 119*time.Second, 0)
-	f("too late", seal(gateway, nil), 121*time.Second, cluster.KindUnavailable)
-	f("early, within the skew", seal(gateway, nil), -59*time.Second, 0)
-	f("too early", seal(gateway, nil), -61*time.Second, cluster.KindUnavailable)
-	f("too late, and forged", seal(node("p1", "guess", nil), nil), 121*time.Second, denied)
+	f("late, within the skew", seal(gateway, nil), 16*time.Minute-time.Second, 0)
+	f("too late", seal(gateway, nil), 16*time.Minute+time.Second, cluster.KindUnavailable)
+	f("early, within the skew", seal(gateway, nil), -15*time.Minute+time.Second, 0)
+	f("too early", seal(gateway, nil), -15*time.Minute-time.Second, cluster.KindUnavailable)
+	f("too late, and forged", seal(node("p1", "guess", nil), nil), 17*time.Minute, denied)
 	f("other key", seal(node("p1", "guess", nil), nil), 0, denied)
 	f("other node", seal(gateway, func(g *Grant) { g.Owner = "t2" }), 0, denied)
 	f("a read's for a write", seal(gateway, func(g *Grant) { g.Write = false }), 0, denied)
@@ -185,6 +185,22 @@ func TestTicketRefused(t *testing.T) {
 	}
 	f("cut", base64.RawURLEncoding.EncodeToString(whole[:len(whole)-1]), 0, denied)
 	f("whole", base64.RawURLEncoding.EncodeToString(whole), 0, 0)
+}
+
+// TestTicketOfRedirect: what a client was given does not last as long as what a node sends.
+func TestTicketOfRedirect(t *testing.T) {
+	skew := new(time.Duration)
+	gateway, owner := node("p1", "secret", nil), node("t1", "secret", skew)
+	for at, ok := range map[time.Duration]bool{119 * time.Second: true, 121 * time.Second: false, -59 * time.Second: true, -61 * time.Second: false} {
+		*skew = at
+		g := sample(false)
+		ticket := gateway.Seal(&g, httpd.NewRequest("GET", "/bucket/k", nil, 0))
+		r := httpd.NewRequest("GET", "/bucket/k", nil, 0)
+		r.HasQuery, r.Query = true, QueryTicket+"="+ticket
+		if _, err := owner.OpenRedirected(r); (err == nil) != ok {
+			t.Errorf("after %v: %v", at, err)
+		}
+	}
 }
 
 func TestUsedTickets(t *testing.T) {
