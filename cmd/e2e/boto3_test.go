@@ -90,6 +90,7 @@ func TestS3Configuration(t *testing.T) {
 	h := newHook(t)
 	t.Setenv("HOOK", h.url)
 	g.setting(t, "notify.destinations", "hook="+h.url+" dead=http://127.0.0.1:1/")
+	t.Run("space returns", func(t *testing.T) { testSpaceReturns(t, c) }) // while nothing else is done
 	for name, python := range pythons(t) {
 		t.Run(name, func(t *testing.T) {
 			runBoto3(t, c, python, boto3Config, "config-"+name)
