@@ -9,8 +9,8 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 )
 
-// leftovers is a key with two versions, and an upload of another key, in slots of t1 that t2 holds, too. What t1 decides does not
-// arrive at t2.
+// leftovers is a key with two versions, and an upload of another key, in slots of t1 that t2 holds, too, and t3 when there are three
+// copies. What t1 decides does not arrive at t2.
 type leftovers struct {
 	*several
 	t        *testing.T
@@ -20,15 +20,17 @@ type leftovers struct {
 	pass     int    // so many answers arrive of what is given up
 }
 
-func newLeftovers(t *testing.T) *leftovers {
-	s := newSeveral(t, 3, 2, nil)
+func newLeftovers(t *testing.T) *leftovers { return newLeftoversOf(t, 2) }
+
+func newLeftoversOf(t *testing.T, copies int) *leftovers {
+	s := newSeveral(t, 3, copies, nil)
 	s.configure(func(p *cluster.BucketProps) { p.Versioning = cluster.VersioningEnabled })
 	l := &leftovers{several: s, t: t, key: s.owned("t1", 0)}
-	if got := s.holders(l.key); !slices.Equal(got, []cluster.NodeID{"t1", "t2"}) {
+	if got := s.holders(l.key); !slices.Equal(got, []cluster.NodeID{"t1", "t2", "t3"}[:copies]) {
 		t.Fatal(got)
 	}
-	s.setFault(func(_, _ cluster.NodeID, m string) error {
-		if m == "decide" {
+	s.setFault(func(_, to cluster.NodeID, m string) error {
+		if m == "decide" && to == "t2" {
 			return errNetwork
 		}
 		return nil

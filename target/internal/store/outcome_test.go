@@ -85,6 +85,26 @@ func TestRepeatedChangeOfVersion(t *testing.T) {
 	}
 }
 
+// TestRepeatedChangeAmongThree: the note of a request is in doubt at the next owner, and the other holder has nothing else of its
+// change any more: that counts, for it tells that the change was made.
+func TestRepeatedChangeAmongThree(t *testing.T) {
+	l := newLeftoversOf(t, 3)
+	old := l.versions[0]
+	l.holds("on", old, cluster.HoldOn)
+	l.holds("off", old, cluster.HoldOff)
+	l.holds("on again", old, cluster.HoldOn)
+	l.eventually("t3 has heard of all of it", func() bool {
+		m := l.store("t3").mountpath(copyName(l.bucket.ID, cluster.ObjectKey(l.key)))
+		doubts, err := m.doubts(context.Background(), func(slot cluster.Slot) bool { return slot == l.slot(l.key) })
+		return err == nil && len(doubts) == 0
+	})
+	l.next()
+	l.holds("off", old, cluster.HoldOff)
+	if got, err := l.deletes("d", old); !cluster.Is(err, cluster.KindLocked) {
+		t.Fatalf("a repeated request has taken a legal hold away: %+v, %v", got, err)
+	}
+}
+
 // TestRepeatedPutBesideChange: that another version is changed does not change what a repeated PUT is told.
 func TestRepeatedPutBesideChange(t *testing.T) {
 	l := newLeftovers(t)

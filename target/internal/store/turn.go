@@ -182,8 +182,8 @@ func (t *turn) batch(c *change, g cluster.Generation) (b *meta.Batch, doubts []m
 		r.Generation = g
 		switch {
 		case c.ownRequests:
-		case c.note != nil && r.Kind != meta.Notice:
-			r.Request = "" // the note tells how it ended, and no other record
+		case c.note != nil && r.Kind != meta.Notice && r.Kind != meta.Replaced:
+			r.Request = "" // the note tells how it ended, and no other record of an object
 		default:
 			r.Request = t.call.Request
 		}
