@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aisle-store/aisle/cluster"
 )
@@ -20,10 +22,10 @@ type leftovers struct {
 	pass     int    // so many answers arrive of what is given up
 }
 
-func newLeftovers(t *testing.T) *leftovers { return newLeftoversOf(t, 2) }
+func newLeftovers(t *testing.T) *leftovers { return newLeftoversOf(t, 2, nil) }
 
-func newLeftoversOf(t *testing.T, copies int) *leftovers {
-	s := newSeveral(t, 3, copies, nil)
+func newLeftoversOf(t *testing.T, copies int, change func(*Options)) *leftovers {
+	s := newSeveral(t, 3, copies, change)
 	s.configure(func(p *cluster.BucketProps) { p.Versioning = cluster.VersioningEnabled })
 	l := &leftovers{several: s, t: t, key: s.owned("t1", 0)}
 	if got := s.holders(l.key); !slices.Equal(got, []cluster.NodeID{"t1", "t2", "t3"}[:copies]) {
@@ -253,4 +255,83 @@ func (u *upOf) complete(parts []CompletePart) error {
 		Call: call, Bucket: u.l.bucket, Key: cluster.ObjectKey(u.l.key), Upload: u.id, Parts: parts, Size: -1, SmallParts: true,
 	})
 	return err
+}
+
+// TestGivenUpIsNotForgotten (R6): the tombstone of a change that was given up hides nothing. While its owner stays, whatever becomes
+// of the other holders, it does not have them forget what it would have replaced.
+func TestGivenUpIsNotForgotten(t *testing.T) {
+	var clock atomic.Int64
+	begin := func(t *testing.T) *leftovers {
+		clock.Store(int64(time.Hour))
+		return newLeftoversOf(t, 2, func(o *Options) {
+			o.Clock = func() time.Duration { return time.Duration(clock.Load()) }
+			o.UploadGrace = time.Nanosecond
+		})
+	}
+	// sweeps gives up a change that reaches nobody, has the time of its tombstones pass, and the other holder become the owner.
+	sweeps := func(l *leftovers, change func() error) {
+		l.t.Helper()
+		l.givesUp(true, change)
+		l.late = nil
+		l.reshape(func(cluster.Slot, *cluster.SlotState) bool { return true })
+		owner := l.store("t1")
+		l.eventually("t1 serves under the new epoch", func() bool {
+			_, epoch := l.active().Owner(l.slot(l.key))
+			return owner.slots.serving.load(l.slot(l.key)) == uint64(epoch)
+		})
+		for range 3 {
+			clock.Add(int64(owner.o.RetryWindow) + 1)
+			owner.sweepOnce(context.Background())
+		}
+		l.next()
+	}
+	t.Run("delete", func(t *testing.T) {
+		l := begin(t)
+		l.configure(func(p *cluster.BucketProps) { p.Versioning = cluster.VersioningOff })
+		l.key = l.owned("t1", 1)
+		l.put(l.key, []byte("kept"))
+		sweeps(l, func() error {
+			_, err := l.tryDelete(l.key)
+			return err
+		})
+		l.wantOpen("", "kept")
+	})
+	t.Run("delete of the current version", func(t *testing.T) {
+		l := begin(t)
+		sweeps(l, func() error { return l.deleteVersion(l.versions[1]) })
+		l.wantOpen("", "v1")
+		l.wantOpen(l.versions[0], "v0")
+	})
+	t.Run("delete of a delete marker", func(t *testing.T) {
+		l := begin(t)
+		marker, err := l.tryDeleteVersion(&DeleteRequest{Key: cluster.ObjectKey(l.key)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sweeps(l, func() error { return l.deleteVersion(marker.Version) })
+		l.wantKindAt("", cluster.KindObjectNotFound)
+		l.wantOpen(l.versions[1], "v1")
+		l.wantOpen(l.versions[0], "v0")
+	})
+	t.Run("delete of an older version", func(t *testing.T) {
+		l := begin(t)
+		sweeps(l, func() error { return l.deleteVersion(l.versions[0]) })
+		l.wantOpen("", "v1")
+		l.wantOpen(l.versions[0], "v0")
+	})
+	for name, end := range map[string]func(*upOf, []CompletePart) error{"complete": (*upOf).complete, "abort": (*upOf).abort} {
+		t.Run(name, func(t *testing.T) {
+			l := begin(t)
+			u := l.begin()
+			first := u.part("one")
+			sweeps(l, func() error { return end(u, first) })
+			again(l.several, func(cluster.RequestID) (bool, error) { return true, u.complete(first) })
+			l.wantOpen("", "one")
+		})
+	}
+}
+
+func (u *upOf) abort([]CompletePart) error {
+	p, call := u.l.at(u.l.key, "")
+	return p.store.Abort(context.Background(), &AbortRequest{Call: call, Bucket: u.l.bucket, Key: cluster.ObjectKey(u.l.key), Upload: u.id})
 }

@@ -88,7 +88,7 @@ func TestRepeatedChangeOfVersion(t *testing.T) {
 // TestRepeatedChangeAmongThree: the note of a request is in doubt at the next owner, and the other holder has nothing else of its
 // change any more: that counts, for it tells that the change was made.
 func TestRepeatedChangeAmongThree(t *testing.T) {
-	l := newLeftoversOf(t, 3)
+	l := newLeftoversOf(t, 3, nil)
 	old := l.versions[0]
 	l.holds("on", old, cluster.HoldOn)
 	l.holds("off", old, cluster.HoldOff)

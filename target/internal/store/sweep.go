@@ -148,7 +148,7 @@ func (s *Store) sweepLeftovers(ctx context.Context, m *mountpath) error {
 			if err != nil {
 				return err
 			}
-			if s.outlived(r) {
+			if s.outlived(m, r) {
 				refs = append(refs, r.Ref)
 			}
 			if len(refs) == sweepBatch {
@@ -164,11 +164,15 @@ func (s *Store) sweepLeftovers(ctx context.Context, m *mountpath) error {
 
 // outlived reports whether a record that earlier epochs left may go: not before the retry window of the requests behind it is
 // over (R8), and a tombstone only in a later epoch than its own (R7). Those of this epoch go when they are due. The end of
-// an upload whose grace is not over is looked at again.
-func (s *Store) outlived(r *meta.Record) bool {
+// an upload whose grace is not over is looked at again. What was given up stays until the next turn at its key removes it: it
+// replaced nothing, and whoever is told to forget it would forget what is visible (R6).
+func (s *Store) outlived(m *mountpath, r *meta.Record) bool {
 	slot := r.Slot()
 	serving := cluster.Epoch(s.slots.serving.load(slot))
 	if r.Marker || serving == 0 || r.Generation.Epoch >= serving || !s.expired(slot, serving, r.Generation) {
+		return false
+	}
+	if r.Kind != meta.Replaced && s.notShown(m, r.Ref) {
 		return false
 	}
 	if r.Kind != meta.UploadTombstone {
