@@ -114,6 +114,10 @@ func TestFormPolicy(t *testing.T) {
 	f(AccessDenied, "x", one(), "key", "k", "x-amz-meta-a", "b")       // a field without a condition
 	f(AccessDenied, "x", one(`["eq", "$x-amz-meta-a", "c"]`), "key", "k", "x-amz-meta-a", "b")
 	f(AccessDenied, "x", one(`["eq", "$x-amz-meta-a", "c"]`), "key", "k")
+	images := one(`["starts-with", "$Content-Type", "image/"]`)
+	f("", "x", images, "key", "k", "Content-Type", "image/png, image/gif")
+	f(AccessDenied, "x", images, "key", "k", "Content-Type", "image/png,text/html")
+	f("", "x", one(`["starts-with", "$x-amz-meta-a", "b"]`), "key", "k", "x-amz-meta-a", "b,c")
 	f(EntityTooLarge, "12345", one(`["content-length-range", 0, 4]`), "key", "k")
 	f(EntityTooSmall, "12345", one(`["content-length-range", 6, 10]`), "key", "k")
 	f("", "12345", one(`["content-length-range", 5, 5]`), "key", "k")

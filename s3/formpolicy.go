@@ -222,6 +222,23 @@ func formNumber(v any) (int64, bool) {
 	return 0, false
 }
 
+// met reports whether a field has a value that the condition wants. A Content-Type that begins with something may be a list, of which
+// each has to.
+func (c *formCondition) met(value string) bool {
+	switch {
+	case !c.prefix:
+		return value == c.value
+	case c.field != "content-type":
+		return strings.HasPrefix(value, c.value)
+	}
+	for item := range strings.SplitSeq(value, ",") {
+		if !strings.HasPrefix(strings.TrimSpace(item), c.value) {
+			return false
+		}
+	}
+	return true
+}
+
 // unconditioned are the fields that no condition needs to name.
 var unconditioned = []string{"awsaccesskeyid", "signature", "x-amz-signature", "policy", "file"}
 
@@ -237,7 +254,7 @@ func (p *formPolicy) check(f *Form, bucket cluster.BucketName, now time.Time) er
 		if c.field == "bucket" {
 			value = string(bucket)
 		}
-		if value != c.value && (!c.prefix || !strings.HasPrefix(value, c.value)) {
+		if !c.met(value) {
 			return NewFault(op, AccessDenied, "Invalid according to Policy: Policy Condition failed: "+c.text)
 		}
 		named = append(named, c.field)

@@ -51,7 +51,7 @@ func withoutChunked(encoding string) string {
 }
 
 // ReadUserMetadata returns the x-amz-meta-* headers of a request: names in lower case without the prefix, repeated ones
-// joined by commas, RFC 2047 words decoded.
+// joined by commas, RFC 2047 words decoded, bytes that are no UTF-8 read as Latin-1.
 func ReadUserMetadata(c *Call) ([]Field, error) {
 	const op = "s3.ReadUserMetadata"
 	var fields []Field
@@ -64,7 +64,7 @@ func ReadUserMetadata(c *Call) ([]Field, error) {
 		if !isFieldName(name) { // of a query parameter: a header's was checked when it was read
 			return nil, invalidArgument(op, metaPrefix, name, "The name of a metadata header has characters that no header can have.")
 		}
-		value = decodeWords(value)
+		value = inUTF8(decodeWords(value))
 		if i := fieldIndex(fields, name); i >= 0 {
 			fields[i].Value += "," + value
 			size += 1 + len(value)
@@ -111,12 +111,24 @@ func decodeWords(value string) string {
 	return decoded
 }
 
+// inUTF8 returns a value that is UTF-8 as it is, and any other read as Latin-1, in which headers were written of old.
+func inUTF8(value string) string {
+	if utf8.ValidString(value) {
+		return value
+	}
+	text := make([]rune, len(value))
+	for i := range len(value) {
+		text[i] = rune(value[i])
+	}
+	return string(text)
+}
+
 // UserMetadataHeaders returns the headers of a reply that carry user metadata. Values that a header cannot hold as they
 // are travel as RFC 2047 words in UTF-8, as AWS sends them.
 func UserMetadataHeaders(fields []Field) []Field {
 	headers := make([]Field, 0, len(fields))
 	for _, f := range fields {
-		headers = append(headers, Field{metaPrefix + f.Name, encodeWords(f.Value)})
+		headers = append(headers, Field{metaPrefix + f.Name, encodeWords(inUTF8(f.Value))})
 	}
 	return headers
 }

@@ -135,15 +135,15 @@ func TestCopySource(t *testing.T) {
 func TestMetadata(t *testing.T) {
 	c := newCall(t, "PUT", "/b/k", "h", 0, fields{
 		{"X-Amz-Meta-One", "1"}, {"x-amz-meta-two", "a"}, {"x-amz-meta-TWO", "b"}, {"x-amz-meta-word", "=?UTF-8?B?w7w=?="},
-		{"x-amz-meta-broken", "=?nonsense"}, {"Content-Encoding", "gzip, aws-chunked"}, {"Content-Type", "text/x"},
+		{"x-amz-meta-broken", "=?nonsense"}, {"x-amz-meta-latin", "caf\xe9"}, {"x-amz-meta-utf", "café"}, {"Content-Encoding", "gzip, aws-chunked"}, {"Content-Type", "text/x"},
 	})
 	got, err := ReadUserMetadata(c)
-	want := []Field{{"one", "1"}, {"two", "a,b"}, {"word", "ü"}, {"broken", "=?nonsense"}}
+	want := []Field{{"one", "1"}, {"two", "a,b"}, {"word", "ü"}, {"broken", "=?nonsense"}, {"latin", "café"}, {"utf", "café"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("%v %v", got, err)
 	}
 	back := UserMetadataHeaders(got)
-	if back[0] != (Field{"x-amz-meta-one", "1"}) || back[2] != (Field{"x-amz-meta-word", "=?UTF-8?B?w7w=?="}) {
+	if back[0] != (Field{"x-amz-meta-one", "1"}) || back[2] != (Field{"x-amz-meta-word", "=?UTF-8?B?w7w=?="}) || back[4].Value != "=?UTF-8?B?Y2Fmw6k=?=" {
 		t.Fatalf("%v", back)
 	}
 	if h := ReadContentHeaders(c); !reflect.DeepEqual(h, []Field{{"Content-Type", "text/x"}, {"Content-Encoding", "gzip"}}) {

@@ -126,3 +126,21 @@ policy["Statement"][0]["Resource"] = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{
 s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
 want(200, raw("GET", k + "?v=4", signed=False), "as it was")
 s3.delete_bucket_policy(Bucket=bucket)
+
+# A bucket's region is told to who may not ask for more.
+got = raw("HEAD", f"/{bucket}")
+assert got[0] == 200 and all(h in got[1].lower() for h in ("x-amz-bucket-region: us-east-1", "x-amz-access-point-alias: false")), got
+got = raw("HEAD", f"/{bucket}", signed=False)
+assert got[0] == 403 and "x-amz-bucket-region: us-east-1" in got[1].lower(), got
+
+# What is wrong with the parts of an upload is told.
+upload = s3.create_multipart_upload(Bucket=bucket, Key="m")["UploadId"]
+parts = [{"PartNumber": n, "ETag": s3.upload_part(Bucket=bucket, Key="m", UploadId=upload, PartNumber=n, Body=b"abc")["ETag"]} for n in (1, 2)]
+try:
+    s3.complete_multipart_upload(Bucket=bucket, Key="m", UploadId=upload, MultipartUpload={"Parts": parts})
+    raise AssertionError("parts of three bytes make an object")
+except botocore.exceptions.ClientError as e:
+    said = e.response["Error"]
+    assert (said["Code"], said["ProposedSize"], said["MinSizeAllowed"], said["PartNumber"]) == ("EntityTooSmall", "3", "5242880", "1"), said
+    assert said["ETag"].strip('"') == parts[0]["ETag"].strip('"'), said
+s3.abort_multipart_upload(Bucket=bucket, Key="m", UploadId=upload)

@@ -108,12 +108,16 @@ func (f *Front) createBucket(ctx context.Context, r *s3Request) error {
 	return nil
 }
 
+// bucketRegion is the header by which programs ask where a bucket lies; also who is refused the bucket is told.
+const bucketRegion = "x-amz-bucket-region"
+
 func (f *Front) headBucket(ctx context.Context, r *s3Request) error {
 	if _, _, err := f.bucket(ctx, cluster.Native(r.call.Bucket)); err != nil {
 		return err
 	}
 	r.rep.Status = http.StatusOK
-	r.rep.SetHeader("x-amz-bucket-region", f.o.Region)
+	r.rep.SetHeader(bucketRegion, f.o.Region)
+	r.rep.SetHeader("x-amz-access-point-alias", "false")
 	return nil
 }
 

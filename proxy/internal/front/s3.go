@@ -224,6 +224,9 @@ func (f *Front) writeS3Error(req *httpd.Request, rep *httpd.Reply, err error) {
 	if call != nil {
 		f.allowOrigin(call, rep)
 	}
+	if call != nil && call.Op == s3.HeadBucket && rep.Status == http.StatusForbidden {
+		rep.SetHeader(bucketRegion, f.o.Region)
+	}
 }
 
 // inWordsOfS3 gives an error about the HTTP message itself the code that S3 has for it. Its status stays.

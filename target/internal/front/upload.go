@@ -137,7 +137,7 @@ func (f *Front) completeUpload(ctx context.Context, r *request) error {
 	}
 	info, err := f.o.Store.Complete(ctx, complete)
 	if err != nil {
-		return err
+		return notCompleted(err)
 	}
 	r.setVersion(info)
 	f.setExpiration(r, info)
@@ -149,6 +149,24 @@ func (f *Front) completeUpload(ctx context.Context, r *request) error {
 	r.rep.Status = http.StatusOK
 	r.rep.Bytes(s3.ContentTypeXML, result.XML())
 	return nil
+}
+
+// notCompleted says in S3's words what is wrong with the parts.
+func notCompleted(err error) error {
+	const op = "target/front.notCompleted"
+	var (
+		small *store.SmallPart
+		other *store.OtherSize
+	)
+	switch {
+	case errors.As(err, &small):
+		return s3.NewFault(op, s3.EntityTooSmall, "", s3.Field{Name: "ProposedSize", Value: strconv.FormatInt(small.Size, 10)},
+			s3.Field{Name: "MinSizeAllowed", Value: strconv.Itoa(store.MinPartSize)}, s3.Field{Name: "PartNumber", Value: strconv.Itoa(small.Number)},
+			s3.Field{Name: "ETag", Value: small.ETag})
+	case errors.As(err, &other):
+		return s3.NewFault(op, s3.InvalidRequest, "The provided 'x-amz-mp-object-size' header value does not match what was computed: "+strconv.FormatInt(other.Parts, 10))
+	}
+	return err
 }
 
 func (f *Front) readComplete(r *request) (*store.CompleteRequest, error) {

@@ -60,7 +60,7 @@ func TestMultipart(t *testing.T) {
 	b.complete("k", id, completeBody("1", e3, "3", e3)).want(t, 400, "InvalidPart")
 	b.complete("k", id, completeBody("1", e1, "2", e1)).want(t, 400, "InvalidPart")
 	b.complete("k", id, "<nonsense").want(t, 400, "MalformedXML")
-	b.complete("k", id, completeBody("1", e1, "3", e3), "x-amz-mp-object-size", "7").want(t, 400)
+	b.complete("k", id, completeBody("1", e1, "3", e3), "x-amz-mp-object-size", "7").want(t, 400, "InvalidRequest")
 	sum := md5.New()
 	for _, e := range []string{e1, e3} {
 		raw, _ := hex.DecodeString(e)
@@ -119,7 +119,7 @@ func TestMultipartRefusals(t *testing.T) {
 	b := newBed(t, "n1")
 	id := b.create("k")
 	e1, e2 := b.part("k", id, 1, "small"), b.part("k", id, 2, "small too")
-	b.complete("k", id, completeBody("1", e1, "2", e2)).want(t, 400, "EntityTooSmall")
+	b.complete("k", id, completeBody("1", e1, "2", e2)).want(t, 400, "<Code>EntityTooSmall</Code>", "<ProposedSize>5</ProposedSize>", "<MinSizeAllowed>5242880</MinSizeAllowed>", "<PartNumber>1</PartNumber>", e1)
 	b.do("PUT", "/bucket/k?uploadId="+id+"&partNumber=0", "x").want(t, 400, "InvalidArgument")
 	b.do("PUT", "/bucket/k?uploadId="+id+"&partNumber=10001", "x").want(t, 400, "InvalidArgument")
 	b.do("PUT", "/bucket/k?uploadId="+id, "x").want(t, 400, "InvalidArgument")

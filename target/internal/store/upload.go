@@ -398,6 +398,26 @@ func (t *turn) partsOf(ctx context.Context, upload *meta.Record) ([]*meta.Record
 	return parts, nil
 }
 
+// SmallPart is wrapped by KindPartTooSmall: a part that is not the last one has fewer than MinPartSize bytes.
+type SmallPart struct {
+	Number int
+	Size   int64
+	ETag   string
+}
+
+// Error says which.
+func (s *SmallPart) Error() string {
+	return fmt.Sprintf("part %d has %d bytes, fewer than %d", s.Number, s.Size, MinPartSize)
+}
+
+// OtherSize is wrapped by KindInvalid: the parts of an upload do not have as many bytes as its object is said to have.
+type OtherSize struct{ Parts, Declared int64 }
+
+// Error says how many.
+func (o *OtherSize) Error() string {
+	return fmt.Sprintf("the parts have %d bytes, not %d as declared", o.Parts, o.Declared)
+}
+
 // assemble makes the record of an object from the parts that the request names.
 func (t *turn) assemble(upload *meta.Record, parts []*meta.Record, r *CompleteRequest) (*meta.Record, error) {
 	if err := t.checkOrder(r.Parts); err != nil {
@@ -411,7 +431,7 @@ func (t *turn) assemble(upload *meta.Record, parts []*meta.Record, r *CompleteRe
 			return nil, t.fail(cluster.KindPart, fmt.Sprintf("part %d does not exist, or has another ETag or checksum", want.Number))
 		}
 		if part.Size < MinPartSize && i < len(r.Parts)-1 && !r.SmallParts {
-			return nil, t.fail(cluster.KindPartTooSmall, fmt.Sprintf("part %d has %d bytes, fewer than %d", want.Number, part.Size, MinPartSize))
+			return nil, t.name.wrap(t.op, cluster.KindPartTooSmall, &SmallPart{want.Number, part.Size, part.ETag})
 		}
 		infos = append(infos, *partOf(part, part.Part))
 		entry := meta.Part{
@@ -425,7 +445,7 @@ func (t *turn) assemble(upload *meta.Record, parts []*meta.Record, r *CompleteRe
 		record.Size += part.Size
 	}
 	if r.Size >= 0 && record.Size != r.Size {
-		return nil, t.fail(cluster.KindInvalid, fmt.Sprintf("the parts have %d bytes, not %d as declared", record.Size, r.Size))
+		return nil, t.name.wrap(t.op, cluster.KindInvalid, &OtherSize{record.Size, r.Size})
 	}
 	record.PartCount = len(record.Parts)
 	record.ETag = compositeETag(infos)
