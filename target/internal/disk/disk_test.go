@@ -412,3 +412,28 @@ func TestFreedBytesStayWhileTheyAreRead(t *testing.T) {
 		}
 	}
 }
+
+// TestCloseWhileRead: who reads when a disk is closed reads on; an extent as well as a blob.
+func TestCloseWhileRead(t *testing.T) {
+	fs := vfs.NewMem()
+	formatted(t, fs, "mp")
+	d := opened(t, fs, "mp", smallOptions())
+	for _, n := range []int{10_000, 1 << 20} {
+		data := content(uint64(n), n)
+		r, err := d.Open(mustPut(t, d, data, int64(n)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if got, err := readRange(r, 0, int64(n)); err != nil || !bytes.Equal(got, data) {
+				t.Errorf("%d of %d bytes behind the end of the disk: %v", len(got), n, err)
+			}
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

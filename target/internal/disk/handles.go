@@ -130,11 +130,14 @@ func (h *handles) drop(id FileID) {
 	}
 }
 
+// close closes all handles; those in use, when their last reader is gone.
 func (h *handles) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, x := range h.mu.byID {
-		_ = x.file.Close() // opened for reading only
+		h.takeOut(x)
+		if x.readers == 0 {
+			_ = x.file.Close() // opened for reading only
+		}
 	}
-	h.mu.byID = nil
 }
