@@ -52,6 +52,7 @@ type Options struct {
 	Peers     Peers
 	FS        vfs.FS               // that of the machine when nil
 	Now       func() time.Time     // the wall clock; time.Now when nil
+	CheckWall func() error         // nil while Now can tell whether a date is over; always when nil
 	Clock     func() time.Duration // for ages; never goes back, goes on while the machine sleeps; the machine's when nil
 	Logger    *slog.Logger         // silence when nil
 	Audit     *audit.Log           // what it denies; one of its own when nil
@@ -153,7 +154,7 @@ func (o *Options) storeOptions() store.Options {
 	s := store.Options{
 		FS: o.FS, ClusterID: o.ClusterID, Node: o.Node.ID, Incarnation: o.Node.Incarnation, Mountpaths: o.Node.Mountpaths,
 		Authority: &authority{node: o.Node.ID, incarnation: o.Node.Incarnation, control: o.Control},
-		Now:       o.Now, Clock: o.Clock, RetryWindow: o.RetryWindow, CacheBytes: o.CacheBytes, InlineMax: o.InlineMax, Events: logged(o.Logger),
+		Now:       o.Now, CheckWall: o.CheckWall, Clock: o.Clock, RetryWindow: o.RetryWindow, CacheBytes: o.CacheBytes, InlineMax: o.InlineMax, Events: logged(o.Logger),
 		Jobs: o.Jobs, Scrub: o.Scrub, Lifecycle: &expiry{control: o.Control},
 	}
 	s.Disk.ExtentMax, s.Disk.SegmentSize, s.Disk.HighWatermark = o.SegmentMax, o.SegmentSize, float64(o.HighWatermark)/100

@@ -20,6 +20,7 @@ type Control struct {
 	clock   Clock
 	view    atomic.Pointer[View]
 	lease   *lease
+	wall    wall
 	book    *addressBook
 	fatal   chan error
 

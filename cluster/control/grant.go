@@ -41,6 +41,9 @@ func (t *term) note(p process, q renewal) {
 	h.contact, h.met, h.gone = now, true, h.gone || q.Last
 	h.applied = max(h.applied, q.Applied)
 	h.full = q.Full
+	if q.Wall != 0 {
+		h.wall = q.Wall - int64(now)
+	}
 	if q.Ack.Map > h.ack.Map {
 		h.ack = q.Ack
 	}
@@ -70,7 +73,7 @@ func (t *term) grant(p process) renewed {
 	if granted && noted {
 		h.add(grant{until: t.leaseEnd(now), index: v.Index()}, now)
 	}
-	return renewed{Version: messageVersion, Granted: granted, Index: v.Index()}
+	return renewed{Version: messageVersion, Granted: granted, Index: v.Index(), Wall: t.wallClock(v, now)}
 }
 
 // mayHold reports whether a process gets a lease: the active map names it, and it has acknowledged the pending one, which

@@ -26,7 +26,7 @@ type Options struct {
 	Peers       Peers             // reaches other nodes
 	Gossip      Gossip            // hints where they are; may be nil. The Control stops it
 	Clock       Clock             // what leases are measured on; nil means the machine's clock
-	Wall        func() time.Time  // what commands are dated by, and nothing else; nil means time.Now
+	Wall        func() time.Time  // what commands are dated by, and what CheckWall is about; nothing else; nil means time.Now
 	Logger      *slog.Logger      // nil means silence
 
 	Full        func() bool   // says that a mountpath of this node takes no writes for lack of space; may be nil

@@ -40,6 +40,7 @@ type (
 		Ack         acknowledgement     `json:"ack"`
 		GiveUp      bool                `json:"give_up,omitempty"` // the lease has ended, for the pending map is without this process
 		Full        bool                `json:"full,omitempty"`    // a mountpath is full: no slots are to come here
+		Wall        int64               `json:"wall,omitempty"`    // the wall clock of the node, in nanoseconds
 		Last        bool                `json:"last,omitempty"`    // with GiveUp: the process stops and asks for no other
 	}
 	// acknowledgement says that a node has stopped what a pending map takes from it, but for the slots it keeps.
@@ -51,7 +52,8 @@ type (
 	renewed struct {
 		Version int    `json:"v"`
 		Granted bool   `json:"granted"`
-		Index   uint64 `json:"index"` // what must be applied before the lease counts
+		Index   uint64 `json:"index"`          // what must be applied before the lease counts
+		Wall    int64  `json:"wall,omitempty"` // the wall clock of the cluster, in nanoseconds
 	}
 	// change asks for a control change.
 	change struct {

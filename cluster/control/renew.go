@@ -62,12 +62,13 @@ func (c *Control) sendRenewal(ctx context.Context, giveUp bool) (granted bool, e
 	question := renewal{
 		Version: messageVersion, Node: c.options.Node.ID, Incarnation: c.options.Node.Incarnation,
 		Applied: c.View().Index(), Ack: *c.ack.Load(), GiveUp: giveUp, Last: giveUp && c.renewal.Err() != nil,
-		Full: c.options.Full != nil && c.options.Full(),
+		Full: c.options.Full != nil && c.options.Full(), Wall: c.options.Wall().UnixNano(),
 	}
 	var answer renewed
 	if err := c.callLeader(ctx, methodRenew, question, &answer); err != nil {
 		return false, err
 	}
+	c.heardWall(answer.Wall, sent)
 	if answer.Granted && !giveUp {
 		c.lease.granted(sent, answer.Index)
 	}

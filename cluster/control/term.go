@@ -85,6 +85,7 @@ type holder struct {
 	met     bool          // it has reported in this term
 	gone    bool          // it has said its last word
 	full    bool          // it has no space
+	wall    int64         // its wall clock when the leader's clock was zero; 0: not told
 	grants  []grant       // leases that may last, by the leader's count; oldest first
 }
 

@@ -1,6 +1,8 @@
 package stats
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -17,7 +19,8 @@ type Node struct {
 	Partial    int    // slots of which it has lost a part with a mountpath, and nobody has given it back
 	Short      int    // slots that have fewer copies in sync than they should
 	Buckets    int
-	Pace       int64 // bytes per second that may move because somebody catches up
+	Pace       int64         // bytes per second that may move because somebody catches up
+	Ahead      time.Duration // of the cluster's wall clock
 }
 
 // Mountpath is the state of one mountpath. Fields named "since start" only grow.
@@ -137,6 +140,7 @@ var nodeMetrics = []metric[Node]{
 	gauge("aisle_node_partial_slots", "Slots of which the node has lost a part with a mountpath.", nil, func(n *Node) float64 { return float64(n.Partial) }),
 	gauge("aisle_map_short_slots", "Slots, of all layouts, that have fewer copies in sync than their buckets ask for.", nil, func(n *Node) float64 { return float64(n.Short) }),
 	gauge("aisle_rebalance_limit_bytes", "Bytes per second that may come and go because a target catches up: what the pacer allows now.", nil, func(n *Node) float64 { return float64(n.Pace) }),
+	gauge("aisle_node_clock_ahead_seconds", "How far the wall clock of the node is ahead of the cluster's; 0 while that is not known.", nil, func(n *Node) float64 { return n.Ahead.Seconds() }),
 	gauge("aisle_node_owned_slots", "Slots, of 16384, that the node owns.", nil, func(n *Node) float64 { return float64(n.Owned) }),
 }
 

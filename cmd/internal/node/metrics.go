@@ -33,8 +33,12 @@ func (n *node) nodeMetrics() stats.Node {
 			allowed = t.Pace()
 		}
 	}
+	ahead, known := n.control.WallOff()
+	if !known {
+		ahead = 0
+	}
 	return stats.Node{
-		Pace:  allowed,
+		Pace: allowed, Ahead: ahead,
 		Lease: n.control.CheckLease() == nil, MapVersion: uint64(m.Version), MapPending: view.Pending() != nil, Applied: view.Index(),
 		Nodes: len(m.Nodes), Targets: len(m.Targets()), Owned: m.OwnedBy()[n.self.ID], Behind: behind, Partial: partial,
 		Short: m.Short(), Buckets: len(view.Buckets()),

@@ -87,9 +87,11 @@ func (t *turn) remember(part int, o outcome) {
 	t.shard.remember(attemptOf(t.call.Request, t.name.ident(), part), o, now)
 }
 
-// refuse remembers that the request failed, and returns err.
+// refuse remembers that the request failed, unless it may be sent again for that, and returns err.
 func (t *turn) refuse(err error) error {
-	t.remember(0, outcome{err: err})
+	if !cluster.Is(err, cluster.KindUnavailable) {
+		t.remember(0, outcome{err: err})
+	}
 	return err
 }
 

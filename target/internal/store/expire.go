@@ -329,6 +329,9 @@ func (p *expiryPass) trouble(key cluster.ObjectKey, err error) error {
 // mayExpire returns nil while passes can go on.
 func (s *Store) mayExpire() error {
 	err := s.authority.CheckLease()
+	if err == nil {
+		err = s.o.CheckWall()
+	}
 	if err == nil && s.slots.closed.Load() {
 		err = errors.New("the store is closing")
 	}
@@ -341,6 +344,9 @@ func (s *Store) mayExpire() error {
 // beginExpiry begins a turn for something that has expired by rules which still hold.
 func (s *Store) beginExpiry(op string, b *Expiring, n name) (*turn, error) {
 	epoch, err := s.authority.Owns(n.slot())
+	if err == nil {
+		err = s.o.CheckWall()
+	}
 	if err != nil {
 		return nil, n.wrap(op, cluster.KindUnavailable, err)
 	}

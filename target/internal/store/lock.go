@@ -44,17 +44,32 @@ func retain(r *meta.Record, l cluster.BucketLock) {
 	}
 }
 
-// unlocked refuses to make a version unreachable that is locked. The wall clock of the owner decides, as it did when a period
-// became a date.
+// retains reports whether a retention lasts. The wall clock of the owner decides, as it did when a period became a date; one that is
+// far from the cluster's ends none.
+func (t *turn) retains(l *Lock) (bool, error) {
+	if l.Mode == "" || l.retained(t.store.o.Now()) {
+		return l.Mode != "", nil
+	}
+	if err := t.store.o.CheckWall(); err != nil {
+		return true, t.name.wrap(t.op, cluster.KindUnavailable, err)
+	}
+	return false, nil
+}
+
+// unlocked refuses to make a version unreachable that is locked.
 func (t *turn) unlocked(r *meta.Record) error {
 	if r == nil || r.LockMode == "" && r.LegalHold == "" {
 		return nil
 	}
 	l := lockOf(r)
+	retained, err := t.retains(&l)
 	switch {
 	case l.Hold == cluster.HoldOn:
 		return t.refuse(t.fail(cluster.KindLocked, "the version is under legal hold"))
-	case l.retained(t.store.o.Now()) && !(t.bypass && l.Mode == cluster.LockGovernance):
+	case t.bypass && l.Mode == cluster.LockGovernance:
+	case err != nil:
+		return err
+	case retained:
 		return t.refuse(t.fail(cluster.KindLocked, "the version is retained until "+l.Until.UTC().Format(time.RFC3339)))
 	}
 	return nil
@@ -64,13 +79,19 @@ func (t *turn) unlocked(r *meta.Record) error {
 // bypass it changed at will.
 func (t *turn) relockable(r *meta.Record, c *LockChange) error {
 	l := lockOf(r)
+	if c.Retention == nil {
+		return nil
+	}
+	retained, err := t.retains(&l)
 	switch {
-	case c.Retention == nil || !l.retained(t.store.o.Now()):
+	case err == nil && !retained:
 		return nil
 	case c.Retention.Mode == l.Mode && !c.Retention.Until.Before(l.Until):
 		return nil
 	case c.Bypass && l.Mode == cluster.LockGovernance:
 		return nil
+	case err != nil:
+		return err
 	}
 	return t.fail(cluster.KindLocked, "the version is retained until "+l.Until.UTC().Format(time.RFC3339))
 }

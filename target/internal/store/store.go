@@ -41,7 +41,8 @@ type Options struct {
 	Authority   Authority
 	Council     Council              // nil: this target is the only holder of every slot it owns
 	Peers       Peers                // nil with Council
-	Now         func() time.Time     // the wall clock, for Last-Modified; never for order
+	Now         func() time.Time     // the wall clock, for Last-Modified and for what ends at a date; never for order
+	CheckWall   func() error         // nil while Now can tell whether a date is over; nil: always
 	Clock       func() time.Duration // time since some start, never going back, for retry windows; default: since Open
 	RetryWindow time.Duration        // how long a gateway may repeat a request: outcomes are remembered so long; 15 s
 	UploadGrace time.Duration        // how long the end of an upload answers a repeated Complete; an hour
@@ -70,6 +71,9 @@ func (o Options) withDefaults() Options {
 	start := time.Now()
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.CheckWall == nil {
+		o.CheckWall = func() error { return nil }
 	}
 	if o.Clock == nil {
 		o.Clock = func() time.Duration { return time.Since(start) }
