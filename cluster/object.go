@@ -10,6 +10,7 @@ import (
 
 //msgp:replace ObjectKey with:string
 //msgp:replace ChecksumType with:string
+//msgp:replace ChecksumSet with:uint8
 //msgp:replace AccessKeyID with:string
 //msgp:replace UploadID with:string
 //msgp:replace VersionID with:string
@@ -39,7 +40,7 @@ type Entry struct {
 	Version      int64        `json:"v,omitempty" msg:"v,omitempty"` // AIStore's integer counter of the key
 	ChecksumType ChecksumType `json:"t,omitempty" msg:"t,omitempty"`
 	Checksum     string       `json:"c,omitempty" msg:"c,omitempty"` // hexadecimal
-	S3Checksums  []string     `json:"x,omitempty" msg:"x,omitempty"` // S3 names of the additional checksums stored, as "CRC32"
+	Additional   ChecksumSet  `json:"cs,omitempty" msg:"cs,omitempty"`
 	Owner        AccessKeyID  `json:"o,omitempty" msg:"o,omitempty"`
 	Class        string       `json:"sc,omitempty" msg:"sc,omitempty"` // S3's storage class, as the client named it; "": STANDARD
 	UploadID     UploadID     `json:"u,omitempty" msg:"u,omitempty"`   // of a multipart upload, in lists of uploads

@@ -37,7 +37,7 @@ func (z *Entry) MarshalMsg(b []byte) (o []byte, err error) {
 		zb0001Len--
 		zb0001Mask |= 0x100
 	}
-	if z.S3Checksums == nil {
+	if z.Additional == 0 {
 		zb0001Len--
 		zb0001Mask |= 0x200
 	}
@@ -114,12 +114,9 @@ func (z *Entry) MarshalMsg(b []byte) (o []byte, err error) {
 			o = msgp.AppendString(o, z.Checksum)
 		}
 		if (zb0001Mask & 0x200) == 0 { // if not omitted
-			// string "x"
-			o = append(o, 0xa1, 0x78)
-			o = msgp.AppendArrayHeader(o, uint32(len(z.S3Checksums)))
-			for za0001 := range z.S3Checksums {
-				o = msgp.AppendString(o, z.S3Checksums[za0001])
-			}
+			// string "cs"
+			o = append(o, 0xa2, 0x63, 0x73)
+			o = msgp.AppendUint8(o, uint8(z.Additional))
 		}
 		if (zb0001Mask & 0x400) == 0 { // if not omitted
 			// string "o"
@@ -240,24 +237,15 @@ func (z *Entry) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Checksum")
 				return
 			}
-		case "x":
-			var zb0004 uint32
-			zb0004, bts, err = msgp.ReadArrayHeaderBytes(bts)
-			if err != nil {
-				err = msgp.WrapError(err, "S3Checksums")
-				return
-			}
-			if cap(z.S3Checksums) >= int(zb0004) {
-				z.S3Checksums = (z.S3Checksums)[:zb0004]
-			} else {
-				z.S3Checksums = make([]string, zb0004)
-			}
-			for za0001 := range z.S3Checksums {
-				z.S3Checksums[za0001], bts, err = msgp.ReadStringBytes(bts)
+		case "cs":
+			{
+				var zb0004 uint8
+				zb0004, bts, err = msgp.ReadUint8Bytes(bts)
 				if err != nil {
-					err = msgp.WrapError(err, "S3Checksums", za0001)
+					err = msgp.WrapError(err, "Additional")
 					return
 				}
+				z.Additional = ChecksumSet(zb0004)
 			}
 		case "o":
 			{
@@ -331,10 +319,6 @@ func (z *Entry) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Entry) Msgsize() (s int) {
-	s = 3 + 2 + msgp.StringPrefixSize + len(string(z.Key)) + 2 + msgp.BoolSize + 2 + msgp.Int64Size + 2 + msgp.StringPrefixSize + len(z.ETag) + 2 + msgp.TimeSize + 2 + msgp.TimeSize + 2 + msgp.Int64Size + 2 + msgp.StringPrefixSize + len(string(z.ChecksumType)) + 2 + msgp.StringPrefixSize + len(z.Checksum) + 2 + msgp.ArrayHeaderSize
-	for za0001 := range z.S3Checksums {
-		s += msgp.StringPrefixSize + len(z.S3Checksums[za0001])
-	}
-	s += 2 + msgp.StringPrefixSize + len(string(z.Owner)) + 3 + msgp.StringPrefixSize + len(z.Class) + 2 + msgp.StringPrefixSize + len(string(z.UploadID)) + 2 + msgp.StringPrefixSize + len(string(z.VersionID)) + 2 + msgp.StringPrefixSize + len(string(z.Behind)) + 2 + msgp.BoolSize + 2 + msgp.BoolSize
+	s = 3 + 2 + msgp.StringPrefixSize + len(string(z.Key)) + 2 + msgp.BoolSize + 2 + msgp.Int64Size + 2 + msgp.StringPrefixSize + len(z.ETag) + 2 + msgp.TimeSize + 2 + msgp.TimeSize + 2 + msgp.Int64Size + 2 + msgp.StringPrefixSize + len(string(z.ChecksumType)) + 2 + msgp.StringPrefixSize + len(z.Checksum) + 3 + msgp.Uint8Size + 2 + msgp.StringPrefixSize + len(string(z.Owner)) + 3 + msgp.StringPrefixSize + len(z.Class) + 2 + msgp.StringPrefixSize + len(string(z.UploadID)) + 2 + msgp.StringPrefixSize + len(string(z.VersionID)) + 2 + msgp.StringPrefixSize + len(string(z.Behind)) + 2 + msgp.BoolSize + 2 + msgp.BoolSize
 	return
 }

@@ -48,7 +48,7 @@ func BenchmarkSignedChunks(b *testing.B) {
 func BenchmarkListXML(b *testing.B) {
 	page := ListPage{Params: ListParams{V2: true, Bucket: "bucket", MaxKeys: 1000}, Truncated: true}
 	for range 1000 {
-		page.Entries = append(page.Entries, cluster.Entry{Key: "some/prefix/of/a/key-0000001234.bin", Size: 4096, ETag: "9b8e4e177592785629d5bd8184f82a97", Modified: exampleTime})
+		page.Entries = append(page.Entries, cluster.Entry{Key: "some/prefix/of/a/key-0000001234.bin", Size: 4096, ETag: "9b8e4e177592785629d5bd8184f82a97", Modified: exampleTime, Additional: cluster.ChecksumSet(0).With(cluster.ChecksumCRC64NVME)})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

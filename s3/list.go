@@ -333,15 +333,34 @@ func (p *ListPage) contents(w *xmlWriter, key func(string) string, e *cluster.En
 	w.text("Key", key(string(e.Key)))
 	w.time("LastModified", e.Modified)
 	w.etag("ETag", e.ETag)
-	for _, name := range e.S3Checksums {
-		w.text("ChecksumAlgorithm", name)
-	}
+	writeChecksums(w, e.Additional)
 	w.number("Size", e.Size)
 	if !p.Params.V2 || p.Params.FetchOwner {
 		writeOwner(w, "Owner", ownerOf(p.Owner, e.Owner))
 	}
 	w.text("StorageClass", className(e.Class))
 	w.close("Contents")
+}
+
+// writeChecksums writes which additional checksums something has, or is to have.
+func writeChecksums(w *xmlWriter, set cluster.ChecksumSet) {
+	some := false
+	for t := range set.Types() {
+		a, _ := AlgorithmOf(t)
+		w.text("ChecksumAlgorithm", a.String())
+		some = true
+	}
+	if some {
+		w.text("ChecksumType", ChecksumKind(set&cluster.CompositeChecksums != 0))
+	}
+}
+
+// ChecksumKind is S3's name of the kind of a checksum: of the parts' checksums, or of the whole object.
+func ChecksumKind(composite bool) string {
+	if composite {
+		return "COMPOSITE"
+	}
+	return "FULL_OBJECT"
 }
 
 // writePrefixes writes the common prefixes among the entries of a list.
@@ -409,6 +428,7 @@ func (p *UploadPage) XML() []byte {
 			writeOwner(w, "Owner", owner)
 			w.text("StorageClass", className(e.Class))
 			w.time("Initiated", e.Modified)
+			writeChecksums(w, e.Additional)
 			w.close("Upload")
 		}
 	}
@@ -461,7 +481,8 @@ func LocationXML(region string) []byte {
 }
 
 // CopyResultXML returns the reply to CopyObject or UploadPartCopy.
-func CopyResultXML(o Operation, etag string, modified time.Time, sums []Field) []byte {
+// kind is that of the checksums, "" for none.
+func CopyResultXML(o Operation, etag string, modified time.Time, sums []Field, kind string) []byte {
 	name := "CopyObjectResult"
 	if o == UploadPartCopy {
 		name = "CopyPartResult"
@@ -473,6 +494,7 @@ func CopyResultXML(o Operation, etag string, modified time.Time, sums []Field) [
 	for _, f := range sums {
 		w.text(f.Name, f.Value)
 	}
+	w.optional("ChecksumType", kind)
 	w.close(name)
 	return w.bytes()
 }

@@ -275,7 +275,7 @@ func TestListXML(t *testing.T) {
 	page := ListPage{
 		Params: ListParams{V2: true, Bucket: "b", Prefix: "a&b", Delimiter: "/", MaxKeys: 5000, FetchOwner: true, HasToken: true, Token: "t"},
 		Entries: []cluster.Entry{
-			{Key: "a&b<c>\"d'\r\n", Size: 5, ETag: "abc", Modified: at, Owner: "me", S3Checksums: []string{"CRC32"}},
+			{Key: "a&b<c>\"d'\r\n", Size: 5, ETag: "abc", Modified: at, Owner: "me", Additional: cluster.ChecksumSet(0).With(cluster.ChecksumCRC32)},
 			{Key: "a&b/", Prefix: true},
 		},
 		Truncated: true,
@@ -288,9 +288,9 @@ func TestListXML(t *testing.T) {
 		ContinuationToken     string
 		NextContinuationToken string
 		Contents              []struct {
-			Key, ETag, LastModified, StorageClass, ChecksumAlgorithm string
-			Size                                                     int
-			Owner                                                    struct{ ID string }
+			Key, ETag, LastModified, StorageClass, ChecksumAlgorithm, ChecksumType string
+			Size                                                                   int
+			Owner                                                                  struct{ ID string }
 		}
 		CommonPrefixes []struct{ Prefix string }
 	}
@@ -354,8 +354,8 @@ func TestOtherXML(t *testing.T) {
 		"<Name>b1</Name>", "<CreationDate>2013-05-24T00:00:00.000Z</CreationDate>", "<ContinuationToken>")
 	f(LocationXML("us-east-1"), `/2006-03-01/"></LocationConstraint>`)
 	f(LocationXML("eu-west-1"), `>eu-west-1</LocationConstraint>`)
-	f(CopyResultXML(CopyObject, "e", exampleTime, []Field{{"ChecksumCRC32", "x=="}}), "<CopyObjectResult", "<ETag>&quot;e&quot;</ETag>", "<ChecksumCRC32>x==</ChecksumCRC32>")
-	f(CopyResultXML(UploadPartCopy, "e", exampleTime, nil), "<CopyPartResult")
+	f(CopyResultXML(CopyObject, "e", exampleTime, []Field{{"ChecksumCRC32", "x=="}}, "FULL_OBJECT"), "<CopyObjectResult", "<ETag>&quot;e&quot;</ETag>", "<ChecksumCRC32>x==</ChecksumCRC32>", "<ChecksumType>FULL_OBJECT</ChecksumType>")
+	f(CopyResultXML(UploadPartCopy, "e", exampleTime, nil, ""), "<CopyPartResult")
 	f(CreateUploadXML("b", "k<", "u"), "<Key>k&lt;</Key><UploadId>u</UploadId>")
 	f((&PartPage{Bucket: "b", Key: "k", Params: PartListParams{UploadID: "u", MaxParts: 2}, Parts: []ListedPart{{Number: 3, Size: 4, ETag: "e"}}, Truncated: true}).XML(),
 		"<NextPartNumberMarker>3</NextPartNumberMarker>", "<Size>4</Size>", "<IsTruncated>true</IsTruncated>")

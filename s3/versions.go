@@ -166,9 +166,7 @@ func (p *VersionPage) version(w *xmlWriter, key func(string) string, e *cluster.
 	w.time("LastModified", e.Modified)
 	if !e.Marker {
 		w.etag("ETag", e.ETag)
-		for _, name := range e.S3Checksums {
-			w.text("ChecksumAlgorithm", name)
-		}
+		writeChecksums(w, e.Additional)
 		w.number("Size", e.Size)
 		w.text("StorageClass", className(e.Class))
 	}

@@ -38,7 +38,7 @@ func (s *service) between() {
 func (s *service) List(_ context.Context, g *Grant, in *ListRequest) (*ListReply, error) {
 	s.grant, s.list = g, in
 	return &ListReply{MapVersion: in.MapVersion, More: true, Entries: []cluster.Entry{
-		{Key: "a", Size: 1 << 40, ETag: "e", Modified: epoch, Version: 3, ChecksumType: cluster.ChecksumMD5, Checksum: "00", S3Checksums: []string{"CRC32"}},
+		{Key: "a", Size: 1 << 40, ETag: "e", Modified: epoch, Version: 3, ChecksumType: cluster.ChecksumMD5, Checksum: "00", Additional: cluster.ChecksumSet(0).With(cluster.ChecksumCRC32) | cluster.CompositeChecksums},
 		{Key: "b/", Prefix: true},
 	}}, s.err
 }
@@ -111,7 +111,7 @@ func TestCalls(t *testing.T) {
 	page, err := client.List(ctx, call, in)
 	svc.between()
 	if err != nil || !reflect.DeepEqual(svc.list, in) || page.MapVersion != 7 || !page.More || len(page.Entries) != 2 ||
-		!page.Entries[0].Modified.Equal(epoch) || page.Entries[0].S3Checksums[0] != "CRC32" || !page.Entries[1].Prefix {
+		!page.Entries[0].Modified.Equal(epoch) || page.Entries[0].Additional != cluster.ChecksumSet(0).With(cluster.ChecksumCRC32)|cluster.CompositeChecksums || !page.Entries[1].Prefix {
 		t.Fatalf("%+v, %v", page, err)
 	}
 	if g := svc.grant; g.Identity != "AK" || g.Request != "R" || g.Gateway != "p1" || g.Dialect != Node || g.Bucket != call.Bucket || g.Write {

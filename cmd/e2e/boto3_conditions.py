@@ -122,6 +122,7 @@ for e in endpoints:
 
 # Composite checksums are made of those of the parts, which must be named.
 created = want(200)(ask("POST", k + "?uploads", x_amz_checksum_algorithm="SHA256"))
+want(200, "<ChecksumAlgorithm>SHA256</ChecksumAlgorithm><ChecksumType>COMPOSITE</ChecksumType>")(ask("GET", f"/{bucket}?uploads"))
 upload = re.search("<UploadId>(.*)</UploadId>", created[2]).group(1)
 part = want(200)(ask("PUT", f"{k}?partNumber=1&uploadId={upload}", b"part", x_amz_checksum_sha256=base64.b64encode(hashlib.sha256(b"part").digest()).decode()))
 complete = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>" + part[1]["ETag"] + "</ETag>%s</Part></CompleteMultipartUpload>"
@@ -130,6 +131,8 @@ want(400, "<Code>InvalidRequest</Code>", "missing for part 1")(ask("POST", f"{k}
 want(400, "<Code>InvalidRequest</Code>")(ask("POST", f"{k}?uploadId={upload}", (complete % named).encode(), x_amz_checksum_sha256="bad"))
 want(200, "COMPOSITE")(ask("POST", f"{k}?uploadId={upload}", (complete % named).encode()))
 want(200, "COMPOSITE")(ask("POST", f"{k}?uploadId={upload}", (complete % "").encode()))  # once more
+for listing in "?list-type=2", "?versions":
+    want(200, "<ChecksumAlgorithm>SHA256</ChecksumAlgorithm><ChecksumType>COMPOSITE</ChecksumType>")(ask("GET", f"/{bucket}{listing}"))
 
 # Whose bucket it is.
 for owner in "000000000000", os.environ["AWS_ACCESS_KEY_ID"]:
@@ -177,7 +180,8 @@ for i, e in enumerate(endpoints):
     want(200, f"<ChecksumCRC64NVME>{nvme}<", "<ChecksumType>FULL_OBJECT<")(ask("POST", f"{many}?uploadId={upload}", named.encode(), x_amz_checksum_type="FULL_OBJECT"))
     head = want(200)(ask("HEAD", many, x_amz_checksum_mode="ENABLED"))[1]
     assert head["x-amz-checksum-crc64nvme"] == nvme and head["x-amz-checksum-type"] == "FULL_OBJECT", head
-assert "<ChecksumAlgorithm>CRC64NVME<" in want(200)(ask("GET", f"/{bucket}?list-type=2&prefix=sum0"))[2]
+for listing in ("?list-type=2&prefix=sum0", "?prefix=sum0", "?versions&prefix=sum0"):
+    want(200, "<ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>")(ask("GET", f"/{bucket}{listing}"))
 
 # Replication: AWS's refusals, and 501 only for what would have to be carried out; rules that are switched off are kept.
 far = bucket + "-replica"

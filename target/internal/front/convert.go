@@ -90,15 +90,15 @@ func checksums(sums store.Sums, parts int) []checksum {
 
 // objectChecksums returns the additional checksums of an object, and S3's name of their kind ("" when there are none).
 func objectChecksums(info *store.Info) ([]checksum, string) {
-	parts, kind := 0, "FULL_OBJECT"
+	parts := 0
 	if info.Composite {
-		parts, kind = info.PartCount, "COMPOSITE"
+		parts = info.PartCount
 	}
 	all := checksums(info.Sums, parts)
 	if all == nil {
 		return nil, ""
 	}
-	return all, kind
+	return all, s3.ChecksumKind(info.Composite)
 }
 
 // elements returns checksums as XML elements.

@@ -86,12 +86,12 @@ func (f *Front) copyObject(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	sums, _ := objectChecksums(info)
+	sums, kind := objectChecksums(info)
 	r.setVersion(info)
 	f.setExpiration(r, info)
 	r.setEncryption(info.Encryption)
 	r.rep.Status = http.StatusOK
-	r.rep.Bytes(s3.ContentTypeXML, s3.CopyResultXML(s3.CopyObject, info.ETag, info.Modified, elements(sums)))
+	r.rep.Bytes(s3.ContentTypeXML, s3.CopyResultXML(s3.CopyObject, info.ETag, info.Modified, elements(sums), kind))
 	return nil
 }
 
@@ -253,7 +253,7 @@ func (f *Front) uploadPartCopy(ctx context.Context, r *request) error {
 	}
 	r.setEncryption(info.Encryption)
 	r.rep.Status = http.StatusOK
-	r.rep.Bytes(s3.ContentTypeXML, s3.CopyResultXML(s3.UploadPartCopy, info.ETag, info.Modified, elements(checksums(info.Sums, 0))))
+	r.rep.Bytes(s3.ContentTypeXML, s3.CopyResultXML(s3.UploadPartCopy, info.ETag, info.Modified, elements(checksums(info.Sums, 0)), ""))
 	return nil
 }
 

@@ -300,8 +300,8 @@ func (f *Front) partEncryption(ctx context.Context, r *request) func(*store.Encr
 // it must come where checksums of the object are asked for.
 func (r *request) checkComplete(upload *store.UploadInfo) error {
 	const op = "target/front.checkComplete"
-	if kind := r.call.Get("x-amz-checksum-type"); kind != "" && !strings.EqualFold(kind, checksumKind(upload.Composite)) {
-		return s3.NewFault(op, s3.InvalidRequest, "The upload was created using the "+checksumKind(upload.Composite)+" checksum mode. The complete request must use the same checksum mode.")
+	if kind := r.call.Get("x-amz-checksum-type"); kind != "" && !strings.EqualFold(kind, s3.ChecksumKind(upload.Composite)) {
+		return s3.NewFault(op, s3.InvalidRequest, "The upload was created using the "+s3.ChecksumKind(upload.Composite)+" checksum mode. The complete request must use the same checksum mode.")
 	}
 	e := upload.Encryption
 	locked := e != nil && e.Mode == store.CustomerMode

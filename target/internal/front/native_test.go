@@ -101,14 +101,15 @@ func TestNode(t *testing.T) {
 		}
 		return reply
 	}
-	if r := list(intra.ListRequest{Delimiter: "/", Limit: 3}); len(r.Entries) != 3 || r.More || !r.Entries[1].Prefix || r.Entries[0].S3Checksums[0] != "CRC32" {
+	if r := list(intra.ListRequest{Delimiter: "/", Limit: 3}); len(r.Entries) != 3 || r.More || !r.Entries[1].Prefix || r.Entries[0].Additional != cluster.ChecksumSet(0).With(cluster.ChecksumCRC32) {
 		t.Fatalf("%+v", r)
 	}
 	if r := list(intra.ListRequest{After: "a", Limit: 2, Details: true}); len(r.Entries) != 2 || !r.More || r.Entries[0].Key != "b/1" || r.Entries[0].Checksum != md5Hex("b/1") {
 		t.Fatalf("%+v", r)
 	}
-	id := b.create("up")
-	if r := list(intra.ListRequest{Uploads: true, Limit: 2}); len(r.Entries) != 1 || string(r.Entries[0].UploadID) != id {
+	id := b.create("up", "x-amz-checksum-algorithm", "SHA256")
+	composite := cluster.ChecksumSet(0).With(cluster.ChecksumSHA256) | cluster.CompositeChecksums
+	if r := list(intra.ListRequest{Uploads: true, Limit: 2}); len(r.Entries) != 1 || string(r.Entries[0].UploadID) != id || r.Entries[0].Additional != composite {
 		t.Fatalf("%+v", r)
 	}
 	for _, bad := range []intra.ListRequest{{BucketID: 1, MapVersion: 2, Limit: 1}, {BucketID: 1, MapVersion: 1, Limit: 0}, {BucketID: 2, MapVersion: 1, Limit: 1}} {

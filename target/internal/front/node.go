@@ -134,8 +134,11 @@ func statEntry(bucket cluster.BucketEntry, info *store.Info) cluster.Entry {
 		Key: info.Key, Size: info.Size, ETag: info.ETag, Modified: info.Modified, Accessed: latest(info.Accessed, info.Modified),
 		Version: info.Version, Owner: info.Owner,
 	}
-	for _, c := range checksums(info.Sums, 0) {
-		e.S3Checksums = append(e.S3Checksums, c.algorithm.String())
+	for _, sum := range info.Sums {
+		e.Additional = e.Additional.With(sum.Type)
+	}
+	if info.Composite {
+		e.Additional |= cluster.CompositeChecksums
 	}
 	if sum := info.Sums.Get(bucket.Props.Checksum); sum != nil {
 		e.ChecksumType, e.Checksum = bucket.Props.Checksum, hex.EncodeToString(sum)

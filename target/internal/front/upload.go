@@ -34,7 +34,7 @@ func (f *Front) createUpload(ctx context.Context, r *request) error {
 	if algorithm != s3.NoAlgorithm {
 		create.Want = []cluster.ChecksumType{algorithm.Type()}
 		r.rep.SetHeader("x-amz-checksum-algorithm", algorithm.String())
-		r.rep.SetHeader("x-amz-checksum-type", checksumKind(composite))
+		r.rep.SetHeader("x-amz-checksum-type", s3.ChecksumKind(composite))
 	}
 	id, err := f.o.Store.CreateUpload(ctx, create)
 	if err != nil {
@@ -45,13 +45,6 @@ func (f *Front) createUpload(ctx context.Context, r *request) error {
 	r.rep.Status = http.StatusOK
 	r.rep.Bytes(s3.ContentTypeXML, s3.CreateUploadXML(r.call.Bucket, r.call.Key, id))
 	return nil
-}
-
-func checksumKind(composite bool) string {
-	if composite {
-		return "COMPOSITE"
-	}
-	return "FULL_OBJECT"
 }
 
 // maxPart is the largest part of an upload, as on AWS.
@@ -117,7 +110,7 @@ func (f *Front) listParts(ctx context.Context, r *request) error {
 	}
 	for _, t := range result.Upload.Want {
 		if a, ok := s3.AlgorithmOf(t); ok {
-			page.ChecksumAlgorithm, page.ChecksumType = a.String(), checksumKind(result.Upload.Composite)
+			page.ChecksumAlgorithm, page.ChecksumType = a.String(), s3.ChecksumKind(result.Upload.Composite)
 		}
 	}
 	f.setAbort(r, result.Upload.Initiated)

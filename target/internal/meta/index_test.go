@@ -420,7 +420,8 @@ func TestListed(t *testing.T) {
 	want[0].Owner, want[0].Sums = "owner", []Sum{{"md5", []byte{1}}, {"crc32", []byte{2, 3}}}
 	want[1].ETag, want[1].Inline = "etag", []byte("x")
 	want[2].Owner, want[2].Sums = "owner", []Sum{{"sha1", []byte{4, 5, 6}}}
-	want[3].Owner, want[3].Sums = "other", []Sum{{"md5", []byte{7}}, {"xxh3", []byte{}}, {"sha1", []byte{8}}}
+	want[1].Want, want[1].Composite = []cluster.ChecksumType{cluster.ChecksumSHA256}, true
+	want[3].Want, want[3].Owner, want[3].Sums = []cluster.ChecksumType{cluster.ChecksumCRC32}, "other", []Sum{{"md5", []byte{7}}, {"xxh3", []byte{}}, {"sha1", []byte{8}}}
 	putAll(t, x, want...)
 	s := x.Scan(context.Background(), Range{Kind: Current, Bucket: 1, Listed: true})
 	defer s.Close()
@@ -432,8 +433,8 @@ func TestListed(t *testing.T) {
 		if got.Ref != w.Ref || got.Size != w.Size || got.ETag != w.ETag || got.Counter != w.Counter || got.Owner != w.Owner || !got.Modified.Equal(w.Modified) {
 			t.Errorf("%+v, want %+v", got, w)
 		}
-		if fmt.Sprint(got.Sums) != fmt.Sprint(w.Sums) {
-			t.Errorf("sums of %s: %v, want %v", w.Key, got.Sums, w.Sums)
+		if fmt.Sprint(got.Sums, got.Want, got.Composite) != fmt.Sprint(w.Sums, w.Want, w.Composite) {
+			t.Errorf("sums of %s: %v, %v, %v; want %v, %v, %v", w.Key, got.Sums, got.Want, got.Composite, w.Sums, w.Want, w.Composite)
 		}
 	}
 	if got, err := s.Next(); got != nil || err != nil {

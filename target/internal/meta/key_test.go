@@ -3,6 +3,7 @@ package meta
 import (
 	"bytes"
 	"cmp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -151,7 +152,7 @@ func FuzzReadRecord(f *testing.F) {
 			return
 		}
 		if listed.Size != fields.Size || listed.ETag != fields.ETag || !listed.Modified.Equal(fields.Modified) || listed.Counter != fields.Counter ||
-			listed.Owner != fields.Owner || len(listed.Sums) != len(fields.Sums) {
+			listed.Owner != fields.Owner || len(listed.Sums) != len(fields.Sums) || listed.Composite != fields.Composite || !slices.Equal(listed.Want, fields.Want) {
 			t.Fatalf("listed as %+v, read as %+v", listed, fields)
 		}
 		again, err := appendRecord(nil, key, &fields)

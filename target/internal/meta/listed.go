@@ -15,7 +15,7 @@ func readListed(key, value []byte, f *Fields) error {
 	if err != nil {
 		return err
 	}
-	*f = Fields{Owner: f.Owner, Sums: f.Sums[:0]}
+	*f = Fields{Owner: f.Owner, Sums: f.Sums[:0], Want: f.Want[:0]}
 	owner := f.Owner
 	f.Owner = ""
 	n, rest, err := msgp.ReadMapHeaderBytes(fields)
@@ -52,6 +52,10 @@ func (f *Fields) readListed(name, b []byte, owner cluster.AccessKeyID) (rest []b
 		f.Marker, rest, err = msgp.ReadBoolBytes(b)
 	case "k":
 		rest, err = f.readListedSums(b)
+	case "kc":
+		f.Composite, rest, err = msgp.ReadBoolBytes(b)
+	case "kw":
+		rest, err = f.readListedWant(b)
 	case "o":
 		var text []byte
 		if text, rest, err = msgp.ReadStringZC(b); err != nil {
@@ -68,6 +72,7 @@ func (f *Fields) readListed(name, b []byte, owner cluster.AccessKeyID) (rest []b
 
 // readListedSums reads checksums into the room that f has for them.
 func (f *Fields) readListedSums(b []byte) ([]byte, error) {
+	f.Sums = f.Sums[:0]
 	n, b, err := msgp.ReadArrayHeaderBytes(b)
 	for ; n > 0 && err == nil; n-- {
 		var two uint32
@@ -83,6 +88,19 @@ func (f *Fields) readListedSums(b []byte) ([]byte, error) {
 		}
 		if err == nil {
 			f.addSum(name, value)
+		}
+	}
+	return b, err
+}
+
+// readListedWant reads the types of checksums that an upload is to get, into the room that f has for them.
+func (f *Fields) readListedWant(b []byte) ([]byte, error) {
+	f.Want = f.Want[:0]
+	n, b, err := msgp.ReadArrayHeaderBytes(b)
+	for ; n > 0 && err == nil; n-- {
+		var name string
+		if name, b, err = msgp.ReadStringBytes(b); err == nil {
+			f.Want = append(f.Want, cluster.ChecksumType(name))
 		}
 	}
 	return b, err

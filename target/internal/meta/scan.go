@@ -28,8 +28,8 @@ type Range struct {
 	After      *Ref // with AllBuckets: begin behind all generations of this record
 	NoData     bool // records without their inline data
 
-	// Listed asks for what lists show: records have Ref, Size, Modified, ETag, Counter, Sums, Owner, Class, Number, Null and Marker
-	// only, and each is valid until the next one is read.
+	// Listed asks for what lists show: records have Ref, Size, Modified, ETag, Counter, Sums, Composite, Want, Owner, Class, Number,
+	// Null and Marker only, and each is valid until the next one is read.
 	Listed bool
 
 	// Hidden is asked, when not nil, after each generation was read, newest first; the first that is not hidden is yielded

@@ -121,7 +121,11 @@ func BenchmarkList(b *testing.B) {
 			bed := realBed(b, cluster.ChecksumMD5)
 			data := pattern(1, size)
 			for i := range 3000 {
-				bed.put(fmt.Sprintf("k%06d", i), data)
+				put := bed.putRequest(fmt.Sprintf("k%06d", i), data)
+				put.Want = []cluster.ChecksumType{cluster.ChecksumCRC64NVME} // as of what S3 clients write
+				if _, err := bed.store.Put(context.Background(), put); err != nil {
+					b.Fatal(err)
+				}
 			}
 			bed.drain()
 			parallel(b, 0, func(int64) error {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/hex"
 	"iter"
-	"slices"
 	"strings"
 
 	"github.com/aisle-store/aisle/cluster"
@@ -189,12 +188,14 @@ func (s *Store) entry(r *ListRequest, h *head) (entry cluster.Entry, rolled bool
 		Class:    record.Class,
 		UploadID: record.Upload,
 	}
+	for _, t := range record.Want {
+		entry.Additional = entry.Additional.With(t)
+	}
+	if record.Composite {
+		entry.Additional |= cluster.CompositeChecksums
+	}
 	for _, sum := range record.Sums {
-		if names := s3Names(sum.Type); entry.S3Checksums == nil {
-			entry.S3Checksums = names // most have one
-		} else if names != nil {
-			entry.S3Checksums = slices.Concat(entry.S3Checksums, names)
-		}
+		entry.Additional = entry.Additional.With(sum.Type)
 		if sum.Type == r.Bucket.Props.Checksum {
 			entry.ChecksumType = sum.Type
 			if r.Details {
@@ -203,32 +204,6 @@ func (s *Store) entry(r *ListRequest, h *head) (entry cluster.Entry, rolled bool
 		}
 	}
 	return entry, false
-}
-
-// The names of S3's additional checksums, in lists that are never changed.
-var (
-	onlyCRC32     = []string{"CRC32"}
-	onlyCRC32C    = []string{"CRC32C"}
-	onlyCRC64NVME = []string{"CRC64NVME"}
-	onlySHA1      = []string{"SHA1"}
-	onlySHA256    = []string{"SHA256"}
-)
-
-// s3Names returns S3's name of an additional checksum as a list, or nil.
-func s3Names(t cluster.ChecksumType) []string {
-	switch t {
-	case cluster.ChecksumCRC32:
-		return onlyCRC32
-	case cluster.ChecksumCRC32C:
-		return onlyCRC32C
-	case cluster.ChecksumCRC64NVME:
-		return onlyCRC64NVME
-	case cluster.ChecksumSHA1:
-		return onlySHA1
-	case cluster.ChecksumSHA256:
-		return onlySHA256
-	}
-	return nil
 }
 
 // addDetails adds what has to be read besides the record.
