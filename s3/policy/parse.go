@@ -250,7 +250,6 @@ func oneOf(element, opposite *node, name string) ([]string, error) {
 	return list, nil
 }
 
-// arnS3 begins every resource of S3.
 // fitting returns the sets of actions of which each must fit a resource of the statement.
 func (r *reader) fitting(s *statement, w *raw) []actionSet {
 	switch {
@@ -263,6 +262,7 @@ func (r *reader) fitting(s *statement, w *raw) []actionSet {
 	}
 }
 
+// arnS3 begins every resource of S3.
 const arnS3 = "arn:aws:s3:::"
 
 func (r *reader) resources(s *statement, w *raw) error {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -312,6 +313,8 @@ func FuzzParse(f *testing.F) {
 	} {
 		f.Add([]byte(doc), "b/k", "a")
 	}
+	f.Add([]byte(`{ "Statement" : [{"Sid":"arn:aws:iam::000000000000:user/ann","Effect":"Deny","NotPrincipal" : {"AWS":[ "*" ,"arn:aws:iam:\u003a000000000000:user\/ann", "AIDAX"],"CanonicalUser":"arn:aws:iam::000000000000:user/ann"}, "Action":"s3:*","Resource":["arn:aws:s3:::b","arn:aws:s3:::b/*"]},`+
+		`{"Effect":"Allow","Principal":{"Service":["x"],"AWS":"000000000000"},"Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*"}]}`), "b/k", "a")
 	f.Fuzz(func(t *testing.T, doc []byte, resource, value string) {
 		for _, kind := range []Kind{Identity, Bucket, Trust} {
 			p, err := Parse(doc, Options{Kind: kind, Bucket: "b"})
@@ -330,29 +333,62 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("verdict %v, in two steps %v: %s", verdict, got, doc)
 			}
 			p.Public()
-			checkRenamed(t, doc, Options{Kind: kind, Bucket: "b"})
+			checkRenamed(t, doc, p, Options{Kind: kind, Bucket: "b"})
 		}
 	})
 }
 
-// checkRenamed demands that a document stays as it is when nobody in it is renamed, and good when all are.
-func checkRenamed(t *testing.T, doc []byte, o Options) {
+// checkRenamed demands that a document stays as it is when nobody in it is renamed, differs only in its principals when all are
+// replaced by ids, and says the same when they are back.
+func checkRenamed(t *testing.T, doc []byte, p *Policy, o Options) {
 	same, err := Rename(doc, func(p string) string { return p })
 	if err != nil || string(same) != string(doc) {
 		t.Fatalf("%v: %q, not %q", err, same, doc)
 	}
-	renamed, err := Rename(doc, func(p string) string {
-		if p == "*" {
+	ids, names := make(map[string]string), make(map[string]string)
+	kept, err := Rename(doc, func(p string) string {
+		if p == "*" || IsID(p) {
 			return p
 		}
-		return "AIDAX"
+		if ids[p] == "" {
+			ids[p] = fmt.Sprintf("AIDAID%d", len(ids))
+			names[ids[p]] = p
+		}
+		return ids[p]
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Parse(renamed, o); err != nil {
-		t.Fatalf("%v: %q of %q", err, renamed, doc)
+	renamed, err := Parse(kept, o)
+	if err != nil || !reflect.DeepEqual(unnamed(renamed), unnamed(p)) {
+		t.Fatalf("%v: %q of %q", err, kept, doc)
 	}
+	told, err := Rename(kept, func(p string) string {
+		if name, ok := names[p]; ok {
+			return name
+		}
+		return p
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Parse(told, o); err != nil || !reflect.DeepEqual(again, p) {
+		t.Fatalf("%v: %q of %q by %q", err, told, doc, kept)
+	}
+}
+
+// unnamed is a policy without the AWS principals of its statements.
+func unnamed(p *Policy) *Policy {
+	without := &Policy{ID: p.ID}
+	for _, s := range p.statements {
+		if s.principals != nil {
+			all := *s.principals
+			all.aws = nil
+			s.principals = &all
+		}
+		without.statements = append(without.statements, s)
+	}
+	return without
 }
 
 // TestRename: principals are replaced where they stand, in whatever form, and nothing else is.
