@@ -342,17 +342,25 @@ func (p *ListPage) contents(w *xmlWriter, key func(string) string, e *cluster.En
 	w.close("Contents")
 }
 
+// checksumElements are the elements that say which additional checksums something has, by set: lists have them in every entry.
+var checksumElements = func() (all [1 << 8]string) {
+	for set := range all {
+		var w xmlWriter
+		for t := range cluster.ChecksumSet(set).Types() {
+			a, _ := AlgorithmOf(t)
+			w.text("ChecksumAlgorithm", a.String())
+		}
+		if len(w.b) > 0 {
+			w.text("ChecksumType", ChecksumKind(cluster.ChecksumSet(set)&cluster.CompositeChecksums != 0))
+		}
+		all[set] = string(w.b)
+	}
+	return all
+}()
+
 // writeChecksums writes which additional checksums something has, or is to have.
 func writeChecksums(w *xmlWriter, set cluster.ChecksumSet) {
-	some := false
-	for t := range set.Types() {
-		a, _ := AlgorithmOf(t)
-		w.text("ChecksumAlgorithm", a.String())
-		some = true
-	}
-	if some {
-		w.text("ChecksumType", ChecksumKind(set&cluster.CompositeChecksums != 0))
-	}
+	w.b = append(w.b, checksumElements[set]...)
 }
 
 // ChecksumKind is S3's name of the kind of a checksum: of the parts' checksums, or of the whole object.

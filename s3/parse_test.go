@@ -301,7 +301,7 @@ func TestListXML(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	c := got.Contents[0]
-	if c.Key != "a&b<c>\"d'\r\n" || c.ETag != `"abc"` || c.LastModified != "2026-01-02T03:04:05.678Z" || c.Owner.ID != "me" || c.ChecksumAlgorithm != "CRC32" {
+	if c.Key != "a&b<c>\"d'\r\n" || c.ETag != `"abc"` || c.LastModified != "2026-01-02T03:04:05.678Z" || c.Owner.ID != "me" || c.ChecksumAlgorithm != "CRC32" || c.ChecksumType != "FULL_OBJECT" {
 		t.Fatalf("%+v", c)
 	}
 	if after, err := DecodeToken(got.NextContinuationToken); err != nil || after != "a&b/" || got.CommonPrefixes[0].Prefix != "a&b/" {
@@ -356,6 +356,9 @@ func TestOtherXML(t *testing.T) {
 	f(LocationXML("eu-west-1"), `>eu-west-1</LocationConstraint>`)
 	f(CopyResultXML(CopyObject, "e", exampleTime, []Field{{"ChecksumCRC32", "x=="}}, "FULL_OBJECT"), "<CopyObjectResult", "<ETag>&quot;e&quot;</ETag>", "<ChecksumCRC32>x==</ChecksumCRC32>", "<ChecksumType>FULL_OBJECT</ChecksumType>")
 	f(CopyResultXML(UploadPartCopy, "e", exampleTime, nil, ""), "<CopyPartResult")
+	both := cluster.CompositeChecksums.With(cluster.ChecksumSHA256).With(cluster.ChecksumCRC32)
+	f((&UploadPage{Entries: []cluster.Entry{{Key: "k", UploadID: "u", Additional: both}, {Key: "none", UploadID: "u", Additional: cluster.CompositeChecksums}}}).XML(),
+		"<ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumAlgorithm>SHA256</ChecksumAlgorithm><ChecksumType>COMPOSITE</ChecksumType></Upload>", "Z</Initiated></Upload>")
 	f(CreateUploadXML("b", "k<", "u"), "<Key>k&lt;</Key><UploadId>u</UploadId>")
 	f((&PartPage{Bucket: "b", Key: "k", Params: PartListParams{UploadID: "u", MaxParts: 2}, Parts: []ListedPart{{Number: 3, Size: 4, ETag: "e"}}, Truncated: true}).XML(),
 		"<NextPartNumberMarker>3</NextPartNumberMarker>", "<Size>4</Size>", "<IsTruncated>true</IsTruncated>")
