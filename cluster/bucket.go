@@ -185,6 +185,8 @@ type BucketProps struct {
 	// Data and Parity are the shards of each object, in place of copies; zero for none.
 	Data   int `json:"ec_data,omitempty"`
 	Parity int `json:"ec_parity,omitempty"`
+	// Mirror is on how many mountpaths each target keeps what it has of an object; zero: on one.
+	Mirror int `json:"mirror,omitempty"`
 	// Redirect says who is sent to the owner of an object: "auto", "always" or "never"; empty is what the cluster's setting says.
 	Redirect string `json:"redirect,omitempty"`
 	// MinCopies is on how many targets a write must be durable before it is acknowledged; zero: see LeastCopies.
@@ -198,7 +200,7 @@ func (p BucketProps) Layout() Layout {
 	if p.Data > 0 {
 		return Layout{Data: p.Data, Parity: p.Parity}
 	}
-	return Layout{Copies: max(p.Replicas, 1)}
+	return Layout{Copies: max(p.Replicas, 1), Mirror: p.Mirror}
 }
 
 // Validate reports properties that contradict each other.
@@ -207,6 +209,10 @@ func (p BucketProps) Validate() error {
 	switch {
 	case p.Data > 0 && p.Replicas > 0:
 		return fmt.Errorf("a bucket keeps replicas or shards (ec), not both")
+	case p.Data > 0 && p.Mirror > 0:
+		return fmt.Errorf("a bucket keeps shards (ec) or mirrors, not both")
+	case p.Mirror != 0 && layout.Validate() != nil:
+		return fmt.Errorf("mirror.copies is 1 to %d", MaxMirror)
 	case (p.Data > 0 || p.Replicas > 0) && p.MinCopies > layout.Width():
 		return fmt.Errorf("min_copies is %d, and the bucket keeps %s of each object", p.MinCopies, layout)
 	case p.MinCopies > 0 && p.MinCopies < p.Data:

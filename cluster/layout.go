@@ -11,11 +11,13 @@ type LayoutID uint8
 const MaxLayouts = 64
 
 // Layout is how the objects of a bucket are kept: as whole copies on so many targets, or in shards of which Data are enough
-// to read an object. Exactly one of Copies and Data is set.
+// to read an object. Exactly one of Copies and Data is set. With Mirror each target keeps what it has of an object on so many
+// of its mountpaths; zero: on one.
 type Layout struct {
 	Copies int `json:"copies,omitempty"`
 	Data   int `json:"data,omitempty"`
 	Parity int `json:"parity,omitempty"`
+	Mirror int `json:"mirror,omitempty"`
 }
 
 // How many holders a slot can have, and how many of their shards can be data or parity.
@@ -23,6 +25,7 @@ const (
 	MaxData   = 16
 	MaxParity = 8
 	MaxWidth  = MaxData + MaxParity
+	MaxMirror = 8 // on how many mountpaths of a target an object can be
 )
 
 // OneCopy is the layout that every map begins with.
@@ -68,6 +71,9 @@ func (l Layout) Validate() error {
 	if !copies && !shards {
 		return fmt.Errorf("%+v is not a layout: want copies, or data and parity shards", l)
 	}
+	if l.Mirror != 0 && (l.Mirror < 2 || l.Mirror > MaxMirror || !copies) {
+		return fmt.Errorf("%+v is not a layout: want copies on 2 to %d mountpaths", l, MaxMirror)
+	}
 	if l.Copies > MaxWidth || l.Data > MaxData || l.Parity > MaxParity {
 		return fmt.Errorf("a layout of %s is wider than %d targets, %d+%d", l, MaxWidth, MaxData, MaxParity)
 	}
@@ -76,13 +82,17 @@ func (l Layout) Validate() error {
 
 // String returns "1 copy", "3 copies" or "4+2 shards".
 func (l Layout) String() string {
+	mirrored := ""
+	if l.Mirror > 0 {
+		mirrored = fmt.Sprintf(" on %d mountpaths each", l.Mirror)
+	}
 	switch {
 	case l.Data > 0:
 		return fmt.Sprintf("%d+%d shards", l.Data, l.Parity)
 	case l.Copies == 1:
-		return "1 copy"
+		return "1 copy" + mirrored
 	default:
-		return fmt.Sprintf("%d copies", l.Copies)
+		return fmt.Sprintf("%d copies%s", l.Copies, mirrored)
 	}
 }
 

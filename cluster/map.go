@@ -55,6 +55,36 @@ type Mountpath struct {
 	Path   string         `json:"path"`
 	Weight uint32         `json:"weight"` // of HRW within the target; fixed when attached
 	State  MountpathState `json:"state,omitempty"`
+	// Mirror is of one that the node has made by itself on several others, for layouts of that Mirror: on how many it is meant to
+	// be; zero: it is a disk of its own. Sides are those it was made on: their ids, ascending, with commas between.
+	Mirror int    `json:"mirror,omitempty"`
+	Sides  string `json:"sides,omitempty"`
+}
+
+// SideIDs returns the mountpaths that a mirror was made on.
+func (m Mountpath) SideIDs() []MountpathID {
+	var ids []MountpathID
+	for id := range strings.SplitSeq(m.Sides, ",") {
+		if id != "" {
+			ids = append(ids, MountpathID(id))
+		}
+	}
+	return ids
+}
+
+// TooFewDisks returns the first target that has fewer mountpaths than a layout keeps each object on.
+func (m *Map) TooFewDisks(l Layout) (Node, bool) {
+	for _, n := range m.Targets() {
+		if n.Weight > 0 && len(Disks(n.Mountpaths)) < l.Mirror {
+			return n, true
+		}
+	}
+	return Node{}, false
+}
+
+// Disks returns those of some mountpaths that are no mirrors.
+func Disks(all []Mountpath) []Mountpath {
+	return slices.DeleteFunc(slices.Clone(all), func(m Mountpath) bool { return m.Mirror > 0 })
 }
 
 // MountpathState says what a mountpath is used for.

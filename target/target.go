@@ -32,6 +32,9 @@ type Control = front.Control
 // Peers carries requests to other nodes; *httpd.Client does.
 type Peers = front.Peers
 
+// MirrorRegistry is what the node keeps of its mirrors.
+type MirrorRegistry = store.MirrorRegistry
+
 // MountpathStatus is the state of one mountpath.
 type MountpathStatus = store.MountpathStatus
 
@@ -50,6 +53,7 @@ type Options struct {
 	Control   Control
 	Tickets   *intra.Tickets
 	Peers     Peers
+	Mirrors   MirrorRegistry       // nil: no mirrors are made
 	FS        vfs.FS               // that of the machine when nil
 	Now       func() time.Time     // the wall clock; time.Now when nil
 	CheckWall func() error         // nil while Now can tell whether a date is over; always when nil
@@ -155,7 +159,7 @@ func (o *Options) storeOptions() store.Options {
 		FS: o.FS, ClusterID: o.ClusterID, Node: o.Node.ID, Incarnation: o.Node.Incarnation, Mountpaths: o.Node.Mountpaths,
 		Authority: &authority{node: o.Node.ID, incarnation: o.Node.Incarnation, control: o.Control},
 		Now:       o.Now, CheckWall: o.CheckWall, Clock: o.Clock, RetryWindow: o.RetryWindow, CacheBytes: o.CacheBytes, InlineMax: o.InlineMax, Events: logged(o.Logger),
-		Jobs: o.Jobs, Scrub: o.Scrub, Lifecycle: &expiry{control: o.Control},
+		Mirrors: o.Mirrors, Jobs: o.Jobs, Scrub: o.Scrub, Lifecycle: &expiry{control: o.Control},
 	}
 	s.Disk.ExtentMax, s.Disk.SegmentSize, s.Disk.HighWatermark = o.SegmentMax, o.SegmentSize, float64(o.HighWatermark)/100
 	o.share(&s)

@@ -82,6 +82,14 @@ type (
 	}
 )
 
+// props returns the section as cluster.BucketProps has it.
+func (m MirrorConf) props() int {
+	if !m.Enabled {
+		return 0
+	}
+	return int(m.Copies)
+}
+
 // accessAll has AIStore's access bits GET to ADMIN set: what a key may do is decided by policies.
 const accessAll = 1<<18 - 1
 
@@ -93,7 +101,7 @@ func NewBucketProps(e cluster.BucketEntry) BucketProps {
 		Replicas:   e.Props.Replicas,
 		MinCopies:  e.Props.MinCopies,
 		Redirect:   e.Props.Redirect,
-		Mirror:     MirrorConf{Copies: 1},
+		Mirror:     MirrorConf{Enabled: e.Props.Mirror > 0, Copies: int64(max(e.Props.Mirror, 1))},
 		EC:         ECConf{Enabled: e.Props.Data > 0, DataSlices: e.Props.Data, ParitySlices: e.Props.Parity},
 		Versioning: VersioningConf{Enabled: true, Versions: string(e.Props.Versioning)},
 		Lock:       e.Props.Lock,
@@ -120,7 +128,7 @@ func (p BucketProps) Entry(b cluster.Bucket) cluster.BucketEntry {
 		ID: cluster.BucketID(p.BID), Bucket: b, Created: time.Unix(0, p.Created).UTC(), Creator: cluster.AccessKeyID(p.Creator),
 		Props: cluster.BucketProps{
 			Checksum: cluster.ChecksumType(p.Checksum.Type), Replicas: p.Replicas, MinCopies: p.MinCopies, Redirect: p.Redirect,
-			Data: p.EC.DataSlices, Parity: p.EC.ParitySlices, Versioning: cluster.Versioning(p.Versioning.Versions), Lock: p.Lock,
+			Data: p.EC.DataSlices, Parity: p.EC.ParitySlices, Mirror: p.Mirror.props(), Versioning: cluster.Versioning(p.Versioning.Versions), Lock: p.Lock,
 		},
 	}
 	if p.State == cluster.BucketDeleting.String() {

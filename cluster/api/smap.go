@@ -117,7 +117,7 @@ func NewSmap(m, pending *cluster.Map, leader cluster.NodeID) Smap {
 	}
 	for _, n := range m.Targets() {
 		si := newSnode(n, "target")
-		si.Mountpaths, si.Slots, si.Sole, si.Held = len(n.Mountpaths), owned[n.ID], sole[n.ID], held[n.ID]
+		si.Mountpaths, si.Slots, si.Sole, si.Held = len(cluster.Disks(n.Mountpaths)), owned[n.ID], sole[n.ID], held[n.ID]
 		s.Targets[string(n.ID)] = si
 	}
 	return s
@@ -185,7 +185,7 @@ type MountpathStatus struct {
 	ID     string `json:"id"`
 	Used   uint64 `json:"used,string"`
 	Avail  uint64 `json:"avail,string"`
-	State  string `json:"state"`            // "available", "full", "failed", "filling", "draining", "detaching" or "disabled"
+	State  string `json:"state"`            // "available", "full", "failed", "filling", "draining", "detaching" or "disabled"; of a mirror also "degraded"
 	Failed string `json:"failed,omitempty"` // why it does not serve
 }
 

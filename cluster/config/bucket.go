@@ -19,6 +19,11 @@ var (
 	BucketEC = key(Setting{Name: "ec", Scope: ScopeBucket, Type: "none|D+P", Default: "none",
 		Help: "erasure coding in place of copies: D data and P parity shards of each object, each on another target, 1 to 16 and 1 to 8; any P of them may be lost; a change is made as one of `replicas` is"},
 		parseEC)
+	BucketMirror = key(Setting{Name: "mirror.copies", Scope: ScopeBucket, Type: "number", Default: "1",
+		Help: "on how many mountpaths each target keeps what it has of an object, 1 to 8: a target that loses all but one of them has lost nothing; a change is made as one of `replicas` is"},
+		parseMirror)
+	BucketMirrored = choice(Setting{Name: "mirror.enabled", Scope: ScopeBucket, Default: "false",
+		Help: "whether `mirror.copies` is more than one: true makes it two, false one"}, "false", "true")
 	BucketMinCopies = key(Setting{Name: "min_copies", Scope: ScopeBucket, Type: "auto|number", Default: "auto",
 		Help: "on how many targets a write must be durable before it is acknowledged, at most `replicas`; with `ec` from D to D+P; auto is one more than are needed to read, where there are as many: two copies, D+1 shards"}, unless(auto, parseReplicas))
 	BucketRedirect = choice(Setting{Name: "redirect", Scope: ScopeBucket, Default: byCluster,
@@ -100,6 +105,18 @@ func parseReplicas(v string) (int, error) {
 	return n, nil
 }
 
+// parseMirror reads on how many mountpaths an object is to be; one is zero.
+func parseMirror(v string) (int, error) {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > cluster.MaxMirror {
+		return 0, fmt.Errorf("%q is not a number of copies from 1 to %d", v, cluster.MaxMirror)
+	}
+	if n == 1 {
+		n = 0
+	}
+	return n, nil
+}
+
 // noEC is how a user writes that a bucket keeps copies.
 const noEC = "none"
 
@@ -169,6 +186,9 @@ func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketP
 			var l cluster.Layout
 			l, err = BucketEC.Parse(value)
 			p.Data, p.Parity = l.Data, l.Parity
+		case BucketMirror.Name:
+			p.Mirror, err = BucketMirror.Parse(value)
+		case BucketMirrored.Name:
 		case BucketMinCopies.Name:
 			p.MinCopies, err = BucketMinCopies.Parse(value)
 		case BucketVersioning.Name:
@@ -190,6 +210,9 @@ func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketP
 			return p, cluster.E(op, "", cluster.KindInvalid, err)
 		}
 	}
+	if err := setMirrored(&p, changes); err != nil {
+		return p, cluster.E(op, "", cluster.KindInvalid, err)
+	}
 	_, copies := changes[BucketReplicas.Name]
 	_, shards := changes[BucketEC.Name]
 	switch {
@@ -204,6 +227,28 @@ func SetProps(p cluster.BucketProps, changes map[string]string) (cluster.BucketP
 		return p, cluster.E(op, "", cluster.KindInvalid, err)
 	}
 	return p, nil
+}
+
+// setMirrored carries out a change of mirror.enabled, which is about mirror.copies.
+func setMirrored(p *cluster.BucketProps, changes map[string]string) error {
+	value, changed := changes[BucketMirrored.Name]
+	if !changed {
+		return nil
+	}
+	said, err := BucketMirrored.Parse(value)
+	enabled := said == "true"
+	_, copies := changes[BucketMirror.Name]
+	switch {
+	case err != nil:
+		return err
+	case copies && enabled != (p.Mirror > 0):
+		return fmt.Errorf("%s=%s contradicts %s=%s", BucketMirrored.Name, value, BucketMirror.Name, changes[BucketMirror.Name])
+	case !enabled:
+		p.Mirror = 0
+	case p.Mirror == 0:
+		p.Mirror = 2
+	}
+	return nil
 }
 
 // newReplicas reads the number of copies of a bucket that has so many, or none while it is being made.
@@ -244,6 +289,8 @@ func PropsMap(p cluster.BucketProps) map[string]string {
 		BucketChecksum.Name:   string(p.Checksum),
 		BucketReplicas.Name:   numberOr(byCluster, p.Replicas),
 		BucketEC.Name:         ecText(p),
+		BucketMirror.Name:     strconv.Itoa(max(p.Mirror, 1)),
+		BucketMirrored.Name:   strconv.FormatBool(p.Mirror > 0),
 		BucketMinCopies.Name:  numberOr(auto, p.MinCopies),
 		BucketRedirect.Name:   cmp.Or(p.Redirect, byCluster),
 		BucketVersioning.Name: cmp.Or(string(p.Versioning), versioningOff),

@@ -178,7 +178,13 @@ func TestSetProps(t *testing.T) {
 	f("ec", "4+0", cluster.KindInvalid)
 	f("ec", "0+4", cluster.KindInvalid)
 	f("ec.enabled", "true", cluster.KindNotImplemented)
-	f("mirror.enabled", "true", cluster.KindNotImplemented)
+	f("mirror.enabled", "true", 0)
+	f("mirror.enabled", "perhaps", cluster.KindInvalid)
+	f("mirror.copies", "1", 0)
+	f("mirror.copies", "8", 0)
+	f("mirror.copies", "0", cluster.KindInvalid)
+	f("mirror.copies", "9", cluster.KindInvalid)
+	f("mirror.burst", "9", cluster.KindNotImplemented)
 	f("colour", "red", cluster.KindInvalid)
 	kept := cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: 2}
 	for name, value := range map[string]string{"replicas": "cluster", "min_copies": "3"} {
@@ -186,6 +192,7 @@ func TestSetProps(t *testing.T) {
 			t.Errorf("%s=%s of a bucket of two copies: %v", name, value, err)
 		}
 	}
+	mirrored := cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: 2, Mirror: 3}
 	shards := cluster.BucketProps{Checksum: cluster.ChecksumMD5, Data: 4, Parity: 2}
 	g := func(of cluster.BucketProps, changes map[string]string, want cluster.Layout) {
 		t.Helper()
@@ -200,6 +207,14 @@ func TestSetProps(t *testing.T) {
 			t.Errorf("%v of %s: %s, %v", changes, of.Layout(), p.Layout(), err)
 		}
 	}
+	g(kept, map[string]string{"mirror.enabled": "true"}, cluster.Layout{Copies: 2, Mirror: 2})
+	g(kept, map[string]string{"mirror.enabled": "true", "mirror.copies": "3"}, cluster.Layout{Copies: 2, Mirror: 3})
+	g(kept, map[string]string{"mirror.enabled": "false", "mirror.copies": "3"}, cluster.Layout{})
+	g(mirrored, map[string]string{"mirror.enabled": "true"}, cluster.Layout{Copies: 2, Mirror: 3})
+	g(mirrored, map[string]string{"mirror.enabled": "false"}, cluster.Layout{Copies: 2})
+	g(mirrored, map[string]string{"mirror.copies": "1"}, cluster.Layout{Copies: 2})
+	g(mirrored, map[string]string{"replicas": "1"}, cluster.Layout{Copies: 1, Mirror: 3})
+	g(mirrored, map[string]string{"ec": "2+1"}, cluster.Layout{})
 	g(shards, PropsMap(shards), shards.Layout())
 	g(shards, map[string]string{"min_copies": "4"}, shards.Layout())
 	g(shards, map[string]string{"min_copies": "3"}, cluster.Layout{})

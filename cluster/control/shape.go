@@ -455,6 +455,9 @@ func (t *term) ensureLayout(ctx context.Context, l cluster.Layout) error {
 		if _, ok := m.LayoutID(l); ok || l.Validate() != nil || len(m.Layouts) >= cluster.MaxLayouts {
 			return nil
 		}
+		if _, short := m.TooFewDisks(l); short {
+			return nil
+		}
 		s := t.standings(m)
 		targets := slices.DeleteFunc(m.Targets(), func(n cluster.Node) bool { return !s[n.ID].leased || s[n.ID].barred })
 		if weighed(targets) < l.Width() {

@@ -46,6 +46,8 @@ type Mountpath struct {
 	Stalls       int64 // of writes by the metadata store, since start
 	Verified     int64 // bytes that scrubs have read, since start
 	Damaged      int64 // places and records that are damaged and not repaired
+	Sides        int   // of a mirror: on how many disks it is to be; zero: it is a disk
+	InStep       int   // of a mirror: how many disks have all of it
 	Repaired     int64 // of them, repaired since start
 }
 
@@ -182,6 +184,7 @@ var mountpathMetrics = []metric[Mountpath]{
 	counter("aisle_mountpath_index_stalls_total", "Times that the metadata store made writes wait.", byMountpath, func(m *Mountpath) float64 { return float64(m.Stalls) }),
 	counter("aisle_mountpath_verified_bytes_total", "Bytes that scrubs have verified.", byMountpath, func(m *Mountpath) float64 { return float64(m.Verified) }),
 	gauge("aisle_mountpath_damaged", "Places and records that are damaged and not repaired yet; `aisle show scrub` names them.", byMountpath, func(m *Mountpath) float64 { return float64(m.Damaged) }),
+	gauge("aisle_mountpath_mirror_missing", "Disks that a mirror lacks until it is made anew; 0 of what is no mirror.", byMountpath, func(m *Mountpath) float64 { return float64(m.Sides - m.InStep) }),
 	counter("aisle_mountpath_repairs_total", "Damaged places that were repaired from other holders.", byMountpath, func(m *Mountpath) float64 { return float64(m.Repaired) }),
 }
 

@@ -21,6 +21,9 @@ func (s *State) createBucket(c CreateBucket) Result {
 		return Refuse(cluster.KindInvalid, c.Bucket.String(), err.Error())
 	}
 	layout := c.Props.Layout()
+	if refusal := s.tooFewDisks(c.Bucket, layout); refusal.Refused() {
+		return refusal
+	}
 	id, ok := s.Active.LayoutID(layout)
 	if !ok {
 		return s.tooWide(c.Bucket, layout)
@@ -40,6 +43,16 @@ func (s *State) createBucket(c CreateBucket) Result {
 		s.setConfig(e.ID, config)
 	}
 	return Result{Bucket: e}
+}
+
+// tooFewDisks refuses a layout that keeps each object on more mountpaths of a target than one has.
+func (s *State) tooFewDisks(b cluster.Bucket, layout cluster.Layout) Result {
+	n, short := s.Active.TooFewDisks(layout)
+	if !short {
+		return Result{}
+	}
+	return Refuse(cluster.KindConflict, b.String(),
+		fmt.Sprintf("mirror.copies=%d needs as many mountpaths at each target, and %s has %d", layout.Mirror, n.ID, len(cluster.Disks(n.Mountpaths))))
 }
 
 // tooWide refuses a layout that the map does not have: the leader adds those for which there are targets.
@@ -72,6 +85,9 @@ func (s *State) setBucketProps(c SetBucketProps, req cluster.RequestID) Result {
 		return Refuse(cluster.KindConflict, c.Bucket.String(), "the bucket's layout is being changed")
 	}
 	if old.Props.Layout() != c.Props.Layout() {
+		if refusal := s.tooFewDisks(c.Bucket, c.Props.Layout()); refusal.Refused() {
+			return refusal
+		}
 		return s.beginConversion(old, c, req)
 	}
 	e := *old

@@ -44,31 +44,56 @@ func (s *State) setMountpaths(c SetMountpaths) Result {
 		}
 	}
 	m := s.Active.Clone()
+	before := n.Mountpaths
 	n.Mountpaths, n.Remounted = c.Mountpaths, c.Serial
 	m.SetNode(n)
-	failed := slices.ContainsFunc(n.Mountpaths, func(m cluster.Mountpath) bool { return m.State == cluster.MountpathFailed })
-	shared := make(map[sharing]cluster.SlotState)
+	shared := make(map[int]map[sharing]cluster.SlotState) // by the mountpaths that they are on
 	for i := range m.Slots {
 		old := m.Slots[i]
 		if _, ok := old.Holder(c.Node); !ok {
 			continue
 		}
-		key := sharingOf(old)
-		now, ok := shared[key]
+		key, layout := sharingOf(old), m.Layouts[cluster.Slot(i).Layout()]
+		if shared[layout.Mirror] == nil {
+			shared[layout.Mirror] = make(map[sharing]cluster.SlotState)
+		}
+		now, ok := shared[layout.Mirror][key]
 		if !ok {
 			switch {
-			case c.Lost:
-				now = afterLoss(old, c.Node, m.Layouts[cluster.Slot(i).Layout()])
-			case !failed:
+			case c.Lost && hasLost(layout.Mirror, before, n.Mountpaths):
+				now = afterLoss(old, c.Node, layout)
+			case !c.Lost && !hasFailed(layout.Mirror, n.Mountpaths):
 				now = afterRepair(old, c.Node)
 			default:
 				now = old
 			}
-			shared[key] = now
+			shared[layout.Mirror][key] = now
 		}
 		m.Slots[i].Epoch, m.Slots[i].Holders = now.Epoch, now.Holders
 	}
 	return s.replaceActive(m)
+}
+
+// hasFailed reports whether a mountpath has failed that slots of that mirror are on.
+func hasFailed(mirror int, all []cluster.Mountpath) bool {
+	return slices.ContainsFunc(all, func(m cluster.Mountpath) bool { return m.Mirror == mirror && m.State == cluster.MountpathFailed })
+}
+
+// hasLost reports whether slots of that mirror have lost a mountpath that they were on. What fails on the disks below a mirror is
+// no loss of it: the node says of the mirror itself when it has failed.
+func hasLost(mirror int, before, now []cluster.Mountpath) bool {
+	lost, others := false, false
+	for _, m := range now {
+		if m.State != cluster.MountpathFailed || failedBefore(m.ID, before) {
+			continue
+		}
+		lost, others = lost || m.Mirror == mirror, others || m.Mirror != mirror
+	}
+	return lost || !others && mirror == 0
+}
+
+func failedBefore(id cluster.MountpathID, before []cluster.Mountpath) bool {
+	return slices.ContainsFunc(before, func(m cluster.Mountpath) bool { return m.ID == id && m.State == cluster.MountpathFailed })
 }
 
 // afterLoss is the state of a slot after one of its holders has lost a mountpath. Its owner stays it, partial, until another one can

@@ -186,7 +186,6 @@ func bucketRows(e cluster.BucketEntry) [][2]string {
 		{"created", formatTime(e.Created)},
 		{"creator", string(e.Creator)},
 		{"lru", "Disabled"},
-		{"mirror", "Disabled"},
 		{"provider", string(e.Bucket.Provider)},
 		{"state", e.State.String()},
 	}

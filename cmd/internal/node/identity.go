@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -39,6 +40,8 @@ type registeredMountpath struct {
 	Attached  bool `json:"attached,omitempty"` // while the node ran: it need not be given
 	Listed    bool `json:"listed,omitempty"`   // the map has it, or had it
 	Detached  bool `json:"detached,omitempty"` // the map has it no more: it is not used, though it may still be given
+
+	InStep []cluster.MountpathID `json:"in_step,omitempty"` // of a mirror: the mountpaths that have all that was ever synced on it
 }
 
 // state is the locked state directory of a node.
@@ -107,6 +110,7 @@ func (s *state) save() error {
 // register matches the mountpaths that the node was given with those it had before. New ones get an id. That one is
 // missing is a mistake, as a target would lose what is on it.
 func (s *state) register(paths []string) ([]cluster.Mountpath, error) {
+	s.id.Mountpaths = slices.DeleteFunc(s.id.Mountpaths, func(m registeredMountpath) bool { return m.Mirror > 0 && m.Detached })
 	given := make(map[string]bool)
 	for _, p := range paths {
 		absolute, err := filepath.Abs(p)

@@ -78,7 +78,7 @@ func (n *node) mountpathMetrics() []stats.Mountpath {
 			Syncs: m.Disk.Syncs, Synced: m.Disk.Synced, Errors: m.Disk.Errors, Corruptions: m.Disk.Corruptions,
 			IndexBytes: m.Index.DiskBytes, CacheHits: m.Index.CacheHits, CacheMisses: m.Index.CacheMisses,
 			Compactions: m.Index.Compactions, Stalls: m.Index.Stalls,
-			Verified: m.Verified, Damaged: m.Damaged, Repaired: m.Repaired,
+			Sides: m.Mirror, InStep: m.InStep, Verified: m.Verified, Damaged: m.Damaged, Repaired: m.Repaired,
 		})
 	}
 	return all

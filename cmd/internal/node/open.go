@@ -268,7 +268,7 @@ func (n *node) openTarget(*closers) error {
 	}
 	get := func(name string) string { return n.settings[name] }
 	n.target = &lateTarget{state: n.state, log: n.log, options: target.Options{
-		Node: n.self, Control: target.Controlled(n.control), Tickets: n.tickets, Peers: n.client, Logger: n.log, Audit: n.audit, Jobs: n.jobs, Scrub: n.scrubSettings, Pace: n.paceLimits,
+		Node: n.self, Control: target.Controlled(n.control), Mirrors: n.state, Tickets: n.tickets, Peers: n.client, Logger: n.log, Audit: n.audit, Jobs: n.jobs, Scrub: n.scrubSettings, Pace: n.paceLimits,
 		Now: n.wall, CheckWall: n.control.CheckWall,
 		RetryWindow: config.RetryWindow.Get(get), InlineMax: int(config.InlineMax.Get(get)), SegmentMax: config.SegmentMax.Get(get),
 		SegmentSize: config.SegmentSize.Get(get), HighWatermark: config.HighWatermark.Get(get),

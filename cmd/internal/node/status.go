@@ -76,6 +76,8 @@ func (n *node) capacity() api.Capacity {
 			status.State = "full"
 		case used != cluster.MountpathEnabled:
 			status.State = string(used)
+		case m.Mirror > m.InStep:
+			status.State = "degraded"
 		}
 		c.Mountpaths[m.Path] = status
 		var info syscall.Stat_t

@@ -10,14 +10,29 @@ import (
 // What vfs.File lacks. Each works on the descriptor when there is one; without (file systems in memory) truncate and
 // startWriteback do nothing, and punch makes the bytes unreadable in another way.
 
+// files is a file that is one on several file systems, each of which has it.
+type files interface {
+	EachFile(op func(f vfs.File) error) error
+}
+
+// onEach carries an operation out on a file, or on each of several that it is.
+func onEach(f vfs.File, op func(f vfs.File) error) error {
+	if all, ok := f.(files); ok {
+		return all.EachFile(op)
+	}
+	return op(f)
+}
+
 // punch gives the range back to the file system. Where that is not supported its first unit is overwritten with zeros, so
 // that nobody can take it for a body any more.
 func punch(f vfs.File, offset, length int64) error {
-	if done, err := punchHole(f, offset, length); done || err != nil {
+	return onEach(f, func(f vfs.File) error {
+		if done, err := punchHole(f, offset, length); done || err != nil {
+			return err
+		}
+		_, err := f.WriteAt(make([]byte, min(length, Alignment)), offset)
 		return err
-	}
-	_, err := f.WriteAt(make([]byte, min(length, Alignment)), offset)
-	return err
+	})
 }
 
 // punchHole gives the range back to the file system, or reports false where that is not supported.
@@ -35,18 +50,23 @@ func punchHole(f vfs.File, offset, length int64) (bool, error) {
 
 // truncate cuts a file, and what was preallocated behind its end, to size.
 func truncate(f vfs.File, size int64) error {
-	if fd := f.Fd(); fd != vfs.InvalidFd {
-		return unix.Ftruncate(int(fd), size)
-	}
-	return nil
+	return onEach(f, func(f vfs.File) error {
+		if fd := f.Fd(); fd != vfs.InvalidFd {
+			return unix.Ftruncate(int(fd), size)
+		}
+		return nil
+	})
 }
 
 // startWriteback asks the kernel to begin writing the range, so that the sync at the end has less to do. It promises
 // nothing.
 func startWriteback(f vfs.File, offset, length int64) {
-	if fd := f.Fd(); fd != vfs.InvalidFd {
-		_ = unix.SyncFileRange(int(fd), offset, length, unix.SYNC_FILE_RANGE_WRITE)
-	}
+	_ = onEach(f, func(f vfs.File) error {
+		if fd := f.Fd(); fd != vfs.InvalidFd {
+			_ = unix.SyncFileRange(int(fd), offset, length, unix.SYNC_FILE_RANGE_WRITE)
+		}
+		return nil
+	})
 }
 
 // allocated returns how many bytes a file occupies, or -1 when that cannot be told.

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,11 +10,16 @@ import (
 	"io"
 	"os"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/aisle-store/aisle/cluster"
 )
 
 // Open pins a place for reading. The error is ErrGone when it was freed already. Opening Nowhere returns an empty Reader.
-func (d *Disk) Open(p Place) (*Reader, error) {
+func (d *Disk) Open(p Place) (*Reader, error) { return d.OpenOn(nil, p) }
+
+// OpenOn is Open by way of another file system that has the same files, as one copy of several; nil: that of the disk.
+func (d *Disk) OpenOn(fs vfs.FS, p Place) (*Reader, error) {
 	const op = "disk.Open"
 	r := &Reader{d: d, place: p}
 	gone := func() error { return cluster.E(op, p.String(), cluster.KindNotFound, ErrGone) }
@@ -21,7 +27,7 @@ func (d *Disk) Open(p Place) (*Reader, error) {
 	case Nowhere:
 		return r, nil
 	case Blob:
-		f, err := openRead(d.fs, d.blobs.path(p.File))
+		f, err := openRead(cmp.Or(fs, d.fs), d.blobs.path(p.File))
 		if errors.Is(err, os.ErrNotExist) {
 			return nil, gone()
 		}
@@ -34,7 +40,7 @@ func (d *Disk) Open(p Place) (*Reader, error) {
 		if s == nil || s.open(p) != nil {
 			return nil, gone()
 		}
-		h, err := d.handles.acquire(d.fs, s)
+		h, err := d.handle(fs, s)
 		if err != nil {
 			d.unpin(s, p)
 			if errors.Is(err, os.ErrNotExist) {
@@ -47,6 +53,18 @@ func (d *Disk) Open(p Place) (*Reader, error) {
 		return nil, cluster.Fail(op, p.String(), cluster.KindCorrupt, "a place of an unknown kind")
 	}
 	return r, nil
+}
+
+// handle returns a handle of a segment; on another file system one of its own.
+func (d *Disk) handle(fs vfs.FS, s *segment) (*handle, error) {
+	if fs == nil {
+		return d.handles.acquire(d.fs, s)
+	}
+	f, err := openRead(fs, s.path)
+	if err != nil {
+		return nil, err
+	}
+	return &handle{id: s.id, file: f, readers: 1, dropped: true}, nil
 }
 
 // unpin ends the use of an extent, and gives its bytes back when it was freed meanwhile.
@@ -238,12 +256,14 @@ func (s *Runs) Next() ([]byte, error) {
 
 // Verify reads the whole of a place, header, data, table and record, and checks it. The error is ErrGone,
 // cluster.KindCorrupt, or of the disk.
-func (d *Disk) Verify(ctx context.Context, p Place) error { return d.VerifyRange(ctx, p, 0, p.Length) }
+func (d *Disk) Verify(ctx context.Context, p Place) error {
+	return d.VerifyRange(ctx, nil, p, 0, p.Length)
+}
 
 // VerifyRange is Verify for a range of the data, so that a large place need not be pinned for as long as it takes to read all
-// of it slowly. Header and record are checked with the range that begins the data.
-func (d *Disk) VerifyRange(ctx context.Context, p Place, off, n int64) error {
-	r, err := d.Open(p)
+// of it slowly. Header and record are checked with the range that begins the data. fs is as for OpenOn.
+func (d *Disk) VerifyRange(ctx context.Context, fs vfs.FS, p Place, off, n int64) error {
+	r, err := d.OpenOn(fs, p)
 	if err != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ func (f *Front) setProp(r *request, info *store.Info, name string) {
 	case "version":
 		rep.SetHeader(api.HeaderVersion, strconv.FormatInt(info.Version, 10))
 	case "copies":
-		rep.SetHeader(api.HeaderCopies, "1")
+		rep.SetHeader(api.HeaderCopies, strconv.Itoa(max(1, r.bucket.Props.Mirror)))
 	case "custom":
 		setNativeCustom(r, info)
 	case "location":

@@ -470,7 +470,7 @@ func (s *Store) FrozenKeys(ctx context.Context, r *ListRequest, limit int) (keys
 func (s *Store) frozenHeads(ctx context.Context, op string, r *ListRequest, begun *activation) (heads []*head, err error) {
 	placing := s.placingBy(begun.m)
 	for _, m := range s.mounted() {
-		if placing.idle[m] || placing.out[m] && !begun.partial {
+		if placing.skips(m, r.Bucket.ID, begun.partial) {
 			continue
 		}
 		if err := m.err(); err != nil {

@@ -38,12 +38,14 @@ func (s *Store) watch(ctx context.Context) {
 		for _, m := range s.mounted() {
 			s.checkDisk(m, awake, due)
 		}
+		s.dropSides()
 		if err := s.endRebuilt(); err != nil {
 			s.o.Events.background("", "end of a rebuild", err)
 		}
 		if s.council == nil {
 			continue
 		}
+		s.beginShaping(ctx)
 		if err := s.reportMountpaths(ctx); err != nil && ctx.Err() == nil && !cluster.Is(err, cluster.KindConflict) {
 			s.o.Events.background("", "report the state of mountpaths", err)
 		}
@@ -57,9 +59,9 @@ func (s *Store) checkDisk(m *mountpath, now time.Duration, due bool) {
 		return
 	}
 	if begun := m.checking.Load(); begun != 0 {
-		if now-time.Duration(begun) > s.o.HealthLimit {
+		if now-time.Duration(begun) > s.limit(m) {
 			m.stuck.Store(true)
-			m.takeOut(fmt.Errorf("the disk has not answered for %s", s.o.HealthLimit), s.o.Events)
+			m.takeOut(fmt.Errorf("the disk has not answered for %s", s.limit(m)), s.o.Events)
 		}
 		return
 	}

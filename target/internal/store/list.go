@@ -62,7 +62,7 @@ func (s *Store) merge(ctx context.Context, op string, r *ListRequest, kind meta.
 		}
 	}()
 	for _, m := range s.mounted() {
-		if placing.idle[m] || placing.out[m] && !begun.partial {
+		if placing.skips(m, r.Bucket.ID, begun.partial) {
 			continue
 		}
 		if err := m.err(); err != nil {

@@ -32,7 +32,12 @@ func (s *Store) mount(mp cluster.Mountpath) error {
 	if s.slots.closed.Load() {
 		return cluster.Fail("", "", cluster.KindUnavailable, "the store is closing")
 	}
-	m := openMountpath(mp, &s.o, s.cache)
+	o := s.o
+	o.Mountpaths = nil
+	for _, known := range s.mounted() {
+		o.Mountpaths = append(o.Mountpaths, known.Mountpath)
+	}
+	m := openMountpath(mp, &o, s.cache)
 	if err := m.err(); err != nil {
 		return err
 	}
@@ -52,6 +57,9 @@ func (s *Store) Detach(ctx context.Context, path string, force bool) error {
 	const op = "target/store.Detach"
 	failed := false
 	err := s.changeMountpaths(ctx, op, path, func(all []cluster.Mountpath, at int) ([]cluster.Mountpath, error) {
+		if err := refuseMirror(op, path, all, at); err != nil {
+			return nil, err
+		}
 		if at < 0 || all[at].State != cluster.MountpathFailed {
 			return all, nil
 		}
@@ -73,8 +81,14 @@ func (s *Store) drain(ctx context.Context, op, path string, to cluster.Mountpath
 		if at < 0 {
 			return nil, cluster.Fail(op, path, cluster.KindNotFound, "this target has no such mountpath")
 		}
-		used := 0
+		if err := refuseMirror(op, path, all, at); err != nil {
+			return nil, err
+		}
+		used, copies := 0, 0
 		for i, mp := range all {
+			if copies = max(copies, mp.Mirror); mp.Mirror > 0 {
+				continue
+			}
 			switch mp.State {
 			case cluster.MountpathFailed:
 				return nil, cluster.Fail(op, path, cluster.KindConflict, mp.Path+" has failed: bring it back or detach it before keys are moved")
@@ -87,15 +101,30 @@ func (s *Store) drain(ctx context.Context, op, path string, to cluster.Mountpath
 		if used == 0 {
 			return nil, cluster.Fail(op, path, cluster.KindConflict, "it is the last mountpath in use; a target that is to be empty leaves the cluster")
 		}
+		if used < copies {
+			return nil, cluster.Fail(op, path, cluster.KindConflict,
+				fmt.Sprintf("a bucket has mirror.copies=%d, and only %d mountpaths would be left", copies, used))
+		}
 		all[at].State = to
 		return all, nil
 	})
+}
+
+// refuseMirror refuses what is not for an operator to do.
+func refuseMirror(op, path string, all []cluster.Mountpath, at int) error {
+	if at >= 0 && all[at].Mirror > 0 {
+		return cluster.Fail(op, path, cluster.KindInvalid, "it is a mirror, which the target makes and removes by itself: name one of the mountpaths that it lies on")
+	}
+	return nil
 }
 
 // Enable has keys placed on a mountpath again that was disabled or is being emptied.
 func (s *Store) Enable(ctx context.Context, path string) error {
 	const op = "target/store.Enable"
 	return s.changeMountpaths(ctx, op, path, func(all []cluster.Mountpath, at int) ([]cluster.Mountpath, error) {
+		if err := refuseMirror(op, path, all, at); err != nil {
+			return nil, err
+		}
 		switch {
 		case at < 0:
 			return nil, cluster.Fail(op, path, cluster.KindNotFound, "this target has no such mountpath")

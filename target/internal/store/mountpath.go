@@ -16,6 +16,7 @@ import (
 	"github.com/aisle-store/aisle/cluster"
 	"github.com/aisle-store/aisle/target/internal/disk"
 	"github.com/aisle-store/aisle/target/internal/meta"
+	"github.com/aisle-store/aisle/target/internal/mirror"
 )
 
 // Format makes an empty mountpath of the existing directory path. It never touches one that is formatted.
@@ -28,6 +29,7 @@ type mountpath struct {
 	cluster.Mountpath
 	disk     *disk.Disk  // nil when it could not be opened
 	index    *meta.Index // nil when it could not be opened
+	mirror   *mirror.FS  // nil of a disk, and when it could not be opened
 	cleaner  *cleaner
 	scrubber *scrubber             // nil when it could not be opened
 	expirer  *expirer              // nil when it could not be opened, or nothing expires
@@ -93,7 +95,12 @@ func (m *mountpath) free(p disk.Place) {
 // unavailable, which is the truth about them.
 func openMountpath(mp cluster.Mountpath, o *Options, cache *meta.Cache) *mountpath {
 	m := &mountpath{Mountpath: mp, pins: pins{count: make(map[disk.Place]int), freed: make(map[disk.Place]struct{})}}
-	if err := m.open(o, cache); err != nil {
+	err := m.open(o, cache)
+	for cluster.Is(err, cluster.KindCorrupt) && m.mirror != nil && m.mirror.Drop(m.mirror.First(), err) { // another side may be whole
+		m.close()
+		err = m.open(o, cache)
+	}
+	if err != nil {
 		m.close()
 		m.fail(err, o.Events)
 	}
@@ -107,7 +114,14 @@ func (m *mountpath) open(o *Options, cache *meta.Cache) (err error) {
 		m.suspect.Store(true)
 		o.Events.background(m.ID, "disk: "+op, err)
 	}
-	if m.disk, err = disk.Open(o.FS, m.Path, do); err != nil {
+	fs, dir := o.FS, m.Path
+	if m.Mirror > 0 {
+		if m.mirror, err = m.openSides(o); err != nil {
+			return err
+		}
+		fs, dir = m.mirror, mirrorDir(m.ID)
+	}
+	if m.disk, err = disk.Open(fs, dir, do); err != nil {
 		return err
 	}
 	if err := m.checkIndex(); err != nil {

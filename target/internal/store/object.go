@@ -218,6 +218,7 @@ type MountpathStatus struct {
 	cluster.Mountpath
 	Err      error      // why it does not serve, or takes no writes; nil when it does
 	Readable bool       // it serves reads
+	InStep   int        // of a mirror: how many disks have all of it
 	Verified int64      // bytes that scrubs have read since the process started
 	Damaged  int64      // what is damaged and not repaired
 	Repaired int64      // since the process started

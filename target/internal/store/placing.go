@@ -11,13 +11,22 @@ import (
 type placing struct {
 	m       *cluster.Map // nil without a council
 	mounted *[]*mountpath
-	enabled places
-	before  places              // with those that have failed
-	out     map[*mountpath]bool // that have failed
-	idle    map[*mountpath]bool // that have no keys, and whose state matters to nobody
+	by      [cluster.MaxMirror + 1]choice // by cluster.Mountpath.Mirror
+	out     map[*mountpath]bool           // that have failed
+	idle    map[*mountpath]bool           // that have no keys, and whose state matters to nobody
 	// scattered says that keys are on their way from one mountpath to another, so each is looked for: see resilver.go.
 	scattered bool
 }
+
+// choice are the mountpaths that keys of some layouts can be on.
+type choice struct {
+	enabled places
+	before  places // with those that have failed
+	out     bool   // one of them has failed
+}
+
+// unmade is where keys belong whose mirror is not made yet.
+var unmade = unmadeMirror()
 
 // places are mountpaths, as HRW ranks them.
 type places struct {
@@ -73,23 +82,26 @@ func (s *Store) newPlacing(m *cluster.Map, mounted *[]*mountpath) *placing {
 		} else if len(known) > 0 {
 			state = cluster.MountpathDisabled // it comes with the next map, or has gone with this one
 		}
+		of := &p.by[mp.Mirror]
 		switch state {
 		case cluster.MountpathFailed:
-			p.out[mp] = true
-			p.before.add(mp.Mountpath, mp)
+			p.out[mp], of.out = true, true
+			of.before.add(mp.Mountpath, mp)
 		case cluster.MountpathFilling, cluster.MountpathEnabled:
 			p.scattered = p.scattered || state == cluster.MountpathFilling
-			p.before.add(mp.Mountpath, mp)
-			p.enabled.add(mp.Mountpath, mp)
+			of.before.add(mp.Mountpath, mp)
+			of.enabled.add(mp.Mountpath, mp)
 		case cluster.MountpathDraining, cluster.MountpathDetaching:
 			p.scattered = true
 		case cluster.MountpathDisabled:
 			p.idle[mp] = true
 		}
 	}
-	if len(p.before.of) == 0 { // never for long: the last one cannot be taken out
+	if disks := &p.by[0]; len(disks.before.of) == 0 { // never for long: the last one cannot be taken out
 		for _, mp := range *mounted {
-			p.before.add(mp.Mountpath, mp)
+			if mp.Mirror == 0 {
+				disks.before.add(mp.Mountpath, mp)
+			}
 		}
 	}
 	return p
@@ -110,10 +122,27 @@ func (s *Store) mountpath(n name) *mountpath {
 
 // belongs returns the mountpath that a key belongs on.
 func (p *placing) belongs(s *Store, n name) *mountpath {
-	if len(p.enabled.of) == 0 || len(p.out) > 0 && s.isPartial(p.m, n.slot()) {
-		return p.before.place(n)
+	of := &p.by[p.mirror(n.bucket.ID.Layout())]
+	switch {
+	case len(of.enabled.of) > 0 && !(of.out && s.isPartial(p.m, n.slot())):
+		return of.enabled.place(n)
+	case len(of.before.of) > 0:
+		return of.before.place(n)
 	}
-	return p.enabled.place(n)
+	return unmade
+}
+
+// mirror returns on how many mountpaths keys of a layout are to be: cluster.Mountpath.Mirror of those that they are on.
+func (p *placing) mirror(id cluster.LayoutID) int {
+	if p.m == nil || int(id) >= len(p.m.Layouts) {
+		return 0
+	}
+	return p.m.Layouts[id].Mirror
+}
+
+// skips reports whether a mountpath has nothing of a bucket.
+func (p *placing) skips(m *mountpath, bucket cluster.BucketID, partial bool) bool {
+	return p.idle[m] || p.out[m] && !partial || m.Mirror != p.mirror(bucket.Layout())
 }
 
 // locate finds a key. One that is nowhere is where it belongs, unless a mountpath that may have it cannot be read: then it is there,
@@ -169,7 +198,7 @@ func (s *Store) isPartial(m *cluster.Map, slot cluster.Slot) bool {
 // matters reports whether a mountpath has what this node needs of a slot. One that has failed has so only where the node is
 // partial: elsewhere others have given the node what was on it.
 func (s *Store) matters(p *placing, mp *mountpath, slot cluster.Slot) bool {
-	return !p.idle[mp] && (!p.out[mp] || s.isPartial(p.m, slot))
+	return !p.idle[mp] && mp.Mirror == p.mirror(slot.Layout()) && (!p.out[mp] || s.isPartial(p.m, slot))
 }
 
 // used returns the mountpaths that have something of slots in which the node is not partial.
@@ -183,7 +212,7 @@ func (s *Store) looksAt(p *placing, mp *mountpath, slots func(cluster.Slot) bool
 		return !p.idle[mp]
 	}
 	for i := range p.m.Slots {
-		if slot := cluster.Slot(i); slots(slot) && s.isPartial(p.m, slot) {
+		if slot := cluster.Slot(i); slots(slot) && mp.Mirror == p.mirror(slot.Layout()) && s.isPartial(p.m, slot) {
 			return true
 		}
 	}

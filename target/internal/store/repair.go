@@ -108,7 +108,7 @@ func (s *Store) verifyNamed(ctx context.Context, m *mountpath, ref meta.Ref, pie
 		return nil, nil, err
 	}
 	defer m.unpin(place)
-	err = m.disk.Verify(ctx, place)
+	_, err = m.verifyRange(ctx, place, 0, place.Length)
 	if errors.Is(err, disk.ErrGone) || cluster.Is(err, cluster.KindCorrupt) {
 		return record, err, nil
 	}
@@ -132,11 +132,14 @@ func (s *Store) sourcesOf(m *cluster.Map, slot cluster.Slot) []cluster.NodeID {
 
 // refetch brings the bytes of a piece here from elsewhere, into a new place, and proves that they are the ones that belong there.
 func (s *Store) refetch(ctx context.Context, m *mountpath, r *meta.Record, piece int, want disk.Place) (disk.Place, error) {
-	if s.council == nil {
+	if s.council == nil && m.mirror == nil {
 		return disk.Place{}, errNoOtherCopy
 	}
 	if err := m.writeErr(); err != nil {
 		return disk.Place{}, err
+	}
+	if place, err := m.fromSide(ctx, r, want); err == nil || s.council == nil || cluster.Is(err, cluster.KindNoSpace) {
+		return place, err
 	}
 	now := s.council.Map()
 	if d, err := m.datum(r, piece); err != nil {

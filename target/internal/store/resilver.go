@@ -100,9 +100,11 @@ func (s *Store) resilverOnce(ctx context.Context, job *xact.Run) error {
 func (s *Store) finishResilver(ctx context.Context, by cluster.Node) error {
 	var now []cluster.Mountpath
 	for _, mp := range by.Mountpaths {
+		if isHeld(mp, by.Mountpaths) {
+			now = append(now, mp)
+			continue
+		}
 		switch mp.State {
-		case cluster.MountpathFailed:
-			return nil // what is not found may be on it
 		case cluster.MountpathFilling:
 			mp.State = cluster.MountpathEnabled
 		case cluster.MountpathDraining, cluster.MountpathDetaching:
@@ -116,6 +118,9 @@ func (s *Store) finishResilver(ctx context.Context, by cluster.Node) error {
 		}
 		now = append(now, mp)
 	}
+	if slices.Equal(now, by.Mountpaths) {
+		return nil
+	}
 	err := s.council.SetMountpaths(ctx, by.Remounted+1, now, false, nil)
 	if cluster.Is(err, cluster.KindConflict) {
 		return nil
@@ -126,14 +131,28 @@ func (s *Store) finishResilver(ctx context.Context, by cluster.Node) error {
 	return err
 }
 
+// isHeld reports whether a mountpath stays what it is although every key is where it belongs: while another one has failed that the
+// same keys can be on, what is not found may be on that; and one that mirrors lie on waits until they are gone.
+func isHeld(mp cluster.Mountpath, all []cluster.Mountpath) bool {
+	return slices.ContainsFunc(all, func(other cluster.Mountpath) bool {
+		return other.Mirror == mp.Mirror && other.State == cluster.MountpathFailed ||
+			mp.State == cluster.MountpathDetaching && slices.Contains(other.SideIDs(), mp.ID)
+	})
+}
+
 // keepMarks notes elsewhere which slots were written on a mountpath that is emptied.
 func (s *Store) keepMarks(id cluster.MountpathID) error {
 	at := slices.IndexFunc(s.mounted(), func(m *mountpath) bool { return m.ID == id })
 	p := s.placing()
-	if at < 0 || len(p.enabled.of) == 0 {
+	if at < 0 {
 		return nil
 	}
-	from, to := s.mounted()[at], p.enabled.of[0]
+	from := s.mounted()[at]
+	of := &p.by[from.Mirror]
+	if len(of.enabled.of) == 0 {
+		return nil
+	}
+	to := of.enabled.of[0]
 	batch := to.index.NewBatch()
 	defer batch.Close()
 	for i := range s.council.Map().Slots {

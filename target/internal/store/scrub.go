@@ -204,6 +204,9 @@ func (c *scrubber) begin(now time.Time) {
 func (s *Store) scrubPass(ctx context.Context, m *mountpath) error {
 	c := m.scrubber
 	c.begin(s.o.Now())
+	if m.mirror != nil {
+		m.mirror.Turn() // the index is read on another disk in each pass
+	}
 	job := s.o.Jobs.Start(xact.Scrub, m.Path)
 	job.Expect(0, c.snapshot().Previous)
 	err := s.scrubOn(ctx, m, job)
@@ -235,7 +238,7 @@ func (s *Store) scrubOn(ctx context.Context, m *mountpath, job *xact.Run) error 
 		})
 		job.Add(int64(page.Count), c.snapshot().Bytes-before.Bytes)
 		if err != nil {
-			s.indexDamaged(m, err) // behind it nothing can be found: the pass is over
+			s.indexDamaged(ctx, m, err) // behind it nothing can be found: the pass is over
 		} else if page.Next == nil {
 			s.damages.endIndex(m)
 		}
@@ -254,24 +257,21 @@ func (s *Store) scrubOn(ctx context.Context, m *mountpath, job *xact.Run) error 
 // checkIndex reads the index from end to end, since somebody met a block that cannot be read.
 func (s *Store) checkIndex(ctx context.Context, m *mountpath) error {
 	defer m.unreadable.Store(false) // what was met here is met no more
-	for from, last := []byte(nil), false; !last; {
-		page, err := m.index.Verify(ctx, from, scrubEntries)
-		if cluster.Is(err, cluster.KindCorrupt) {
-			s.indexDamaged(m, err)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		from, last = page.Next, page.Next == nil
+	err := m.readIndex(ctx)
+	if cluster.Is(err, cluster.KindCorrupt) {
+		s.indexDamaged(ctx, m, err)
+		return nil
 	}
-	return nil
+	return err
 }
 
 // indexDamaged notes that a part of an index cannot be read. Nobody can tell what was in it, so where other targets hold anything of
 // what this one does, the mountpath counts as failed: they take over, and give back what it had onto other mountpaths. What nobody
 // else has is still read, where it can be.
-func (s *Store) indexDamaged(m *mountpath, err error) {
+func (s *Store) indexDamaged(ctx context.Context, m *mountpath, err error) {
+	if m.mirror != nil && s.isElsewhereWhole(ctx, m, err) {
+		return
+	}
 	s.unreadableRecord(m, meta.Ref{}, err)
 	if s.council == nil || m.disk.Err() != nil {
 		return
@@ -287,6 +287,30 @@ func (s *Store) indexDamaged(m *mountpath, err error) {
 		}
 		return
 	}
+}
+
+// isElsewhereWhole takes the disk of a mirror on which the index cannot be read out of it, if it can be read on another one.
+func (s *Store) isElsewhereWhole(ctx context.Context, m *mountpath, cause error) bool {
+	bad := m.mirror.First()
+	for range len(m.mirror.InStep()) - 1 {
+		m.mirror.Turn()
+		if m.readIndex(ctx) == nil {
+			return m.mirror.Drop(bad, cause)
+		}
+	}
+	return ctx.Err() != nil
+}
+
+// readIndex reads the index from end to end.
+func (m *mountpath) readIndex(ctx context.Context) error {
+	for from, last := []byte(nil), false; !last; {
+		page, err := m.index.Verify(ctx, from, scrubEntries)
+		if err != nil {
+			return err
+		}
+		from, last = page.Next, page.Next == nil
+	}
+	return nil
 }
 
 // endIndex notes that all of an index can be read.
@@ -348,7 +372,7 @@ func (c *scrubber) account(n, rate int64) time.Duration {
 func (s *Store) scrubOne(ctx context.Context, m *mountpath, ref meta.Ref, piece int, place disk.Place) error {
 	for at := int64(0); at < place.Length; at += scrubRange {
 		n := min(scrubRange, place.Length-at)
-		err := m.disk.VerifyRange(ctx, place, at, n)
+		read, err := m.verifyRange(ctx, place, at, n)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -358,7 +382,7 @@ func (s *Store) scrubOne(ctx context.Context, m *mountpath, ref meta.Ref, piece 
 			s.o.Events.background(m.ID, "scrub of "+ref.String(), err)
 			return nil
 		}
-		if err := s.scrubbed(ctx, m, n+scrubPlace); err != nil {
+		if err := s.scrubbed(ctx, m, read+scrubPlace); err != nil {
 			return err
 		}
 	}

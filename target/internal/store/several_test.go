@@ -38,6 +38,7 @@ type several struct {
 	repeat   func(again func())                                  // guarded by mu: asked about each prepare
 	fencing  context.CancelFunc                                  // guarded by mu: cancels the pending map; nil for none
 	requests atomic.Uint64
+	disks    int                        // of each node
 	dies     bool                       // a disk fails under an index, which leaves goroutines of its own until the process ends
 	also     func(*several, *rand.Rand) // what else disturb does; nil: nothing
 	encrypts bool                       // what is written is encrypted
@@ -56,6 +57,7 @@ type member struct {
 	fs      *vfs.MemFS
 	process *process     // nil while it is down
 	ahead   atomic.Int64 // of its wall clock
+	mirrors *mirrorNotes
 }
 
 // now is its wall clock.
@@ -209,18 +211,23 @@ func (s *several) remount(p *process, serial uint64, mps []cluster.Mountpath, lo
 	if n.Incarnation != p.incarnation || serial != n.Remounted+1 {
 		return cluster.Fail("remount", "", cluster.KindConflict, "another process")
 	}
+	before := n.Mountpaths
 	n.Mountpaths, n.Remounted = mps, serial
+	p.node.mirrors.follow(mps)
 	m.SetNode(n)
 	m.Version++
 	for i := range m.Slots {
 		st := m.Slots[i]
 		st.Holders = slices.Clone(st.Holders)
 		at := slices.IndexFunc(st.Holders, func(h cluster.Holder) bool { return h.Node == id })
+		mirror := m.Layouts[cluster.Slot(i).Layout()].Mirror
 		switch {
 		case at < 0:
 			continue
-		case !lost:
+		case !lost && (s.layout().Mirror == 0 || !slices.ContainsFunc(mps, failedOf(mirror))):
 			st.Holders[at].Partial = false
+		case !lost, s.layout().Mirror > 0 && !newlyFailed(mirror, before, mps):
+			continue
 		case at == 0 || st.Holders[0].Partial && st.Holders[at].InSync:
 			st.Holders[at].Partial = true
 		default:
@@ -373,12 +380,18 @@ func (s *several) configure(change func(*cluster.BucketProps)) {
 
 func newSeveralIn(t testing.TB, n int, layout cluster.Layout, change func(*Options)) *several {
 	t.Helper()
+	return newSeveralOn(t, n, 2, layout, change)
+}
+
+// newSeveralOn is newSeveralIn with so many disks at each node.
+func newSeveralOn(t testing.TB, n, disks int, layout cluster.Layout, change func(*Options)) *several {
+	t.Helper()
 	before := goleak.IgnoreCurrent()
 	running.Add(1)
-	s := &several{t: t, nodes: make(map[cluster.NodeID]*member), change: change, deciding: make(chan struct{}, 1)}
+	s := &several{t: t, nodes: make(map[cluster.NodeID]*member), change: change, deciding: make(chan struct{}, 1), disks: disks}
 	s.bucket = cluster.BucketEntry{
 		ID: cluster.NewBucketID(sharedLayout, 7), Bucket: cluster.Native("b"),
-		Props: cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: layout.Copies, Data: layout.Data, Parity: layout.Parity, MinCopies: 1},
+		Props: cluster.BucketProps{Checksum: cluster.ChecksumMD5, Replicas: layout.Copies, Data: layout.Data, Parity: layout.Parity, Mirror: layout.Mirror, MinCopies: 1},
 	}
 	s.configure(func(*cluster.BucketProps) {})
 	m := &cluster.Map{Version: 1, ClusterID: "c", Removed: map[cluster.NodeID]bool{}}
@@ -388,9 +401,9 @@ func newSeveralIn(t testing.TB, n int, layout cluster.Layout, change func(*Optio
 	for i := range n {
 		id := cluster.NodeID(fmt.Sprintf("t%d", i+1))
 		ids = append(ids, id)
-		s.nodes[id] = &member{s: s, id: id, fs: vfs.NewCrashableMem()}
+		s.nodes[id] = &member{s: s, id: id, fs: vfs.NewCrashableMem(), mirrors: &mirrorNotes{}}
 		s.nodes[id].format()
-		m.SetNode(cluster.Node{ID: id, Roles: cluster.Target, Mountpaths: mountpaths(2)})
+		m.SetNode(cluster.Node{ID: id, Roles: cluster.Target, Mountpaths: mountpaths(disks)})
 	}
 	for i := range cluster.Slots {
 		st := cluster.SlotState{Epoch: 1, Owned: 1}
@@ -446,6 +459,8 @@ func (s *several) start(id cluster.NodeID) {
 	m := s.active().Clone()
 	entry, _ := m.Node(id)
 	entry.Incarnation++
+	n.mirrors = n.mirrors.next()
+	entry.Mountpaths = append(slices.Clone(entry.Mountpaths), n.mirrors.unlisted(entry.Mountpaths)...)
 	m.SetNode(entry)
 	m.Version++
 	for i := range m.Slots {
@@ -459,7 +474,7 @@ func (s *several) start(id cluster.NodeID) {
 	}
 	p := &process{node: n, incarnation: entry.Incarnation, m: s.active(), moved: make(chan struct{})}
 	o := Options{
-		FS: n.fs, ClusterID: "c", Node: id, Incarnation: entry.Incarnation, Mountpaths: mountpaths(2), Authority: p, Council: p, Peers: p,
+		FS: n.fs, ClusterID: "c", Node: id, Incarnation: entry.Incarnation, Mountpaths: slices.Concat(mountpaths(s.disks), n.mirrors.all), Mirrors: n.mirrors, Authority: p, Council: p, Peers: p,
 		Now: n.now,
 	}
 	o.Disk.SegmentSize, o.Disk.Ballast, o.Index.MemTable, o.CacheBytes = 1<<20, -1, 1<<20, 1<<20
@@ -721,7 +736,10 @@ func (s *several) crash(id cluster.NodeID) {
 	p.mu.Lock()
 	p.dead = true
 	p.mu.Unlock()
+	n.mirrors.mu.Lock() // with the disks, since it lies on one, too
+	n.mirrors.crashed = true
 	n.fs = n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 0, RNG: rand.New(rand.NewPCG(1, 2))})
+	n.mirrors.mu.Unlock()
 	p.end()
 }
 

@@ -39,6 +39,7 @@ type Options struct {
 	Incarnation cluster.Incarnation
 	Mountpaths  []cluster.Mountpath // as the map registers them; one that cannot be opened fails alone
 	Authority   Authority
+	Mirrors     MirrorRegistry       // nil: no mirrors are made
 	Council     Council              // nil: this target is the only holder of every slot it owns
 	Peers       Peers                // nil with Council
 	Now         func() time.Time     // the wall clock, for Last-Modified and for what ends at a date; never for order
@@ -134,6 +135,8 @@ type Store struct {
 	mountpaths atomic.Pointer[[]*mountpath]
 	mounting   sync.Mutex // one mount at a time, and none after Close has begun
 	unsure     unsure
+	shaping    atomic.Bool             // mirrors are being made
+	shaper     shaper                  // of who does that
 	moves      sync.RWMutex            // exclusive while a key is on two mountpaths, for moments, by TryLock only; see still
 	placings   atomic.Pointer[placing] // by the map that was asked for last
 	shards     []shard
@@ -198,6 +201,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.start(background, m)
 	}
 	s.mountpaths.Store(&all)
+	s.removeSides()
 	s.work.Go(func() { s.resilver(background) })
 	s.work.Go(func() { s.sweep(background) })
 	s.work.Go(func() { s.repairDamages(background) })
@@ -288,6 +292,9 @@ func (s *Store) Mountpaths() []MountpathStatus {
 		all[i] = MountpathStatus{Mountpath: m.Mountpath, Err: m.writeErr(), Readable: m.err() == nil}
 		if m.failure.Load() != nil {
 			continue
+		}
+		if m.mirror != nil {
+			all[i].InStep = len(m.mirror.InStep())
 		}
 		all[i].Verified = m.scrubber.snapshot().Read
 		all[i].Damaged, all[i].Repaired = s.damages.counts(m)

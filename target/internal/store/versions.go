@@ -49,7 +49,7 @@ func (s *Store) mergeVersions(ctx context.Context, op string, r *ListRequest, yi
 	}()
 	placing := s.placingBy(begun.m)
 	for _, m := range s.mounted() {
-		if placing.idle[m] || placing.out[m] && !begun.partial {
+		if placing.skips(m, r.Bucket.ID, begun.partial) {
 			continue
 		}
 		if err := m.err(); err != nil {

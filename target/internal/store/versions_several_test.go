@@ -16,9 +16,15 @@ import (
 // TestSeveralVersions writes and removes versions of few keys while their owners crash, come back, catch up and move, and
 // compares what each owner shows with a model: whoever asks again under the same request id gets the outcome of the first.
 func TestSeveralVersions(t *testing.T) {
-	for seed := range uint64(2) {
+	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			s := newSeveral(t, 3, 3, nil)
+			var s *several
+			if seed < 2 {
+				s = newSeveral(t, 3, 3, nil)
+			} else { // while disks drop out of mirrors
+				s = newMirrored(t, 3, 3, 2, nil)
+				s.also = (*several).dropSide
+			}
 			s.configure(func(p *cluster.BucketProps) { p.Versioning = cluster.VersioningEnabled })
 			c := &versionClient{s: s, r: rand.New(rand.NewPCG(seed, 5)), versions: make(map[string][]version)}
 			stop := make(chan struct{})
