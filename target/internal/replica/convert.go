@@ -91,14 +91,14 @@ func toPrepare(r *store.PrepareRequest) (*prepare, error) {
 	}
 	return &prepare{
 		Sender: sender(r.Sender), Slot: r.Slot, At: toGeneration(r.Generation), Records: records, Beside: beside,
-		Abandon: each(r.Abandon, toRef), Visible: each(r.Visible, toRef), Sources: each(r.Sources, toSource),
+		Abandon: each(r.Abandon, toRef), Visible: each(r.Visible, toRef), Sources: each(r.Sources, toSource), Asks: r.Asks,
 	}, nil
 }
 
 func fromPrepare(m *prepare) (*store.PrepareRequest, error) {
 	r := &store.PrepareRequest{
 		Sender: store.Sender(m.Sender), Slot: m.Slot, Epoch: m.At.Epoch, Generation: fromGeneration(m.At),
-		Abandon: each(m.Abandon, fromRef), Visible: each(m.Visible, fromRef),
+		Abandon: each(m.Abandon, fromRef), Visible: each(m.Visible, fromRef), Asks: m.Asks,
 	}
 	var err error
 	if r.Records, err = fromRecords(m.Records); err != nil {

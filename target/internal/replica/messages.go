@@ -88,6 +88,7 @@ type prepare struct {
 	Abandon []ref
 	Visible []ref
 	Sources []source
+	Asks    bool
 }
 
 type prepared struct {

@@ -1097,8 +1097,8 @@ func (z piece) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *prepare) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 8
-	o = append(o, 0x98)
+	// array header, size 9
+	o = append(o, 0x99)
 	// array header, size 3
 	o = append(o, 0x93)
 	o = msgp.AppendString(o, string(z.Sender.Node))
@@ -1162,6 +1162,7 @@ func (z *prepare) MarshalMsg(b []byte) (o []byte, err error) {
 			return
 		}
 	}
+	o = msgp.AppendBool(o, z.Asks)
 	return
 }
 
@@ -1173,8 +1174,8 @@ func (z *prepare) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 8 {
-		err = msgp.ArrayError{Wanted: 8, Got: zb0001}
+	if zb0001 != 9 {
+		err = msgp.ArrayError{Wanted: 9, Got: zb0001}
 		return
 	}
 	var zb0002 uint32
@@ -1451,6 +1452,11 @@ func (z *prepare) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			return
 		}
 	}
+	z.Asks, bts, err = msgp.ReadBoolBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Asks")
+		return
+	}
 	o = bts
 	return
 }
@@ -1477,6 +1483,7 @@ func (z *prepare) Msgsize() (s int) {
 	for za0005 := range z.Sources {
 		s += z.Sources[za0005].Msgsize()
 	}
+	s += msgp.BoolSize
 	return
 }
 

@@ -187,6 +187,9 @@ func (s *Store) Prepare(_ context.Context, r *PrepareRequest) (*PrepareReply, er
 		st.Refused = true
 		return &PrepareReply{Standing: st}, nil
 	}
+	if r.Asks {
+		return &PrepareReply{}, n.wrapRead(op, m.space(r.Records))
+	}
 	if known, err := m.knows(r); known || err != nil {
 		return &PrepareReply{}, n.wrapRead(op, err)
 	}
@@ -416,10 +419,8 @@ func (m *mountpath) piece(ref meta.Ref, at int) (place disk.Place, coding *meta.
 // commit makes the records durable, in doubt.
 func (p *preparation) commit() error {
 	r := p.request
-	if n := p.inline(); n > 0 {
-		if err := p.m.disk.CheckSpace(n); err != nil {
-			return err
-		}
+	if err := p.m.space(p.records); err != nil {
+		return err
 	}
 	batch := p.m.index.NewBatch()
 	defer batch.Close()
@@ -468,15 +469,12 @@ func (p *preparation) commit() error {
 	return nil
 }
 
-// inline is how many bytes of data come in the records themselves. What is only deleted or completed needs no space.
-func (p *preparation) inline() int64 {
-	n := 0
-	for _, x := range p.records {
-		if x.Kind == meta.UploadPart || x.Kind == meta.Current && x.PartCount == 0 {
-			n += len(x.Inline)
-		}
+// space refuses records whose data a full disk has no room for.
+func (m *mountpath) space(records []*meta.Record) error {
+	if n := inlineIn(records); n > 0 {
+		return m.disk.CheckSpace(n)
 	}
-	return int64(n)
+	return nil
 }
 
 // end gives staged bytes back that no record names.

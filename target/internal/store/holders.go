@@ -88,6 +88,7 @@ type PrepareRequest struct {
 	Abandon    []meta.Ref     // earlier tries of the same write, and leftovers that are not visible: they go
 	Visible    []meta.Ref     // leftovers that are visible: they stay
 	Sources    []Source       // where the receiver finds bytes
+	Asks       bool           // whether there is space for the data in the records: nothing is prepared
 }
 
 // Source says where a holder finds the bytes of a piece of a record: under a token, or in a record that it has. Bytes under a

@@ -151,6 +151,11 @@ func (h *shard) prepareNext(id ident, g cluster.Generation) {
 	})
 }
 
+// unprepare forgets the generation that is being prepared: nobody has it.
+func (h *shard) unprepare(id ident) {
+	h.update(id, func(m *mark) { m.preparing = cluster.Generation{} })
+}
+
 // bury is abandon for a part, whose generation is not marked while it is being prepared.
 func (h *shard) bury(id ident, a abandoned) {
 	h.doubt(a.refs...)
@@ -210,6 +215,40 @@ func (h *shard) dropped(id ident) {
 		for i := range m.dead {
 			m.dead[i].refs, m.dead[i].places = nil, nil
 		}
+	})
+}
+
+// givenUp returns the idents of which something was given up or dropped.
+func (h *shard) givenUp() (all []ident) {
+	if h.marked.Load() == 0 {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, m := range h.marks {
+		if len(m.dead) > 0 {
+			all = append(all, id)
+		}
+	}
+	return all
+}
+
+// buried returns what was given up of an ident and is not in the index any more; its turn's lock must be held.
+func (h *shard) buried(id ident) (all []cluster.Generation) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, a := range h.marks[id].dead {
+		if a.refs == nil {
+			all = append(all, a.generation)
+		}
+	}
+	return all
+}
+
+// forget forgets generations that nobody can come upon any more.
+func (h *shard) forget(id ident, gone []cluster.Generation) {
+	h.update(id, func(m *mark) {
+		m.dead = slices.DeleteFunc(slices.Clone(m.dead), func(a abandoned) bool { return slices.Contains(gone, a.generation) })
 	})
 }
 

@@ -330,6 +330,56 @@ func TestFullHolder(t *testing.T) {
 	s.wantCopies(key, meta.Current)
 }
 
+// TestFullHolderLeavesNothing: small bodies that one of several holders refuses for lack of space leave nothing at the others, in doubt
+// or in memory; once that is known none is prepared anywhere, and the answer is definite.
+func TestFullHolderLeavesNothing(t *testing.T) {
+	full := &fullFS{}
+	s := newSeveral(t, 3, 3, func(o *Options) {
+		if o.Node == "t2" {
+			full.FS = o.FS
+			o.FS = full
+		}
+	})
+	first := s.owned("t1", 0)
+	s.put(first, []byte("old"))
+	full.used.Store(99)
+	s.eventually("the disk is looked at", func() bool {
+		_, err := s.tryPut(first, []byte("new"), "")
+		return cluster.Is(err, cluster.KindUnavailable) // others have it: it may go forward
+	})
+	var refused []string
+	for i := range 20 {
+		key := s.owned("t1", i+1)
+		refused = append(refused, key)
+		if _, err := s.tryPut(key, []byte("refused"), ""); !cluster.Is(err, cluster.KindNoSpace) {
+			t.Fatalf("%s: %v", key, err)
+		}
+		for _, id := range []cluster.NodeID{"t1", "t3"} {
+			if all, _ := s.records(id, key); len(all) > 0 {
+				t.Fatalf("%s has %v", id, all[0].Ref)
+			}
+		}
+	}
+	s.eventually("what was given up is gone", func() bool {
+		_, here := s.records("t1", first)
+		_, there := s.records("t3", first)
+		return here+there == 0 && s.store("t1").marks.Load() == 0
+	})
+	full.used.Store(1)
+	s.eventually("there is space again", func() bool {
+		_, err := s.tryPut(first, []byte("newest"), "")
+		return err == nil
+	})
+	s.crash("t1")
+	s.promote("t1", "t3")
+	for _, key := range refused {
+		s.wantAbsent(key)
+	}
+	if got := s.get(first); string(got) != "newest" {
+		t.Fatalf("%q", got)
+	}
+}
+
 // setStates says what the mountpaths of a node are, as an operator does.
 func (s *several) setStates(id cluster.NodeID, states map[cluster.MountpathID]cluster.MountpathState) {
 	s.t.Helper()

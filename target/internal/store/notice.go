@@ -127,12 +127,28 @@ func (s *Store) Notices(ctx context.Context, each func(ref NoticeRef, to string,
 			if err != nil {
 				return cluster.E(op, string(m.ID), cluster.KindUnavailable, err)
 			}
-			if s.isTold(r.Ref) && !each(r.Ref, noticeOf(r).To, r.Modified) {
+			told, err := s.tells(m, r.Ref)
+			if err != nil {
+				return cluster.E(op, string(m.ID), cluster.KindUnavailable, err)
+			}
+			if told != nil && !each(r.Ref, noticeOf(told).To, told.Modified) {
 				return nil
 			}
 		}
 	}
 	return nil
+}
+
+// tells returns the record of a notice, or nil when it is not this node's to send. It reads the record anew, inside the gate of readers: one
+// that was given up is in the index for as long only as its mark is there.
+func (s *Store) tells(m *mountpath, ref meta.Ref) (*meta.Record, error) {
+	inside := s.readers.enter()
+	defer s.readers.leave(inside)
+	r, err := m.index.Exact(ref)
+	if err != nil || r == nil || !s.isTold(ref) {
+		return nil, err
+	}
+	return r, nil
 }
 
 // isTold reports whether a notice that is in the index is this node's to send: of a served slot, and visible.
@@ -156,8 +172,8 @@ func (s *Store) Notice(ref NoticeRef) (*Told, error) {
 	if err := m.err(); err != nil {
 		return nil, n.wrap(op, cluster.KindUnavailable, err)
 	}
-	r, err := m.index.Exact(ref)
-	if err != nil || r == nil || !s.isTold(ref) {
+	r, err := s.tells(m, ref)
+	if err != nil || r == nil {
 		return nil, n.wrapRead(op, err)
 	}
 	return noticeOf(r), nil

@@ -121,6 +121,9 @@ func (r *rounds) round(ctx context.Context) (done bool, err error) {
 		return false, err
 	}
 	defer batch.Close()
+	if err := r.askSpace(ctx); err != nil {
+		return false, err
+	}
 	r.begun = true
 	answers := r.ask(ctx)
 	localErr := t.store.commit(batch)
@@ -130,9 +133,7 @@ func (r *rounds) round(ctx context.Context) (done bool, err error) {
 	}
 	t.m.written.raise(t.slot, uint64(t.epoch))
 	switch {
-	case cluster.Is(answers.refused, cluster.KindNoSpace):
-		return false, t.name.wrap(t.op, cluster.KindNoSpace, answers.refused)
-	case answers.refused != nil:
+	case answers.refused != nil: // the others may have it, and let it go forward
 		return false, t.name.wrap(t.op, cluster.KindUnavailable, answers.refused)
 	case len(answers.silent) > 0:
 		return false, r.demote(ctx, answers.silent)
@@ -257,7 +258,11 @@ func (r *rounds) ask(ctx context.Context) *answers {
 	for _, h := range r.state.Holders[1:] {
 		a.work.Go(func() {
 			err := r.prepareAt(ctx, h.Node)
-			if !h.InSync && cluster.Is(err, cluster.KindNoSpace) {
+			switch {
+			case !cluster.Is(err, cluster.KindNoSpace):
+			case h.InSync:
+				r.turn.store.full.Store(h.Node, true)
+			default:
 				err = errSilent // it can be done without, and another one can catch up in its place
 			}
 			a.mu.Lock()

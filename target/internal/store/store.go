@@ -143,6 +143,7 @@ type Store struct {
 	marks      atomic.Int64    // of all shards
 	parts      [256]sync.Mutex // locks of parts, by upload and number; taken behind the lock of the upload's key
 	slots      slotTable
+	full       sync.Map      // other holders, by NodeID, that had no space when they were asked last
 	counter    atomic.Uint64 // of generations; never reused in this process, and each process has epochs of its own
 	history    history
 	operations *gate // those that receive a body, or wait for shards

@@ -86,6 +86,9 @@ func (s *Store) sweepOnce(ctx context.Context) {
 			s.o.Events.background(m.ID, "sweep", err)
 		}
 	}
+	if err := s.sweepGivenUp(ctx); err != nil && ctx.Err() == nil {
+		s.o.Events.background("", "sweep what was given up", err)
+	}
 	for _, m := range s.mounted() {
 		if m.err() != nil {
 			continue
@@ -102,6 +105,62 @@ func (s *Store) sweepOnce(ctx context.Context) {
 			s.sweeper.again(now + s.o.Sweep)
 		}
 	}
+}
+
+// sweepKeys is how many keys one sweep takes turns at.
+const sweepKeys = 256
+
+// sweepGivenUp takes a turn at keys with writes that were given up, so that these go, here and at the other holders, also when nobody
+// writes the keys again. When those who may have come upon them have left, they are forgotten.
+func (s *Store) sweepGivenUp(ctx context.Context) error {
+	if s.marks.Load() == 0 {
+		return nil
+	}
+	type buried struct {
+		shard *shard
+		id    ident
+		gone  []cluster.Generation
+	}
+	var all []buried
+	for i := range s.shards {
+		for _, id := range s.shards[i].givenUp() {
+			if len(all) == sweepKeys || ctx.Err() != nil {
+				break
+			}
+			if gone := s.dropGivenUp(id); len(gone) > 0 {
+				all = append(all, buried{&s.shards[i], id, gone})
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	if err := s.readers.wait(ctx); err != nil {
+		return err
+	}
+	for _, b := range all {
+		b.shard.forget(b.id, b.gone)
+	}
+	return nil
+}
+
+// dropGivenUp takes a turn at a key, unless somebody else has it or this node may not, and returns what was given up and is gone.
+func (s *Store) dropGivenUp(id ident) []cluster.Generation {
+	const op = "target/store.dropGivenUp"
+	n := copyName(id.bucket, id.key)
+	epoch, err := s.authority.Owns(n.slot())
+	if err != nil {
+		return nil // settling will look at it
+	}
+	t := s.newTurn(op, n, Call{Epoch: epoch})
+	if t.id = id; !t.shard.lock.TryLock() {
+		return nil
+	}
+	if _, err := t.begin(t.dropAbandoned); err != nil {
+		return nil // the next sweep tries again
+	}
+	defer t.end()
+	return t.shard.buried(id)
 }
 
 // sweepStarted drops buckets that are gone, when the node has started or the map changed, as soon as it knows for certain.

@@ -190,6 +190,8 @@ func (t *turn) uploadOfRequest(ctx context.Context) (cluster.UploadID, error) {
 
 // upload returns the record of an upload in progress.
 func (s *Store) upload(op string, n name, m *mountpath, id cluster.UploadID) (*meta.Record, error) {
+	inside := s.readers.enter() // so long an end that was given up has its mark
+	defer s.readers.leave(inside)
 	ref := n.ref(meta.Upload)
 	ref.Upload = id
 	record, err := m.index.Get(ref, nil)
