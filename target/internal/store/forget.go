@@ -9,8 +9,9 @@ import (
 )
 
 // removeOld removes records that no gateway can ask for any more: at the other holders of their slots first, then here. So a
-// holder never has what a tombstone hides without the tombstone, whoever of them is asked (R6). It waits for holders that
-// catch up, and for those that do not answer. What belongs to slots of other owners is theirs to remove.
+// holder never has what a tombstone hides without the tombstone, whoever of them is asked (R6). What has to wait for a holder that
+// catches up, or for another epoch, is found again by the look for leftovers that the next map brings; what waits for an answer is
+// tried again. What belongs to slots of other owners is theirs to remove.
 func (s *Store) removeOld(ctx context.Context, m *mountpath, refs []meta.Ref) error {
 	refs = s.keepGraves(m, refs)
 	if s.council == nil {
@@ -19,14 +20,13 @@ func (s *Store) removeOld(ctx context.Context, m *mountpath, refs []meta.Ref) er
 	now := s.council.Map()
 	others := make(map[cluster.NodeID][]meta.Ref)
 	keep := make(map[meta.Ref]bool)
-	refs = slices.DeleteFunc(slices.Clone(refs), func(ref meta.Ref) bool { return now.Slot(ref.Slot()).Owner() != s.o.Node })
+	refs = slices.DeleteFunc(slices.Clone(refs), func(ref meta.Ref) bool { return mustWait(now.Slot(ref.Slot()), ref, s.o.Node) })
 	for _, ref := range refs {
 		st := now.Slot(ref.Slot())
 		if len(st.Holders) == 1 {
 			continue
 		}
-		late := slices.ContainsFunc(st.Holders, func(h cluster.Holder) bool { return !h.InSync })
-		if late || s.isReadBefore(ref) || isGrave(ref.Kind) && ref.Generation.Epoch >= st.Epoch {
+		if s.isReadBefore(ref) {
 			keep[ref] = true
 			continue
 		}
@@ -53,6 +53,19 @@ func (s *Store) removeOld(ctx context.Context, m *mountpath, refs []meta.Ref) er
 		gone = append(gone, ref)
 	}
 	return m.removeAll(ctx, gone)
+}
+
+// mustWait reports whether a record may go by a later map at the earliest: it is another node's to remove, a holder that catches up may
+// have to be shown it, or it is a tombstone of this epoch (R7). A notice that was sent nobody is shown.
+func mustWait(st cluster.SlotState, ref meta.Ref, self cluster.NodeID) bool {
+	switch {
+	case st.Owner() != self:
+		return true
+	case ref.Kind == meta.Notice || len(st.Holders) == 1:
+		return false
+	}
+	late := slices.ContainsFunc(st.Holders, func(h cluster.Holder) bool { return !h.InSync })
+	return late || isGrave(ref.Kind) && ref.Generation.Epoch >= st.Epoch
 }
 
 // keepGraves leaves out, for later, what says that an object is deleted while there may be one of the same key under the id

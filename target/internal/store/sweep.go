@@ -198,8 +198,8 @@ func (m *mountpath) removeAll(ctx context.Context, refs []meta.Ref) error {
 	return nil
 }
 
-// sweepLeftovers removes what earlier epochs left: tombstones, replaced requests and ends of uploads that no gateway can ask
-// for any more.
+// sweepLeftovers removes what earlier epochs left, or what had to wait: tombstones, replaced requests and ends of uploads that no gateway
+// can ask for any more.
 func (s *Store) sweepLeftovers(ctx context.Context, m *mountpath) error {
 	var refs []meta.Ref
 	for _, kind := range []meta.Kind{meta.Tombstone, meta.NoncurrentTombstone, meta.Replaced, meta.UploadTombstone} {
@@ -221,14 +221,15 @@ func (s *Store) sweepLeftovers(ctx context.Context, m *mountpath) error {
 	return s.removeOld(ctx, m, refs)
 }
 
-// outlived reports whether a record that earlier epochs left may go: not before the retry window of the requests behind it is
-// over (R8), and a tombstone only in a later epoch than its own (R7). Those of this epoch go when they are due. The end of
-// an upload whose grace is not over is looked at again. What was given up stays until the next turn at its key removes it: it
-// replaced nothing, and whoever is told to forget it would forget what is visible (R6).
+// outlived reports whether a record that is left may go: not before the retry window of the requests behind it is over (R8), and a
+// tombstone only in a later epoch than its own (R7). The end of an upload whose grace is not over is looked at again; one of this
+// epoch is due by itself. What was given up stays until the next turn at its key removes it: it replaced nothing, and whoever is
+// told to forget it would forget what is visible (R6).
 func (s *Store) outlived(m *mountpath, r *meta.Record) bool {
 	slot := r.Slot()
 	serving := cluster.Epoch(s.slots.serving.load(slot))
-	if r.Marker || serving == 0 || r.Generation.Epoch >= serving || !s.expired(slot, serving, r.Generation) {
+	epoch := r.Generation.Epoch
+	if serving == 0 || epoch > serving || isGrave(r.Kind) && (r.Marker || epoch == serving) || !s.expired(slot, serving, r.Generation) {
 		return false
 	}
 	if r.Kind != meta.Replaced && s.notShown(m, r.Ref) {
@@ -238,7 +239,7 @@ func (s *Store) outlived(m *mountpath, r *meta.Record) bool {
 		return true
 	}
 	left := r.Modified.Add(s.o.UploadGrace).Sub(s.o.Now())
-	if left > 0 {
+	if left > 0 && epoch != serving {
 		s.sweeper.again(s.o.Clock() + min(left, s.o.UploadGrace))
 	}
 	return left <= 0
