@@ -170,6 +170,15 @@ func (b *Batch) Commit(sync bool) error {
 	return nil
 }
 
+// Sync makes all durable that was committed before.
+func (x *Index) Sync() error {
+	const op = "meta.Sync"
+	if err := x.call(func() error { return x.db.LogData(nil, pebble.Sync) }); err != nil {
+		return cluster.E(op, x.dir, kindOf(err), err)
+	}
+	return nil
+}
+
 // Close ends a batch without applying it. After Commit it does nothing, so it can be deferred.
 func (b *Batch) Close() {
 	if b.b != nil {

@@ -121,7 +121,7 @@ func (c *Client) Doubts(ctx context.Context, to cluster.NodeID, r *store.DoubtsR
 // Forget implements store.Peers.
 func (c *Client) Forget(ctx context.Context, to cluster.NodeID, r *store.ForgetRequest) (store.Standing, error) {
 	var out standing
-	err := c.call(ctx, to, pathForget, &forget{Sender: sender(r.Sender), Refs: each(r.Refs, toRef)}, &out)
+	err := c.call(ctx, to, pathForget, &forget{Sender: sender(r.Sender), Refs: each(r.Refs, toRef), Keep: r.Keep}, &out)
 	return store.Standing(out), err
 }
 

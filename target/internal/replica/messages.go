@@ -126,6 +126,7 @@ type doubtsReply struct {
 type forget struct {
 	Sender sender
 	Refs   []ref
+	Keep   bool
 }
 
 type pull struct {

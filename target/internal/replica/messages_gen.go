@@ -851,8 +851,8 @@ func (z *fetch) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *forget) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 2
-	o = append(o, 0x92)
+	// array header, size 3
+	o = append(o, 0x93)
 	// array header, size 3
 	o = append(o, 0x93)
 	o = msgp.AppendString(o, string(z.Sender.Node))
@@ -869,6 +869,7 @@ func (z *forget) MarshalMsg(b []byte) (o []byte, err error) {
 			return
 		}
 	}
+	o = msgp.AppendBool(o, z.Keep)
 	return
 }
 
@@ -880,8 +881,8 @@ func (z *forget) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 2 {
-		err = msgp.ArrayError{Wanted: 2, Got: zb0001}
+	if zb0001 != 3 {
+		err = msgp.ArrayError{Wanted: 3, Got: zb0001}
 		return
 	}
 	var zb0002 uint32
@@ -943,6 +944,11 @@ func (z *forget) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			return
 		}
 	}
+	z.Keep, bts, err = msgp.ReadBoolBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Keep")
+		return
+	}
 	o = bts
 	return
 }
@@ -953,6 +959,7 @@ func (z *forget) Msgsize() (s int) {
 	for za0001 := range z.Refs {
 		s += z.Refs[za0001].Msgsize()
 	}
+	s += msgp.BoolSize
 	return
 }
 

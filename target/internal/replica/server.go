@@ -142,7 +142,7 @@ func serveForget(ctx context.Context, h Holder, g *intra.Grant, req *httpd.Reque
 	if err != nil {
 		return err
 	}
-	out, err := h.Forget(ctx, &store.ForgetRequest{Sender: s, Refs: refs(in.Refs)})
+	out, err := h.Forget(ctx, &store.ForgetRequest{Sender: s, Refs: refs(in.Refs), Keep: in.Keep})
 	if err != nil {
 		return err
 	}

@@ -2,88 +2,58 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aisle-store/aisle/cluster"
-	"github.com/aisle-store/aisle/target/internal/meta"
 )
 
-// TestForgetWhileCatchingUp: what may be forgotten only when all holders have it is not remembered while one of them catches up, and
-// goes when that is in sync, also in the epoch that it is of.
-func TestForgetWhileCatchingUp(t *testing.T) {
-	var now atomic.Int64
-	now.Store(int64(time.Hour))
-	s := newSeveral(t, 3, 3, func(o *Options) {
-		o.Clock = func() time.Duration { return time.Duration(now.Load()) }
-		o.Sweep = time.Hour // by hand
-	})
-	s.setFault(func(_, _ cluster.NodeID, m string) error {
-		if m == "pull" {
-			return errNetwork
-		}
-		return nil
-	})
-	s.reshape(func(_ cluster.Slot, st *cluster.SlotState) bool {
-		for i, h := range st.Holders {
-			if i > 0 && h.Node == "t3" {
-				st.Holders[i] = cluster.Holder{Node: "t3"}
-				return true
+// TestForgetInPart (R6): a holder has not heard that a DELETE is visible, so it has the object and a tombstone in doubt. Its owner
+// forgets the tombstone, but that holder cannot be asked, or loses power when it has answered. Then it owns the slot.
+func TestForgetInPart(t *testing.T) {
+	for name, power := range map[string]bool{"cannot be asked": false, "loses power": true} {
+		t.Run(name, func(t *testing.T) {
+			var clock atomic.Int64
+			clock.Store(int64(time.Hour))
+			s := newSeveral(t, 3, 3, func(o *Options) { o.Clock = func() time.Duration { return time.Duration(clock.Load()) } })
+			key := s.owned("t1", 0)
+			s.put(key, []byte("old"))
+			s.eventually("t3 was told of the object", func() bool {
+				_, doubts := s.records("t3", key)
+				return doubts == 0
+			})
+			s.setFault(func(_, to cluster.NodeID, message string) error {
+				if to == "t3" && (message == "decide" || message == "forget" && !power) {
+					return errNetwork
+				}
+				return nil
+			})
+			s.remove(key)
+			s.eventually("t2 was told of the DELETE", func() bool {
+				all, doubts := s.records("t2", key)
+				return len(all) == 1 && doubts == 0
+			})
+			s.reshape(func(cluster.Slot, *cluster.SlotState) bool { return true })
+			owner := s.store("t1")
+			s.eventually("t1 serves under the new epoch", func() bool {
+				_, epoch := s.active().Owner(s.slot(key))
+				return owner.slots.serving.load(s.slot(key)) == uint64(epoch)
+			})
+			for range 3 {
+				clock.Add(int64(owner.o.RetryWindow) + 1)
+				owner.sweepOnce(context.Background())
 			}
-		}
-		return false
-	})
-	key := s.owned("t1", 0)
-	for i := range 20 {
-		s.put(key, fmt.Append(nil, i))
-	}
-	owner := s.store("t1")
-	pass := func() {
-		now.Add(int64(owner.o.RetryWindow + time.Second))
-		owner.sweepOnce(context.Background())
-	}
-	pass()
-	pass()
-	owner.sweeper.mu.Lock()
-	due := len(owner.sweeper.due)
-	owner.sweeper.mu.Unlock()
-	if due > 0 || s.countKind("t1", meta.Replaced) != 19 {
-		t.Fatalf("%d records wait in memory, %d are kept", due, s.countKind("t1", meta.Replaced))
-	}
-	epoch := s.active().Slot(s.slot(key)).Epoch
-	s.setFault(nil)
-	s.eventually("t3 is in sync", func() bool {
-		h, _ := s.active().Slot(s.slot(key)).Holder("t3")
-		return h.InSync
-	})
-	if s.active().Slot(s.slot(key)).Epoch != epoch {
-		t.Fatal("the epoch is another one")
-	}
-	s.eventually("the replaced requests are gone", func() bool { // when all have applied the map
-		pass()
-		left := 0
-		for _, id := range nodeIDs {
-			left += s.countKind(id, meta.Replaced)
-		}
-		return left == 0
-	})
-	if got := s.get(key); string(got) != "19" {
-		t.Fatalf("%q", got)
-	}
-}
-
-// countKind counts the records of a kind that a node has.
-func (s *several) countKind(id cluster.NodeID, kind meta.Kind) (n int) {
-	s.t.Helper()
-	for _, m := range s.store(id).mounted() {
-		for _, err := range m.index.Scan(context.Background(), meta.Range{Kind: kind, AllBuckets: true}).All() {
-			if err != nil {
-				s.t.Fatal(err)
+			if all, _ := s.records("t3", key); power != (len(all) == 0) {
+				t.Fatalf("t3 has %d records", len(all))
 			}
-			n++
-		}
+			if power {
+				s.crash("t3")
+				s.start("t3")
+			}
+			s.crash("t1")
+			s.promote("t1", "t3")
+			s.wantAbsent(key)
+		})
 	}
-	return n
 }

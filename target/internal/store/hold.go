@@ -778,8 +778,8 @@ func (s *Store) generationsOf(ctx context.Context, k KeyName) ([]cluster.Generat
 	return all, nil
 }
 
-// Forget removes records that no gateway can ask for any more; with a tombstone all that is older (R6). The sender's map is
-// applied here, and its epochs are later than those of the records: nothing of them can come any more (R7).
+// Forget removes records that no gateway can ask for any more; with a tombstone all that is older, or that only (R6). The sender's
+// map is applied here, and its epochs are later than those of the records: nothing of them can come any more (R7).
 func (s *Store) Forget(ctx context.Context, r *ForgetRequest) (Standing, error) {
 	const op = "target/store.Forget"
 	st := s.current(&r.Sender)
@@ -804,36 +804,47 @@ func (s *Store) Forget(ctx context.Context, r *ForgetRequest) (Standing, error) 
 		if owner != r.Node || isGrave(ref.Kind) && epoch <= ref.Generation.Epoch {
 			return st, cluster.Fail(op, ref.String(), cluster.KindUnavailable, "it is not the sender's to forget")
 		}
-		if err := s.forget(m, ref); err != nil {
+		if err := s.forget(m, ref, r.Keep); err != nil {
 			return st, cluster.E(op, ref.String(), cluster.KindOther, err)
 		}
 		touched[m] = true
 	}
 	for m := range touched {
-		if err := m.cleaner.drain(ctx); err != nil {
+		err := m.cleaner.drain(ctx)
+		if err == nil && r.Keep {
+			err = m.index.Sync()
+		}
+		if err != nil {
 			return st, cluster.E(op, "", cluster.KindUnavailable, err)
 		}
 	}
 	return st, nil
 }
 
-// forget removes one record, and what must go with it.
-func (s *Store) forget(m *mountpath, ref meta.Ref) error {
+// forget removes one record and what must go with it, or keeps the record, if it is here, and settles it.
+func (s *Store) forget(m *mountpath, ref meta.Ref, keep bool) error {
 	shard := s.shard(ref.Bucket, ref.Key)
 	shard.copies.Lock()
 	defer shard.copies.Unlock()
-	remove, err := m.exact([]meta.Ref{ref})
-	if err == nil && ref.Kind != meta.Replaced {
-		var older []*meta.Record
-		older, err = m.replacedBy(ref)
-		remove = append(remove, older...)
-	}
-	if err != nil || len(remove) == 0 {
+	here, err := m.exact([]meta.Ref{ref})
+	if err != nil {
 		return err
 	}
-	job := cleanup{id: ident{bucket: ref.Bucket, key: ref.Key}, remove: remove}
-	for _, r := range remove {
+	var remove []*meta.Record
+	if ref.Kind != meta.Replaced {
+		if remove, err = m.replacedBy(ref); err != nil {
+			return err
+		}
+	}
+	job := cleanup{id: ident{bucket: ref.Bucket, key: ref.Key}}
+	for _, r := range slices.Concat(here, remove) {
 		job.settle = append(job.settle, r.Ref)
+	}
+	if !keep {
+		remove = append(remove, here...)
+	}
+	if job.remove = remove; len(job.settle) == 0 {
+		return nil
 	}
 	if job.free, err = m.unnamed(ref, remove, nil); err != nil {
 		return err

@@ -146,6 +146,7 @@ type DoubtsReply struct {
 type ForgetRequest struct {
 	Sender
 	Refs []meta.Ref
+	Keep bool // only what is older goes, durably; the tombstones stay, and are in doubt no more
 }
 
 // PullRequest asks an owner for visible records of the slots in which the sender catches up.

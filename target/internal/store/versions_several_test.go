@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,20 +18,24 @@ import (
 
 // TestSeveralVersions writes and removes versions of few keys while their owners crash, come back, catch up and move, and
 // compares what each owner shows with a model: whoever asks again under the same request id gets the outcome of the first.
-// AISLE_STORE_SEEDS=N runs more seeds.
+// At times nothing is asked for until what is kept for a time is forgotten. AISLE_STORE_SEEDS=N runs more seeds.
 func TestSeveralVersions(t *testing.T) {
 	seeds, _ := strconv.Atoi(os.Getenv("AISLE_STORE_SEEDS"))
 	for seed := range uint64(max(seeds, 3)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			var s *several
+			begun, passed := time.Now(), new(atomic.Int64)
+			options := func(o *Options) {
+				o.Clock, o.Sweep = func() time.Duration { return time.Since(begun) + time.Duration(passed.Load()) }, 2*time.Millisecond
+			}
 			if seed%3 < 2 {
-				s = newSeveral(t, 3, 3, nil)
+				s = newSeveral(t, 3, 3, options)
 			} else { // while disks drop out of mirrors
-				s = newMirrored(t, 3, 3, 2, nil)
+				s = newMirrored(t, 3, 3, 2, options)
 				s.also = (*several).dropSide
 			}
 			s.configure(func(p *cluster.BucketProps) { p.Versioning = cluster.VersioningEnabled })
-			c := &versionClient{s: s, r: rand.New(rand.NewPCG(seed, 5)), versions: make(map[string][]version)}
+			c := &versionClient{s: s, passed: passed, r: rand.New(rand.NewPCG(seed, 5)), versions: make(map[string][]version)}
 			stop := make(chan struct{})
 			done := make(chan struct{})
 			go func() {
@@ -69,6 +74,7 @@ func TestSeveralVersions(t *testing.T) {
 // versionClient does one thing after the other.
 type versionClient struct {
 	s        *several
+	passed   *atomic.Int64 // time that was skipped, by the clocks of all stores
 	r        *rand.Rand
 	versions map[string][]version
 	steps    int
@@ -149,6 +155,9 @@ func (c *versionClient) once(key string) {
 		s.t.Errorf("%s: %v", key, err)
 	}
 	s.refuses.Store(false)
+	if c.r.IntN(3) == 0 {
+		c.rest()
+	}
 	after := version{data: pattern(c.steps, 30)}
 	after.id = again(s, func(r cluster.RequestID) (*Info, error) { return s.tryPut(key, after.data, r) }).VersionID
 	got := c.list(key)
@@ -160,6 +169,16 @@ func (c *versionClient) once(key string) {
 		}
 	}
 	s.t.Errorf("%s has versions %v: a change was made in part, or undoes others; there were %v", key, got, had)
+}
+
+// rest does nothing until what is kept for a time is forgotten, as far as the owners will. Nobody repeats a request meanwhile.
+func (c *versionClient) rest() {
+	c.s.reshape(func(cluster.Slot, *cluster.SlotState) bool { return true }) // tombstones go in later epochs than their own
+	for range 2 {
+		time.Sleep(5 * time.Millisecond)
+		c.passed.Add(int64(time.Hour))
+	}
+	time.Sleep(5 * time.Millisecond)
 }
 
 // hold puts a version under legal hold, or takes that away.
