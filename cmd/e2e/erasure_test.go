@@ -101,6 +101,7 @@ func blobs(t *testing.T, c *testcluster.Cluster) (n int64) {
 func TestTwoNodesDie(t *testing.T) {
 	c := testcluster.Start(t, testcluster.Options{Nodes: 5})
 	client := newClient(c)
+	waitVoters(t, c)
 	client.must(t, native(http.MethodPost, c.Nodes[0].Endpoint, "shards", "create-bck", `{"ec":"2+2"}`), 200)
 	want := make(map[string]string)
 	for i, size := range []int{0, 10, 5000, 65536, 65537, 200_000, 1 << 20, 3 << 20} {

@@ -82,6 +82,28 @@ func waitInSync(t *testing.T, c *testcluster.Cluster) {
 	}
 }
 
+// waitVoters waits until every node has a vote: before that, the cluster stands on fewer of them than it could.
+func waitVoters(t *testing.T, c *testcluster.Cluster) {
+	t.Helper()
+	cl := newClient(c)
+	err := testcluster.Poll(90*time.Second, func(ctx context.Context) error {
+		for _, n := range c.Nodes {
+			rep, err := cl.do(ctx, request{endpoint: n.Endpoint, bucket: "v1/daemon", query: "what=node_status"})
+			if err != nil {
+				return err
+			}
+			var status struct{ Voter bool }
+			if err := json.Unmarshal(rep.body, &status); err != nil || !status.Voter {
+				return fmt.Errorf("node %d has no vote: %d, %w", n.Index, rep.status, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // shortSlots asks a node how many slots miss a copy.
 func shortSlots(ctx context.Context, c *testcluster.Cluster, n *testcluster.Node) (int, error) {
 	return gauge(ctx, c, n, "aisle_map_short_slots")

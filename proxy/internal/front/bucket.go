@@ -73,10 +73,6 @@ func (f *Front) listBuckets(ctx context.Context, r *s3Request) error {
 
 // createBucket makes a bucket whose objects carry an MD5, which S3's clients expect as the ETag.
 func (f *Front) createBucket(ctx context.Context, r *s3Request) error {
-	const op = "proxy/front.createBucket"
-	if err := cluster.ValidateNewBucketName(r.call.Bucket); err != nil {
-		return s3.NewFault(op, s3.InvalidBucketName, err.Error())
-	}
 	locked, err := s3.AsksForLock(r.call)
 	if err != nil {
 		return err

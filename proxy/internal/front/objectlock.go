@@ -43,8 +43,12 @@ func (f *Front) putObjectLock(ctx context.Context, r *s3Request) error {
 // maxJudgedBody bounds the body, with its framing, that policies judge.
 const maxJudgedBody = 2 * s3.MaxSmallBody
 
-// readNewBucket reads the body of CreateBucket.
+// readNewBucket checks the name that a new bucket is to have, and reads the body of CreateBucket.
 func (f *Front) readNewBucket(r *s3Request) error {
+	const op = "proxy/front.readNewBucket"
+	if err := cluster.ValidateNewBucketName(r.call.Bucket); err != nil {
+		return s3.NewFault(op, s3.InvalidBucketName, err.Error())
+	}
 	body, err := f.smallBody(r, s3.MaxSmallBody)
 	if err != nil {
 		return err
